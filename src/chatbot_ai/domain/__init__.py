@@ -1,0 +1,1 @@
+"""Pure values and contracts; imports nothing but the standard library."""

@@ -1,0 +1,145 @@
+"""Every error this system raises on purpose.
+
+    ChatbotError
+    ├── ConfigurationError          the operator's settings or files are wrong
+    ├── InvalidRequest              the caller can mend it
+    │   ├── UnknownModel
+    │   └── ContextTooLong
+    ├── NotFound
+    ├── CallerLimited               this caller's own limit
+    └── Unavailable                 try again later
+        ├── AdmissionRejected       the queue is full, or the wait would exceed the deadline
+        ├── DeadlineExceeded
+        ├── BackendUnavailable      the engine or the remote model does not serve now
+        │   ├── BackendNotConfigured
+        │   ├── BackendRateLimited
+        │   └── BackendProtocolError
+        ├── StoreUnavailable
+        └── SearchUnavailable
+
+`code` is stable and machine-readable; HTTP statuses are api/errors.py's business.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ChatbotError(Exception):
+    """The root. `str(error)` is for logs and operators, never for a caller."""
+
+    code: ClassVar[str] = "internal_error"
+
+
+class ConfigurationError(ChatbotError):
+    """A setting, persona or model file is wrong; the text says what to change."""
+
+    code = "configuration_error"
+
+
+class InvalidRequest(ChatbotError):
+    """The request itself is wrong in `field`; `reason` is a message key of the catalogue."""
+
+    code = "invalid_request"
+
+    def __init__(self, field: str, reason: str, **params: object) -> None:
+        super().__init__(f"{field}: {reason} {params or ''}".rstrip())
+        self.field, self.reason, self.params = field, reason, params
+
+
+class UnknownModel(InvalidRequest):
+    """The model alias is not configured; `valid` lists those that are."""
+
+    code = "unknown_model"
+
+    def __init__(self, alias: str, valid: tuple[str, ...]) -> None:
+        super().__init__("model", "unknown_model", alias=alias, valid=", ".join(valid))
+        self.alias, self.valid = alias, valid
+
+
+class ContextTooLong(InvalidRequest):
+    """System prompt and newest input alone do not fit: `tokens` needed, `limit` available."""
+
+    code = "context_too_long"
+
+    def __init__(self, tokens: int, limit: int) -> None:
+        super().__init__("input_data", "context_too_long", tokens=tokens, limit=limit)
+        self.tokens, self.limit = tokens, limit
+
+
+class NotFound(ChatbotError):
+    """There is no such thing, or it is not this caller's; the two look the same on purpose."""
+
+    code = "not_found"
+
+
+class CallerLimited(ChatbotError):
+    """This caller is over a limit of its own, named by `limit`."""
+
+    code = "rate_limited"
+
+    def __init__(self, limit: str, retry_after_s: float) -> None:
+        super().__init__(f"limit {limit}, retry after {retry_after_s:.1f} s")
+        self.limit, self.retry_after_s = limit, retry_after_s
+
+
+class Unavailable(ChatbotError):
+    """Cannot be served now; `retry_after_s` is an honest guess when it can."""
+
+    code = "unavailable"
+
+    def __init__(self, detail: str, retry_after_s: float = 5.0) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class AdmissionRejected(Unavailable):
+    """Refused at the door: the queue is full, or the expected wait exceeds the deadline."""
+
+    code = "busy"
+
+
+class DeadlineExceeded(Unavailable):
+    """The request's deadline passed at `stage`."""
+
+    code = "deadline_exceeded"
+
+    def __init__(self, stage: str, retry_after_s: float = 5.0) -> None:
+        super().__init__(f"deadline passed during {stage}", retry_after_s)
+        self.stage = stage
+
+
+class BackendUnavailable(Unavailable):
+    """The model does not answer: not started, restarting, loading or gone."""
+
+    code = "model_unavailable"
+
+
+class BackendNotConfigured(BackendUnavailable):
+    """The model needs a key or an address that the operator has not set."""
+
+    code = "model_not_configured"
+
+
+class BackendRateLimited(BackendUnavailable):
+    """The remote model refused because of its own rate limit."""
+
+    code = "model_rate_limited"
+
+
+class BackendProtocolError(BackendUnavailable):
+    """The model's server answered something that its protocol does not allow."""
+
+    code = "model_protocol_error"
+
+
+class StoreUnavailable(Unavailable):
+    """The conversation store does not answer or refuses to write."""
+
+    code = "store_unavailable"
+
+
+class SearchUnavailable(Unavailable):
+    """A web search failed; never fails an answer."""
+
+    code = "search_unavailable"

@@ -1,0 +1,72 @@
+"""What is asked of a model and what it streams back. Pure values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from chatbot_ai.domain.conversation import Message
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen. None leaves the choice to the model's server.
+
+    temperature 0 to 2; top_p in (0, 1]; repeat_penalty 1 is off; max_tokens per answer;
+    seed fixes the draw; stop ends the answer where one of the strings would begin.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repeat_penalty: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One prompt for one answer. `deadline` is on the monotonic clock, in seconds."""
+
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    deadline: float
+    response_format: dict[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The next piece of text: whole characters, never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts of one answer; `cached_tokens` of the prompt came from the prefix cache."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last event of a stream. `model` is the name of the model that really answered.
+
+    prefill_s and generation_s are the server's own measurements, 0 where it tells none.
+    """
+
+    reason: FinishReason
+    usage: Usage
+    model: str
+    prefill_s: float = 0.0
+    generation_s: float = 0.0
+    backup: bool = field(default=False)
+
+
+GenerationEvent = TextDelta | Finished
