@@ -1,0 +1,211 @@
+"""The statements of the SQLite store, and turns as rows. Every function runs in a transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from chatbot_ai.domain.conversation import ConversationKey, ConversationSummary, Turn
+from chatbot_ai.domain.errors import NotFound
+from chatbot_ai.storage.records import Answer, checked_status, preview
+
+#: Turns that a scan holds in memory at once.
+PAGE = 256
+COLUMNS = "t.idx, t.turn_id, t.input, t.answers, t.selected, t.sent, t.window_start, t.created_at"
+_CONVERSATION_ID = (
+    "(SELECT id FROM conversations WHERE assistant = ? AND user_id = ? AND db_id = ?)"
+)
+
+RECENT_TURNS = (
+    f"SELECT {COLUMNS} FROM turns t WHERE t.conversation = {_CONVERSATION_ID}"  # noqa: S608
+    " ORDER BY t.idx DESC LIMIT ?"
+)
+TURNS_FROM = (
+    f"SELECT {COLUMNS} FROM turns t WHERE t.conversation = {_CONVERSATION_ID}"  # noqa: S608
+    " AND t.idx >= ? ORDER BY t.idx LIMIT ?"
+)
+FIND_TURN = (
+    f"SELECT {COLUMNS} FROM turns t WHERE t.conversation = {_CONVERSATION_ID}"  # noqa: S608
+    " AND t.turn_id = ?"
+)
+NEXT_INDEX = "SELECT coalesce(max(idx) + 1, 0) FROM turns WHERE conversation = ?"
+_SUMMARY_COLUMNS = "assistant, user_id, db_id, title, preview, turns, updated_at"
+SUMMARY = (
+    f"SELECT {_SUMMARY_COLUMNS} FROM conversations"  # noqa: S608
+    " WHERE assistant = ? AND user_id = ? AND db_id = ? AND turns > 0"
+)
+LIST_CONVERSATIONS = (
+    f"SELECT {_SUMMARY_COLUMNS} FROM conversations"  # noqa: S608
+    " WHERE assistant = ? AND user_id = ? AND turns > 0 AND updated_at < ?"
+    " ORDER BY updated_at DESC LIMIT ?"
+)
+
+
+def identity(key: ConversationKey) -> tuple[str, str, str]:
+    return key.assistant, key.user_id, key.db_id
+
+
+def turn_of(row: Sequence[Any]) -> Turn:
+    """Return the turn of a row of COLUMNS."""
+    index, turn_id, text, answers_json, selected, sent, window_start, created_at = row
+    answers = decoded(answers_json)
+    return Turn(
+        index=index,
+        turn_id=turn_id,
+        input=text,
+        outputs=tuple(answer.text for answer in answers),
+        selected=selected,
+        model=answers[selected].model,
+        created_at=created_at,
+        status=answers[selected].status,
+        sent=sent,
+        window_start=window_start,
+    )
+
+
+def encoded(answers: Sequence[Answer]) -> str:
+    return json.dumps(
+        [{"text": a.text, "model": a.model, "status": a.status} for a in answers],
+        ensure_ascii=False,
+    )
+
+
+def decoded(answers_json: str) -> list[Answer]:
+    return [
+        Answer(a["text"], a["model"], checked_status(a["status"])) for a in json.loads(answers_json)
+    ]
+
+
+def summary_of(row: Sequence[Any]) -> ConversationSummary:
+    """Return the summary of a row of _SUMMARY_COLUMNS."""
+    assistant, user_id, db_id, title, first_input, turns, updated_at = row
+    key = ConversationKey(assistant, user_id, db_id)
+    return ConversationSummary(key, title, first_input, turns, updated_at)
+
+
+def conversation_id(connection: sqlite3.Connection, key: ConversationKey) -> int | None:
+    row = connection.execute(f"SELECT {_CONVERSATION_ID}", identity(key)).fetchone()
+    number: int | None = row[0]
+    return number
+
+
+def ensure_conversation(connection: sqlite3.Connection, key: ConversationKey) -> int:
+    """Return the conversation's number, creating it where it is new."""
+    known = conversation_id(connection, key)
+    if known is not None:
+        return known
+    row = connection.execute(
+        "INSERT INTO conversations (assistant, user_id, db_id) VALUES (?, ?, ?) RETURNING id",
+        identity(key),
+    ).fetchone()
+    created: int = row[0]
+    return created
+
+
+def insert_turn(
+    connection: sqlite3.Connection, conversation: int, turn: Turn, answers: Sequence[Answer]
+) -> bool:
+    """Insert `turn` and count it; False where its index or turn_id is there already."""
+    inserted = connection.execute(
+        "INSERT INTO turns (conversation, idx, turn_id, input, answers, selected, sent,"
+        " window_start, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (
+            conversation,
+            turn.index,
+            turn.turn_id,
+            turn.input,
+            encoded(answers),
+            turn.selected,
+            turn.sent,
+            turn.window_start,
+            turn.created_at,
+        ),
+    ).rowcount
+    if inserted:
+        refresh(connection, conversation, added=1)
+    return inserted == 1
+
+
+def refresh(connection: sqlite3.Connection, conversation: int, added: int) -> None:
+    """Bring a conversation's line up to date after `added` turns came (or, negative, went)."""
+    first = connection.execute(
+        "SELECT input FROM turns WHERE conversation = ? ORDER BY idx LIMIT 1", (conversation,)
+    ).fetchone()
+    newest = connection.execute(
+        "SELECT created_at FROM turns WHERE conversation = ? ORDER BY idx DESC LIMIT 1",
+        (conversation,),
+    ).fetchone()
+    connection.execute(
+        "UPDATE conversations SET turns = turns + ?, preview = ?, updated_at = ? WHERE id = ?",
+        (added, preview(first[0]) if first else "", newest[0] if newest else 0, conversation),
+    )
+
+
+def answers_at(
+    connection: sqlite3.Connection, key: ConversationKey, index: int
+) -> tuple[int, list[Answer], int]:
+    """Return conversation number, answers and selection of a turn, or raise NotFound."""
+    row = connection.execute(
+        f"SELECT conversation, answers, selected FROM turns"  # noqa: S608
+        f" WHERE conversation = {_CONVERSATION_ID} AND idx = ?",
+        (*identity(key), index),
+    ).fetchone()
+    if row is None:
+        raise NotFound(f"no turn {index} in this conversation")
+    return row[0], decoded(row[1]), row[2]
+
+
+def update_answers(
+    connection: sqlite3.Connection,
+    conversation: int,
+    index: int,
+    answers: Sequence[Answer],
+    selected: int,
+) -> Turn:
+    """Write a turn's answers and selection, and return the turn."""
+    connection.execute(
+        "UPDATE turns SET answers = ?, selected = ? WHERE conversation = ? AND idx = ?",
+        (encoded(answers), selected, conversation, index),
+    )
+    return turn_of(
+        connection.execute(
+            f"SELECT {COLUMNS} FROM turns t WHERE t.conversation = ? AND t.idx = ?",  # noqa: S608
+            (conversation, index),
+        ).fetchone()
+    )
+
+
+def page(
+    connection: sqlite3.Connection,
+    after: tuple[str, str, str, int] | None,
+    assistant: str | None,
+    user_id: str | None,
+) -> list[tuple[ConversationKey, Turn]]:
+    """Return the next PAGE turns of a scan, by conversation and index, after `after`.
+
+    Each page is a read of its own: a long scan neither blocks writers nor lets the WAL grow.
+    """
+    columns = f"c.assistant, c.user_id, c.db_id, {COLUMNS}"
+    source = "FROM conversations c CROSS JOIN turns t ON t.conversation = c.id"
+    conditions, arguments = "", []
+    for column, value in (("assistant", assistant), ("user_id", user_id)):
+        if value is not None:
+            conditions += f" AND c.{column} = ?"
+            arguments.append(value)
+    found: list[Sequence[Any]] = []
+    if after is not None:
+        found = connection.execute(
+            f"SELECT {columns} {source} WHERE c.assistant = ? AND c.user_id = ?"
+            " AND c.db_id = ? AND t.idx > ? ORDER BY t.idx LIMIT ?",
+            (*after, PAGE),
+        ).fetchall()
+    if len(found) < PAGE:
+        found += connection.execute(
+            f"SELECT {columns} {source}"
+            f" WHERE (c.assistant, c.user_id, c.db_id) > (?, ?, ?){conditions}"
+            " ORDER BY c.assistant, c.user_id, c.db_id, t.idx LIMIT ?",
+            (*(after[:3] if after else ("", "", "")), *arguments, PAGE - len(found)),
+        ).fetchall()
+    return [(ConversationKey(*row[:3]), turn_of(row[3:])) for row in found]
