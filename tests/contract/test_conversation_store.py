@@ -1,0 +1,492 @@
+"""The rules S1 to S15 of ConversationStore, on every store, with nothing replaced."""
+# ruff: noqa: N802 - tests are named after the rules
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from conversation_stores import KEY, Address, new_turn
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chatbot_ai.domain.conversation import ConversationKey, NewTurn, Turn
+from chatbot_ai.domain.errors import InvalidRequest, NotFound, StoreUnavailable
+from chatbot_ai.domain.ports import ConversationStore
+
+OTHER_KEYS = [
+    ConversationKey("character", "test_user", "test-uuid"),
+    ConversationKey("office", "test_user2", "test-uuid"),
+    ConversationKey("office", "Test_user", "test-uuid"),
+    ConversationKey("office", "test_user", "test-uuid2"),
+    ConversationKey("office", "test_user\0", "test-uuid"),
+    ConversationKey("office", "test_user ", "test-uuid"),
+]
+
+
+@pytest.fixture(params=["sqlite"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Address:
+    return Address(request.param, str(tmp_path / "folder" / "conversations.db"))
+
+
+@pytest.fixture
+async def store(address: Address) -> AsyncIterator[ConversationStore]:
+    opened = address.store()
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+async def fill(store: ConversationStore, key: ConversationKey, count: int) -> list[Turn]:
+    return [await store.append(key, new_turn(f"t{i}", created_at=float(i))) for i in range(count)]
+
+
+async def all_turns(store: ConversationStore, key: ConversationKey = KEY) -> list[Turn]:
+    return await store.turns(key, limit=100_000)
+
+
+async def test_S1_every_reported_turn_survives_kill_9(address: Address) -> None:
+    """Of a process killed while appending, each reported turn is stored once, in order."""
+    child = address.start_appender("killed", count=1_000_000)
+    assert child.stdout is not None
+    reported = [child.stdout.readline().strip() for _ in range(25)]
+    child.send_signal(signal.SIGKILL)
+    reported += child.stdout.read().split()
+    child.stdout.close()
+    assert child.wait() == -signal.SIGKILL
+
+    store = address.store()
+    await store.open()
+    stored = await all_turns(store)
+    await store.append(KEY, new_turn("after"))
+    after = await all_turns(store)
+    await store.close()
+    ids = [turn.turn_id for turn in stored]
+    assert ids[: len(reported)] == reported
+    assert len(ids) <= len(reported) + 1
+    assert [turn.index for turn in after] == list(range(len(ids) + 1))
+
+
+async def test_S1_turns_are_there_after_closing_and_opening(address: Address) -> None:
+    """A store opened anew returns what its predecessor stored."""
+    for expected in range(3):
+        store = address.store()
+        await store.open()
+        assert len(await all_turns(store)) == expected
+        await store.append(KEY, new_turn(f"t{expected}"))
+        await store.close()
+
+
+async def test_S2_indices_count_from_zero(store: ConversationStore) -> None:
+    """The n-th turn of a conversation has index n, whatever other conversations do."""
+    for index in range(3):
+        for key in (KEY, *OTHER_KEYS):
+            assert (await store.append(key, new_turn(f"t{index}"))).index == index
+
+
+async def test_S2_processes_appending_at_once_leave_no_gap(address: Address) -> None:
+    """Four processes that create and fill one conversation together share 0 to n-1."""
+    children = [address.start_appender(f"p{n}", count=10, tasks=2) for n in range(4)]
+    reported = [(await asyncio.to_thread(child.communicate))[0].split() for child in children]
+    assert [child.returncode for child in children] == [0] * 4
+    store = address.store()
+    await store.open()
+    turns = await all_turns(store)
+    await store.close()
+    assert [turn.index for turn in turns] == list(range(80))
+    assert {turn.turn_id for turn in turns} == {name for names in reported for name in names}
+    for names in reported:
+        places = {turn.turn_id: turn.index for turn in turns}
+        for task in (0, 1):
+            own = [places[name] for name in names if f"-{task}-" in name]
+            assert own == sorted(own)
+
+
+async def test_S2_no_gap_when_truncated_meanwhile(store: ConversationStore) -> None:
+    """Appends racing with truncations leave a conversation that counts from 0 without gaps."""
+    await fill(store, KEY, 5)
+
+    async def append(task: int) -> None:
+        for number in range(12):
+            await store.append(KEY, new_turn(f"r{task}-{number}"))
+
+    async def truncate() -> None:
+        for _ in range(8):
+            await store.truncate(KEY, random.randint(0, 4))
+            await asyncio.sleep(0.002)
+
+    await asyncio.gather(append(0), append(1), truncate())
+    turns = await all_turns(store)
+    assert [turn.index for turn in turns] == list(range(len(turns)))
+    newest = await store.append(KEY, new_turn("last"))
+    assert newest.index == len(turns)
+    assert (await store.recent_turns(KEY, 1))[0] == newest
+
+
+async def test_S2_a_cancelled_caller_leaves_the_store_in_order(store: ConversationStore) -> None:
+    """Calls cancelled at any moment happened whole or not at all, and later calls work."""
+    chance = random.Random(7)
+    for number in range(60):
+        call = asyncio.create_task(store.append(KEY, new_turn(f"c{number}")))
+        await asyncio.sleep(chance.random() * 0.003)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+    last = await store.append(KEY, new_turn("last"))
+    turns = await all_turns(store)
+    assert [turn.index for turn in turns] == list(range(last.index + 1))
+    assert len({turn.turn_id for turn in turns}) == len(turns)
+    numbers = [int(turn.turn_id[1:]) for turn in turns[:-1]]
+    assert len(numbers) == len(set(numbers))
+
+
+async def test_S3_the_same_turn_id_is_stored_once(store: ConversationStore) -> None:
+    """A repeated append returns the stored turn, not the repeated one, and changes nothing."""
+    await store.append(KEY, new_turn("before"))
+    first = await store.append(KEY, new_turn("same", output="first"))
+    await store.append(KEY, new_turn("behind"))
+    again = await store.append(KEY, new_turn("same", output="second", created_at=99.0))
+    assert again == first
+    assert again.output == "first"
+    summary = await store.summary(KEY)
+    assert summary is not None
+    assert (summary.turns, summary.updated_at) == (3, 1.0)
+
+
+async def test_S3_the_same_turn_id_at_once_is_stored_once(store: ConversationStore) -> None:
+    """Eight simultaneous appends of one turn_id all return the one stored turn."""
+    turns = await asyncio.gather(*(store.append(KEY, new_turn("same")) for _ in range(8)))
+    assert set(turns) == {turns[0]}
+    assert await all_turns(store) == [turns[0]]
+
+
+async def test_S3_another_conversation_may_use_the_same_turn_id(store: ConversationStore) -> None:
+    """turn_id is unique within its conversation only."""
+    for key in (KEY, *OTHER_KEYS):
+        assert (await store.append(key, new_turn("same"))).index == 0
+
+
+@pytest.mark.parametrize("limit", [-1, 0, 1, 3, 8, 9, 2**31])
+async def test_S4_recent_turns_are_the_newest_oldest_first(
+    store: ConversationStore, limit: int
+) -> None:
+    """recent_turns returns the last `limit` turns in the order of append."""
+    stored = await fill(store, KEY, 8)
+    assert await store.recent_turns(KEY, limit) == (stored[-limit:] if limit > 0 else [])
+
+
+async def test_S4_turns_returns_a_page_from_an_index_on(store: ConversationStore) -> None:
+    """turns pages through a conversation, oldest first."""
+    stored = await fill(store, KEY, 7)
+    assert await store.turns(KEY, first=2, limit=3) == stored[2:5]
+    assert await store.turns(KEY, first=5) == stored[5:]
+    assert await store.turns(KEY, first=7) == []
+    assert await store.turns(KEY, limit=0) == []
+
+
+async def test_S5_conversations_are_apart(store: ConversationStore) -> None:
+    """Keys that differ in one part, in case, in a space or in a NUL do not share turns."""
+    for number, key in enumerate((KEY, *OTHER_KEYS)):
+        await store.append(key, new_turn("t", output=f"answer {number}"))
+    await store.truncate(OTHER_KEYS[0], 0)
+    await store.delete_conversation(OTHER_KEYS[1])
+    assert [turn.output for turn in await store.recent_turns(KEY, 9)] == ["answer 0"]
+    assert await store.recent_turns(OTHER_KEYS[0], 9) == []
+    assert await store.recent_turns(OTHER_KEYS[1], 9) == []
+    for number, key in enumerate(OTHER_KEYS[2:], start=3):
+        assert [turn.output for turn in await all_turns(store, key)] == [f"answer {number}"]
+
+
+async def test_S5_canonically_equal_names_are_two_users(store: ConversationStore) -> None:
+    """Composed and decomposed Hangul name different users: nothing is normalised."""
+    composed = ConversationKey("office", "\uac00", "d")
+    decomposed = ConversationKey("office", "\u1100\u1161", "d")
+    await store.append(composed, new_turn("t"))
+    assert await store.recent_turns(decomposed, 5) == []
+
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    user_id=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50),
+    turn=st.builds(
+        NewTurn,
+        turn_id=st.uuids().map(str),
+        input=text,
+        output=text,
+        model=text,
+        created_at=st.floats(0, 2**40),
+        status=st.sampled_from(["complete", "interrupted"]),
+        sent=st.none() | text,
+        window_start=st.integers(0, 2**31),
+    ),
+)
+async def test_S6_any_text_comes_back(
+    store: ConversationStore, user_id: str, turn: NewTurn
+) -> None:
+    """Every field of a turn is read as it was written."""
+    key = ConversationKey("character", user_id, str(uuid4()))
+    stored = await store.append(key, turn)
+    assert await store.find_turn(key, turn.turn_id) == stored
+    assert (await store.recent_turns(key, 1))[0] == stored
+    assert [found_key async for found_key, _ in store.scan(user_id=user_id)].count(key) == 1
+    assert (stored.input, stored.outputs, stored.selected) == (turn.input, (turn.output,), 0)
+    names = ("turn_id", "model", "created_at", "status", "sent", "window_start")
+    assert all(getattr(stored, name) == getattr(turn, name) for name in names)
+
+
+async def test_S6_half_a_character_does_not_lose_the_turn(store: ConversationStore) -> None:
+    """Surrogate pairs are joined and lone surrogates replaced; in a name they are refused."""
+    turn = await store.append(KEY, new_turn("t", output="a\ud83d\ude00b\ud800c"))
+    assert (await store.find_turn(KEY, "t")) == turn
+    assert turn.output == "a😀b\ufffdc"
+    with pytest.raises(InvalidRequest):
+        await store.append(ConversationKey("office", "\ud800", "d"), new_turn("t"))
+
+
+CALLS: dict[str, Callable[[ConversationStore], Awaitable[object]]] = {
+    "check": lambda s: s.check(),
+    "append": lambda s: s.append(KEY, new_turn("t")),
+    "recent_turns": lambda s: s.recent_turns(KEY, 3),
+    "turns": lambda s: s.turns(KEY),
+    "find_turn": lambda s: s.find_turn(KEY, "t"),
+    "add_output": lambda s: s.add_output(KEY, 0, "o", "m", "complete"),
+    "replace_output": lambda s: s.replace_output(KEY, 0, "o", "complete"),
+    "select_output": lambda s: s.select_output(KEY, 0, 0),
+    "truncate": lambda s: s.truncate(KEY, 0),
+    "set_title": lambda s: s.set_title(KEY, "title"),
+    "summary": lambda s: s.summary(KEY),
+    "list_conversations": lambda s: s.list_conversations("office", "test_user"),
+    "delete_conversation": lambda s: s.delete_conversation(KEY),
+    "delete_user": lambda s: s.delete_user("test_user"),
+    "scan": lambda s: anext(s.scan()),  # type: ignore[arg-type]
+    "restore": lambda s: s.restore(KEY, Turn(0, "t", "i", ("o",), 0, "m", 1.0)),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_S7_a_closed_store_is_unavailable(address: Address, name: str) -> None:
+    """Every call on a store that is not open raises StoreUnavailable."""
+    store = address.store()
+    with pytest.raises(StoreUnavailable):
+        await CALLS[name](store)
+    await store.open()
+    await store.close()
+    await store.close()
+    with pytest.raises(StoreUnavailable):
+        await CALLS[name](store)
+
+
+async def test_S8_check_leaves_no_trace_in_conversations(store: ConversationStore) -> None:
+    """check succeeds on a good store, repeatedly, and stores no turn."""
+    await store.check()
+    await store.check()
+    assert [item async for item in store.scan()] == []
+
+
+async def test_S9_alternatives_are_added_and_selected(store: ConversationStore) -> None:
+    """An added answer is selected; each answer keeps its own model and status."""
+    await fill(store, KEY, 2)
+    added = await store.add_output(KEY, 1, "둘째", "other", "interrupted")
+    assert (added.outputs, added.selected) == (("답 t1", "둘째"), 1)
+    assert (added.output, added.model, added.status) == ("둘째", "other", "interrupted")
+    first = await store.select_output(KEY, 1, 0)
+    assert (first.output, first.model, first.status) == ("답 t1", "m", "complete")
+    await store.select_output(KEY, 1, 1)
+    continued = await store.replace_output(KEY, 1, "둘째, 계속", "complete")
+    assert (continued.outputs, continued.status) == (("답 t1", "둘째, 계속"), "complete")
+    assert (continued.model, continued.selected) == ("other", 1)
+    assert (await store.recent_turns(KEY, 1))[0] == continued
+
+
+async def test_S9_answers_added_at_once_are_all_kept(store: ConversationStore) -> None:
+    """Five simultaneous regenerations of a turn leave six answers."""
+    await fill(store, KEY, 1)
+    calls = (store.add_output(KEY, 0, f"a{n}", "m", "complete") for n in range(5))
+    turns = await asyncio.gather(*calls)
+    assert sorted(turn.selected for turn in turns) == [1, 2, 3, 4, 5]
+    (turn,) = await all_turns(store)
+    assert set(turn.outputs) == {"답 t0", "a0", "a1", "a2", "a3", "a4"}
+
+
+async def test_S9_refuses_what_is_not_there(store: ConversationStore) -> None:
+    """A missing turn is NotFound, a choice or status outside the valid ones InvalidRequest."""
+    await fill(store, KEY, 1)
+    for index in (-1, 1):
+        with pytest.raises(NotFound):
+            await store.add_output(KEY, index, "o", "m", "complete")
+        with pytest.raises(NotFound):
+            await store.replace_output(KEY, index, "o", "complete")
+        with pytest.raises(NotFound):
+            await store.select_output(KEY, index, 0)
+    for selected in (-1, 1):
+        with pytest.raises(InvalidRequest):
+            await store.select_output(KEY, 0, selected)
+    with pytest.raises(InvalidRequest):
+        await store.add_output(KEY, 0, "o", "m", "half")
+    with pytest.raises(InvalidRequest):
+        await store.replace_output(KEY, 0, "o", "half")
+    assert [turn.outputs for turn in await all_turns(store)] == [("답 t0",)]
+
+
+async def test_S10_truncate_removes_the_tail(store: ConversationStore) -> None:
+    """truncate returns how many turns went; the next append takes the first free index."""
+    stored = await fill(store, KEY, 6)
+    assert await store.truncate(KEY, 4) == 2
+    assert await store.truncate(KEY, 4) == 0
+    assert await all_turns(store) == stored[:4]
+    summary = await store.summary(KEY)
+    assert summary is not None
+    assert (summary.turns, summary.updated_at) == (4, 3.0)
+    assert (await store.append(KEY, new_turn("t5"))).index == 4
+
+
+async def test_S10_truncating_everything_keeps_the_title(store: ConversationStore) -> None:
+    """An emptied conversation is not listed; with a new first turn it has its name again."""
+    await fill(store, KEY, 2)
+    await store.set_title(KEY, "제목")
+    assert await store.truncate(KEY, 0) == 2
+    assert await store.truncate(OTHER_KEYS[0], 0) == 0
+    assert await store.summary(KEY) is None
+    assert await store.list_conversations("office", "test_user") == []
+    await store.append(KEY, new_turn("new", input="새 질문"))
+    summary = await store.summary(KEY)
+    assert summary is not None
+    assert (summary.title, summary.preview, summary.turns) == ("제목", "새 질문", 1)
+
+
+async def test_S11_conversations_are_listed_newest_first(store: ConversationStore) -> None:
+    """The list belongs to one user of one assistant and is paged by time."""
+    keys = [ConversationKey("office", "lister", f"d{n}") for n in range(5)]
+    for number, key in enumerate(keys):
+        await store.append(key, new_turn("t", created_at=10.0 + number, input="가" * 100))
+    await store.append(keys[1], new_turn("u", created_at=20.0))
+    for key in OTHER_KEYS:
+        await store.append(key, new_turn("t", created_at=30.0))
+    await store.set_title(keys[2], "이름")
+
+    listed = await store.list_conversations("office", "lister")
+    assert [item.key.db_id for item in listed] == ["d1", "d4", "d3", "d2", "d0"]
+    assert [(item.turns, item.updated_at) for item in listed[:2]] == [(2, 20.0), (1, 14.0)]
+    assert [item.title for item in listed] == [None, None, None, "이름", None]
+    assert {item.preview for item in listed} == {"가" * 80}
+    first = await store.list_conversations("office", "lister", limit=2)
+    rest = await store.list_conversations("office", "lister", before=first[-1].updated_at)
+    assert first + rest == listed
+    assert await store.list_conversations("office", "lister", limit=0) == []
+    assert await store.list_conversations("character", "lister") == []
+    assert await store.summary(keys[1]) == listed[0]
+
+
+async def test_S11_a_title_can_be_set_and_taken_away(store: ConversationStore) -> None:
+    """set_title names a conversation that has turns, and only such a one."""
+    await fill(store, KEY, 1)
+    for title in ("하나", "둘", None):
+        await store.set_title(KEY, title)
+        summary = await store.summary(KEY)
+        assert summary is not None
+        assert summary.title == title
+    with pytest.raises(NotFound):
+        await store.set_title(OTHER_KEYS[0], "title")
+    assert await store.summary(OTHER_KEYS[0]) is None
+
+
+async def test_S12_deleting_removes_turns_and_title(store: ConversationStore) -> None:
+    """A deleted conversation starts anew; deleting it again removes nothing."""
+    await fill(store, KEY, 3)
+    await store.set_title(KEY, "제목")
+    assert await store.delete_conversation(KEY) == 3
+    assert await store.delete_conversation(KEY) == 0
+    assert await store.find_turn(KEY, "t0") is None
+    assert (await store.append(KEY, new_turn("t0"))).index == 0
+    summary = await store.summary(KEY)
+    assert summary is not None
+    assert (summary.title, summary.turns) == (None, 1)
+
+
+async def test_S12_deleting_a_user_removes_only_that_user(store: ConversationStore) -> None:
+    """delete_user works on one assistant or on both, and leaves everybody else alone."""
+    mine = [
+        ConversationKey("office", "gone", "a"),
+        ConversationKey("office", "gone", "b"),
+        ConversationKey("character", "gone", "a"),
+    ]
+    for key in (*mine, *OTHER_KEYS):
+        await fill(store, key, 2)
+    assert await store.delete_user("gone", "character") == 2
+    assert await store.delete_user("gone") == 4
+    assert await store.delete_user("gone") == 0
+    assert await store.list_conversations("office", "gone") == []
+    left = [key async for key, _ in store.scan()]
+    assert sorted(map(str, left)) == sorted(str(key) for key in OTHER_KEYS for _ in range(2))
+
+
+async def test_S13_scan_yields_every_turn_by_conversation(store: ConversationStore) -> None:
+    """scan goes conversation by conversation, each in order, also beyond one page."""
+    long = ConversationKey("office", "middle", "long")
+    expected = {long: await fill(store, long, 300)}
+    for number in range(40):
+        key = ConversationKey(
+            "character" if number % 2 else "office", f"u{number % 7}", f"d{number}"
+        )
+        expected[key] = await fill(store, key, 1 + number % 3)
+    scanned: dict[ConversationKey, list[Turn]] = {}
+    previous = None
+    async for key, turn in store.scan():
+        assert key == previous or key not in scanned
+        scanned.setdefault(key, []).append(turn)
+        previous = key
+    assert scanned == expected
+    chosen = [key async for key, _ in store.scan("character", "u3")]
+    assert set(chosen) == {k for k in expected if (k.assistant, k.user_id) == ("character", "u3")}
+    assert {key async for key, _ in store.scan("office")} == {
+        key for key in expected if key.assistant == "office"
+    }
+    assert {key async for key, _ in store.scan(user_id="middle")} == {long}
+
+
+async def test_S14_find_turn_finds_by_id(store: ConversationStore) -> None:
+    """find_turn returns exactly the turn of that id in that conversation."""
+    stored = await fill(store, KEY, 3)
+    assert await store.find_turn(KEY, "t1") == stored[1]
+    assert await store.find_turn(KEY, "t9") is None
+    assert await store.find_turn(OTHER_KEYS[0], "t1") is None
+
+
+async def test_S15_restore_keeps_indices_in_any_order(store: ConversationStore) -> None:
+    """Turns restored backwards, twice, form the same conversation once."""
+    turns = [
+        Turn(n, f"t{n}", f"i{n}", (f"a{n}", f"b{n}"), n % 2, "m", float(n), "interrupted", "s", n)
+        for n in range(6)
+    ]
+    assert [await store.restore(KEY, turn) for turn in reversed(turns)] == [True] * 6
+    changed = [replace(turn, input="changed") for turn in turns]
+    assert [await store.restore(KEY, turn) for turn in changed] == [False] * 6
+    assert await all_turns(store) == turns
+    assert await store.recent_turns(KEY, 2) == turns[-2:]
+    summary = await store.summary(KEY)
+    assert summary is not None
+    assert (summary.turns, summary.preview, summary.updated_at) == (6, "i0", 5.0)
+    assert (await store.append(KEY, new_turn("new"))).index == 6
+
+
+async def test_S15_restore_does_not_overwrite_another_turn(store: ConversationStore) -> None:
+    """An index or turn_id that is taken stays with the turn that has it."""
+    stored = await fill(store, KEY, 2)
+    same_index = Turn(1, "other", "i", ("o",), 0, "m", 1.0)
+    same_id = Turn(7, "t0", "i", ("o",), 0, "m", 1.0)
+    assert await store.restore(KEY, same_index) is False
+    assert await store.restore(KEY, same_id) is False
+    assert await all_turns(store) == stored
+    summary = await store.summary(KEY)
+    assert summary is not None
+    assert summary.turns == 2
