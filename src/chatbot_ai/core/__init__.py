@@ -1,0 +1,1 @@
+"""Use cases; imports the domain only."""

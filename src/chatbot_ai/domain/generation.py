@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from chatbot_ai.domain.conversation import Message
@@ -30,11 +30,17 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One prompt for one answer. `deadline` is on the monotonic clock, in seconds."""
+    """One prompt for one answer.
+
+    deadline  on the monotonic clock, in seconds
+    whole     nobody sees the deltas as they come, so an answer that fails half-way may be
+              generated anew
+    """
 
     messages: tuple[Message, ...]
     sampling: Sampling
     deadline: float
+    whole: bool = False
     response_format: dict[str, object] | None = None
 
 
@@ -66,7 +72,12 @@ class Finished:
     model: str
     prefill_s: float = 0.0
     generation_s: float = 0.0
-    backup: bool = field(default=False)
+    backup: bool = False
 
 
-GenerationEvent = TextDelta | Finished
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """All deltas so far are void: a backup begins anew. Only for requests with `whole`."""
+
+
+GenerationEvent = TextDelta | Restarted | Finished

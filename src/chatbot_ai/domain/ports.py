@@ -3,7 +3,7 @@ tests/contract/ are named after the numbers and run against every adapter."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,7 +21,8 @@ from chatbot_ai.domain.generation import GenerationEvent, GenerationRequest
 class ChatModel(Protocol):
     """A model that continues a chat.
 
-    M1  `stream` yields zero or more TextDelta, then exactly one Finished, then ends.
+    M1  `stream` yields zero or more TextDelta, then exactly one Finished, then ends. For a `whole`
+        request, Restarted may stand between: the deltas before it are void.
     M2  No delta is empty; a character is never split between two deltas.
     M3  Every failure is a BackendUnavailable (or a subclass) or DeadlineExceeded; nothing else.
     M4  Closing the iterator early ends the generation at the server within a second.
@@ -39,7 +40,7 @@ class ChatModel(Protocol):
     def context_tokens(self) -> int:
         """Tokens that prompt and answer of one conversation may take together."""
 
-    def stream(self, request: GenerationRequest) -> AsyncIterator[GenerationEvent]: ...
+    def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]: ...
 
     async def count_tokens(self, messages: Sequence[Message]) -> int: ...
 

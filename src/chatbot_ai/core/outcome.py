@@ -1,0 +1,60 @@
+"""How a request ended, as a record for the statistics."""
+
+from __future__ import annotations
+
+import asyncio
+
+from chatbot_ai.core.stats import Outcome, RequestRecord
+from chatbot_ai.domain.errors import AdmissionRejected, CallerLimited, ChatbotError, InvalidRequest
+from chatbot_ai.domain.generation import Finished, Usage
+
+
+def outcome_of(error: BaseException | None) -> Outcome:
+    """The outcome that an error stands for; None is an answer, leaving is `cancelled`."""
+    match error:
+        case None:
+            return "answered"
+        case CallerLimited():
+            return "limited"
+        case AdmissionRejected():
+            return "refused"
+        case InvalidRequest():
+            return "invalid"
+        case GeneratorExit() | asyncio.CancelledError():
+            return "cancelled"
+        case _:
+            return "failed"
+
+
+def record_of(
+    *,
+    error: BaseException | None,
+    model: str,
+    finished: Finished | None,
+    tokens: int,
+    total_s: float,
+    queue_s: float,
+    first_token_s: float | None,
+    ended_at: float,
+) -> RequestRecord:
+    """Build the record of one ended request; without `finished` the tokens were wasted."""
+    outcome = outcome_of(error)
+    usage = finished.usage if finished else Usage(completion_tokens=tokens)
+    code = error.code if isinstance(error, ChatbotError) else None
+    if code is None and outcome == "failed":
+        code = "internal_error"
+    return RequestRecord(
+        outcome=outcome,
+        model=model,
+        total_s=total_s,
+        queue_s=queue_s,
+        first_token_s=first_token_s,
+        prompt_tokens=usage.prompt_tokens,
+        cached_tokens=usage.cached_tokens,
+        completion_tokens=usage.completion_tokens,
+        generation_s=finished.generation_s if finished else 0.0,
+        wasted_tokens=0 if outcome == "answered" else tokens,
+        error_code=code,
+        backup=bool(finished and finished.backup),
+        ended_at=ended_at,
+    )

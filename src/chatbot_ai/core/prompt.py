@@ -1,0 +1,140 @@
+"""Persona + history + references + newest input -> messages, within the token budget.
+
+The prefix is sacred: system prompt and card first, then turns exactly as they were sent, then the
+newest input with whatever is only true now beside it. When the turns outgrow the budget, the
+oldest half is left out at once, so that the prefix stays the same for many turns afterwards.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from chatbot_ai.domain.conversation import Message, Turn
+from chatbot_ai.domain.errors import ContextTooLong
+from chatbot_ai.domain.persona import Character, Persona
+
+Counter = Callable[[Sequence[Message]], Awaitable[int]]
+
+#: Share of the history budget that is kept when a block is left out.
+KEEP_SHARE = 0.5
+#: Tokens that a chat template adds around one message, at most. Largest seen: 12 (Llama 3.1
+#: `<|start_header_id|>assistant<|end_header_id|>`, two newlines and `<|eot_id|>` are 5 or 6).
+TEMPLATE_TOKENS = 16
+
+_MARKER = re.compile(
+    r"<\|([^|<>]{1,64})\|>|<(/?)(s|bos|eos|start_of_turn|end_of_turn)>|\[(/?)INST\]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Messages for the model. `tokens` counts them (None: proved to fit without counting).
+
+    window_start is the index of the oldest turn inside; `left_out` counts turns before it.
+    """
+
+    messages: tuple[Message, ...]
+    tokens: int | None
+    window_start: int
+    left_out: int
+    sent: str
+
+
+def defuse(text: str) -> str:
+    """Break up what a chat template would read as its own marker, so that text stays text.
+
+    `<|im_start|>` becomes `<| im_start |>`: readable as before, but no control token.
+    """
+
+    def spaced(match: re.Match[str]) -> str:
+        inner = match.group(0)
+        if match.group(1) is not None:
+            return f"<| {match.group(1)} |>"
+        return f"{inner[0]} {inner[1:-1]} {inner[-1]}"
+
+    return _MARKER.sub(spaced, text)
+
+
+def sent_text(persona: Persona, text: str, references: str) -> str:
+    """The user message: the input, with the references beside it if there are any."""
+    if not references:
+        return defuse(text)
+    filled = {"input": defuse(text), "references": references}
+    return re.sub(r"\{\{(input|references)\}\}", lambda m: filled[m.group(1)], persona.reference)
+
+
+def upper_bound(messages: Sequence[Message]) -> int:
+    """Tokens that `messages` cannot exceed: a token is at least one byte of UTF-8."""
+    return sum(len(m.content.encode()) + TEMPLATE_TOKENS for m in messages) + TEMPLATE_TOKENS
+
+
+async def build(
+    *,
+    persona: Persona,
+    character: Character | None,
+    turns: Sequence[Turn],
+    text: str,
+    references: str,
+    limit_tokens: int,
+    count: Counter,
+) -> Prompt:
+    """Build the prompt of one answer.
+
+    turns         oldest first, as stored; the last one tells where the window starts
+    limit_tokens  what the prompt may take: the context less the answer
+    count         exact token count of messages; called only where the cheap bound does not settle
+
+    Raises ContextTooLong if system prompt and newest input alone exceed `limit_tokens`.
+    """
+    system = Message("system", defuse(persona.system_prompt(character)))
+    newest = Message("user", sent_text(persona, text, references))
+    start = turns[-1].window_start if turns else 0
+    window = [t for t in turns if t.index >= start]
+    if turns and turns[0].index > start:
+        # more turns than are looked back on: leave out a block here too, not one turn at a time
+        window = list(turns[len(turns) // 2 :])
+
+    def messages(kept: Sequence[Turn]) -> tuple[Message, ...]:
+        middle = [m for t in kept for m in _messages_of(t)]
+        return (system, *middle, newest)
+
+    whole = messages(window)
+    if upper_bound(whole) <= limit_tokens:
+        return _prompt(whole, None, window, newest)
+    tokens = await count(whole)
+    if tokens <= limit_tokens:
+        return _prompt(whole, tokens, window, newest)
+    bare = await count(messages(()))
+    if bare > limit_tokens:
+        raise ContextTooLong(bare, limit_tokens)
+    target = bare + int((limit_tokens - bare) * KEEP_SHARE)
+    # the largest suffix of the window that fits: fewer turns never take more tokens
+    low, high, kept_tokens = 0, len(window), bare
+    first = len(window)
+    while low < high:
+        middle = (low + high) // 2
+        tokens = await count(messages(window[middle:]))
+        if tokens <= target:
+            first, high, kept_tokens = middle, middle, tokens
+        else:
+            low = middle + 1
+    return _prompt(messages(window[first:]), kept_tokens, window[first:], newest, turns)
+
+
+def _messages_of(turn: Turn) -> tuple[Message, Message]:
+    sent = turn.sent if turn.sent is not None else defuse(turn.input)
+    return Message("user", sent), Message("assistant", defuse(turn.output))
+
+
+def _prompt(
+    messages: tuple[Message, ...],
+    tokens: int | None,
+    window: Sequence[Turn],
+    newest: Message,
+    turns: Sequence[Turn] = (),
+) -> Prompt:
+    after = turns[-1].index + 1 if turns else 0
+    start = window[0].index if window else after
+    return Prompt(messages, tokens, start, start, newest.content)

@@ -1,0 +1,53 @@
+"""Personas: what an assistant is told about itself. Pure values; files are read elsewhere."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from chatbot_ai.domain.conversation import Assistant
+from chatbot_ai.domain.generation import Sampling
+
+_PLACEHOLDER = re.compile(r"\{\{\s*(char|user|greeting|context)\s*\}\}", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Character:
+    """The character that a caller describes."""
+
+    name: str
+    greeting: str
+    context: str
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """One assistant's instructions and sampling for one kind of model.
+
+    system     the system prompt; {{char}}, {{user}}, {{greeting}}, {{context}} are filled in
+    reference  how references (search results, time) stand beside the newest input;
+               `{{references}}` and `{{input}}` are filled in
+    user_name  what `{{user}}` becomes where the caller gives no name
+    """
+
+    assistant: Assistant
+    name: str
+    system: str
+    greeting: str = ""
+    reference: str = "{{input}}\n\n{{references}}"
+    user_name: str = "사용자"
+    sampling: Sampling = field(default_factory=Sampling)
+
+    def system_prompt(self, character: Character | None) -> str:
+        """The system prompt with its placeholders filled, each once: filled-in text is not
+        searched again, so a caller's text cannot smuggle placeholders in."""
+        name = character.name if character else self.name
+        own = {"char": name, "user": self.user_name}
+
+        def inner(text: str) -> str:
+            return _PLACEHOLDER.sub(lambda m: own.get(m.group(1).lower(), m.group(0)), text)
+
+        values = dict(own)
+        values["greeting"] = inner(character.greeting if character else self.greeting)
+        values["context"] = inner(character.context) if character else ""
+        return _PLACEHOLDER.sub(lambda m: values[m.group(1).lower()], self.system)
