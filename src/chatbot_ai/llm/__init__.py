@@ -1,0 +1,1 @@
+"""Models: the local engine and OpenAI-compatible servers."""

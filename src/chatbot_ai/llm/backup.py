@@ -1,0 +1,113 @@
+"""Backup answers: the same prompt again, another way, when streaming from the engine fails."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+import structlog
+
+from chatbot_ai.domain.conversation import Message
+from chatbot_ai.domain.errors import BackendUnavailable
+from chatbot_ai.domain.generation import (
+    Finished,
+    GenerationEvent,
+    GenerationRequest,
+    Restarted,
+    TextDelta,
+)
+from chatbot_ai.domain.ports import ChatModel
+from chatbot_ai.llm.llama import LlamaModel
+
+log = structlog.get_logger()
+
+
+class ModelWithBackup:
+    """A ChatModel that falls back, in this order: the engine's stream, the same engine without
+    streaming, then `others`.
+
+    Only before the first delta was shown; a request with `whole` may be generated anew however
+    far it had come, after a Restarted event. `Finished.model` names the model that really answered
+    and `Finished.backup` says that it was a backup.
+    """
+
+    def __init__(self, engine: LlamaModel, others: Sequence[ChatModel] = ()) -> None:
+        self._engine = engine
+        self._others = tuple(others)
+
+    @property
+    def name(self) -> str:
+        return self._engine.name
+
+    @property
+    def context_tokens(self) -> int:
+        return self._engine.context_tokens
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        first_attempt = _Attempt()
+        try:
+            async with aclosing(first_attempt.run(self._engine, request)) as events:
+                async for event in events:
+                    yield event
+            return
+        except BackendUnavailable as error:
+            if first_attempt.shown:
+                raise
+            last = error
+        log.warning("backup.engine_stream_failed", model=self.name, error=type(last).__name__)
+        if first_attempt.begun:
+            yield Restarted()
+        try:
+            text, finished = await self._engine.complete(request)
+            if text:
+                yield TextDelta(text)
+            yield finished
+            return
+        except BackendUnavailable as error:
+            log.warning("backup.engine_failed", model=self.name, error=type(error).__name__)
+            last = error
+        for other in self._others:
+            attempt = _Attempt()
+            try:
+                async with aclosing(attempt.run(other, request)) as events:
+                    async for event in events:
+                        yield replace(event, backup=True) if isinstance(event, Finished) else event
+                return
+            except BackendUnavailable as error:
+                if attempt.shown:
+                    raise
+                last = error
+            log.warning("backup.other_failed", model=other.name, error=type(last).__name__)
+            if attempt.begun:
+                yield Restarted()
+        raise last
+
+    async def count_tokens(self, messages: Sequence[Message]) -> int:
+        return await self._engine.count_tokens(messages)
+
+    async def check(self) -> None:
+        await self._engine.check()
+
+    async def close(self) -> None:
+        await self._engine.close()
+        for other in self._others:
+            await other.close()
+
+
+class _Attempt:
+    """One model's try. `begun`: it gave some text; `shown`: and the caller has seen it."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.shown = False
+
+    async def run(
+        self, model: ChatModel, request: GenerationRequest
+    ) -> AsyncGenerator[GenerationEvent, None]:
+        async with aclosing(model.stream(request)) as events:
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    self.begun = True
+                    self.shown = not request.whole
+                yield event

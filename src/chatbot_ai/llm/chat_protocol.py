@@ -1,0 +1,99 @@
+"""The OpenAI chat format: what a request body and a streamed chunk mean."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from chatbot_ai.domain.errors import BackendProtocolError
+from chatbot_ai.domain.generation import FinishReason, GenerationRequest, Sampling, Usage
+
+FINISH_REASONS: dict[str, FinishReason] = {
+    "stop": "stop",
+    "eos": "stop",
+    "length": "length",
+    "limit": "length",
+    "tool_calls": "stop",
+    "content_filter": "stop",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One chunk of a streamed answer; everything in it is optional."""
+
+    text: str = ""
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    prefill_s: float = 0.0
+    generation_s: float = 0.0
+    model: str | None = None
+
+
+def request_body(request: GenerationRequest, *, model: str | None, llama: bool) -> dict[str, Any]:
+    """The JSON body of a chat completion.
+
+    llama adds llama.cpp's own fields (repeat penalty, top-k, prefix cache), which OpenAI refuses.
+    """
+    sampling = request.sampling
+    body: dict[str, Any] = {"messages": [asdict(m) for m in request.messages]}
+    if model:
+        body["model"] = model
+    for name in ("temperature", "top_p", "seed", "max_tokens"):
+        if (value := getattr(sampling, name)) is not None:
+            body[name] = value
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
+    if request.response_format:
+        body["response_format"] = request.response_format
+    if llama:
+        body["cache_prompt"] = True
+        for name in ("top_k", "min_p", "repeat_penalty"):
+            if (value := getattr(sampling, name)) is not None:
+                body[name] = value
+    return body
+
+
+def parse_chunk(data: str) -> Chunk:
+    """Read one `data` of the stream. Raises BackendProtocolError where it makes no sense."""
+    try:
+        return _read(json.loads(data))
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+        raise BackendProtocolError("the model's server sent an unreadable chunk") from error
+
+
+def _read(body: Any) -> Chunk:
+    if "error" in body:
+        raise BackendProtocolError("the model's server reported an error in mid-stream")
+    choices = body.get("choices") or []
+    text, reason = "", None
+    if choices:
+        part = choices[0].get("delta") or choices[0].get("message") or {}
+        text = part.get("content") or ""
+        if not isinstance(text, str):
+            raise TypeError("content is no string")
+        reason = FINISH_REASONS.get(choices[0].get("finish_reason") or "")
+    timings = body.get("timings") or {}
+    return Chunk(
+        text=text,
+        finish_reason=reason,
+        usage=_usage(body.get("usage"), timings),
+        prefill_s=float(timings.get("prompt_ms", 0.0)) / 1000,
+        generation_s=float(timings.get("predicted_ms", 0.0)) / 1000,
+        model=body.get("model"),
+    )
+
+
+def _usage(usage: Any, timings: Any) -> Usage | None:
+    if not usage:
+        return None
+    details = usage.get("prompt_tokens_details") or {}
+    cached = details.get("cached_tokens") or timings.get("cache_n") or 0
+    return Usage(int(usage["prompt_tokens"]), int(cached), int(usage["completion_tokens"]))
+
+
+#: Sampling of the backup answer. Source: the specification, section 4.
+BACKUP_SAMPLING = Sampling(
+    temperature=0.7, top_p=0.9, repeat_penalty=1.08, max_tokens=1024, stop=("<|eot_id|>",)
+)

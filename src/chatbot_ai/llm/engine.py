@@ -1,0 +1,69 @@
+"""The engine's settings: one value that says how llama.cpp is to be started."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+#: Memory-lock room beyond the model file that llama.cpp needs: its compute buffers, generously.
+MLOCK_HEADROOM_BYTES = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How the engine runs. docs/operations.md lists each with llama.cpp's name for it.
+
+    context_tokens is for one conversation; the engine is given `slots` times as much.
+    rope_scale stretches the trained context linearly; 1 leaves it.
+    """
+
+    model_path: str
+    port: int
+    api_key: str
+    slots: int
+    context_tokens: int
+    batch_tokens: int = 2048
+    micro_batch_tokens: int = 512
+    threads: int = 12
+    gpu_layers: int = -1
+    flash_attention: bool = True
+    continuous_batching: bool = True
+    kv_cache_type: str = "f16"
+    kv_offload: bool = True
+    mmap: bool = False
+    mlock: bool = True
+    rope_scale: float = 1.0
+    numa: bool = False
+    host_cache_mib: int = 1024
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        """The command line; the options themselves go to standard input, as they hold the key."""
+        return [sys.executable, "-m", "chatbot_ai.llm.engine_process"]
+
+    def standard_input(self) -> bytes:
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def read(cls, line: str) -> EngineOptions:
+        return cls(**json.loads(line))
+
+
+def usable_threads(wished: int) -> int:
+    """`wished`, but no more threads than processors this process may use: more only slow it."""
+    return max(1, min(wished, len(os.sched_getaffinity(0))))
+
+
+def may_lock_memory(model_path: Path) -> bool:
+    """Whether the kernel lets this process lock the model in RAM (RLIMIT_MEMLOCK)."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if soft == resource.RLIM_INFINITY:
+        return True
+    return soft >= model_path.stat().st_size + MLOCK_HEADROOM_BYTES

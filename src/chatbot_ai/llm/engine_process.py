@@ -1,0 +1,117 @@
+"""The engine process: llama.cpp's own server, started with options from standard input.
+
+It runs apart from the services because llama.cpp aborts the process on a CUDA error or a failed
+assertion. Its log goes to standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import xllamacpp as llama
+
+from chatbot_ai.llm.engine import EngineOptions, may_lock_memory, usable_threads
+
+#: sysexits.h EX_CONFIG: restarting will not help.
+EXIT_CONFIGURATION = 78
+
+
+def parameters(options: EngineOptions) -> llama.CommonParams:
+    """llama.cpp's parameters for our options. What the machine cannot do is said and skipped."""
+    params = llama.CommonParams()
+    params.model.path = options.model_path
+    params.hostnames = ["127.0.0.1"]
+    params.port = options.port
+    params.api_keys = [options.api_key]
+    params.ui = False
+    params.endpoint_metrics = True
+    params.n_parallel = options.slots
+    params.n_ctx = options.context_tokens * options.slots
+    params.kv_unified = False
+    params.fit_params = False
+    params.ctx_shift = False
+    params.n_batch = options.batch_tokens
+    params.n_ubatch = min(options.micro_batch_tokens, options.batch_tokens)
+    threads = usable_threads(options.threads)
+    if threads < options.threads:
+        say(f"{options.threads} threads wished, {threads} processors here: using {threads}")
+    params.cpuparams.n_threads = threads
+    params.cpuparams_batch.n_threads = threads
+    params.flash_attn_type = (
+        llama.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
+        if options.flash_attention
+        else llama.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    )
+    params.cont_batching = options.continuous_batching
+    cache_type = getattr(llama.ggml_type, f"GGML_TYPE_{options.kv_cache_type.upper()}")
+    params.cache_type_k = cache_type
+    params.cache_type_v = cache_type
+    params.no_kv_offload = not options.kv_offload
+    params.cache_ram_mib = options.host_cache_mib
+    params.numa = (
+        llama.ggml_numa_strategy.GGML_NUMA_STRATEGY_DISTRIBUTE
+        if options.numa
+        else llama.ggml_numa_strategy.GGML_NUMA_STRATEGY_DISABLED
+    )
+    if options.rope_scale != 1:
+        params.rope_scaling_type = llama.llama_rope_scaling_type.LLAMA_ROPE_SCALING_TYPE_LINEAR
+        params.rope_freq_scale = 1 / options.rope_scale
+    _memory(params, options)
+    _gpu(params, options)
+    return params
+
+
+def _memory(params: llama.CommonParams, options: EngineOptions) -> None:
+    modes = llama.llama_load_mode
+    lock = options.mlock and may_lock_memory(Path(options.model_path))
+    if options.mlock and not lock:
+        say("the memory-lock limit is too small for the model (ulimit -l): going on without mlock")
+    if lock and options.mmap:
+        params.load_mode = modes.LLAMA_LOAD_MODE_MMAP_MLOCK
+    elif lock:
+        params.load_mode = modes.LLAMA_LOAD_MODE_MLOCK
+    elif options.mmap:
+        params.load_mode = modes.LLAMA_LOAD_MODE_MMAP
+    else:
+        params.load_mode = modes.LLAMA_LOAD_MODE_NONE
+
+
+def _gpu(params: llama.CommonParams, options: EngineOptions) -> None:
+    processor = llama.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_CPU
+    has_gpu = any(device["type"] != processor for device in llama.get_device_info())
+    if not has_gpu and options.gpu_layers != 0:
+        say("no GPU that this build can use: the whole model runs on the processor")
+    params.n_gpu_layers = options.gpu_layers if has_gpu else 0
+    # one GPU holds the whole model; CUDA_VISIBLE_DEVICES has chosen which
+    params.split_mode = llama.llama_split_mode.LLAMA_SPLIT_MODE_NONE
+    params.main_gpu = 0
+
+
+def say(text: str) -> None:
+    sys.stderr.write(f"engine: {text}\n")
+    sys.stderr.flush()
+
+
+def main() -> None:
+    """Read the options, load the model, serve until a signal ends the process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    options = EngineOptions.read(sys.stdin.readline())
+    if not Path(options.model_path).is_file():
+        say(f"the model file {options.model_path} is missing")
+        sys.exit(EXIT_CONFIGURATION)
+    try:
+        server = llama.Server(parameters(options))
+    except RuntimeError as error:
+        say(f"the model could not be loaded: {error}")
+        sys.exit(1)
+    say(f"serving {options.model_path} at {server.listening_address}")
+    while True:
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""The client of a llama.cpp server, ours or any other one that speaks the OpenAI format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import asdict, replace
+from typing import Any
+
+import httpx2
+
+from chatbot_ai.domain.conversation import Message
+from chatbot_ai.domain.errors import (
+    BackendProtocolError,
+    BackendRateLimited,
+    BackendUnavailable,
+)
+from chatbot_ai.domain.generation import (
+    Finished,
+    GenerationEvent,
+    GenerationRequest,
+    TextDelta,
+    Usage,
+)
+from chatbot_ai.llm.chat_protocol import BACKUP_SAMPLING, Chunk, parse_chunk, request_body
+from chatbot_ai.llm.deadline import before
+from chatbot_ai.llm.sse import EventTooLong, SseDecoder
+
+#: Seconds to connect on the operator's own network.
+CONNECT_TIMEOUT_S = 3.0
+#: Seconds without a byte after which a generation counts as stalled.
+STALL_TIMEOUT_S = 60.0
+#: Seconds after which a caller may expect a restarted engine.
+RETRY_AFTER_S = 5.0
+
+
+class LlamaModel:
+    """A ChatModel over HTTP.
+
+    name            what answers report
+    context_tokens  per conversation, as the engine was started
+    remote_model    the `model` field to send, for servers that want one
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        name: str,
+        context_tokens: int,
+        api_key: str | None = None,
+        remote_model: str | None = None,
+    ) -> None:
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        timeout = httpx2.Timeout(STALL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        self._base_url = base_url.rstrip("/").removesuffix("/v1")
+        self._remote_model = remote_model
+        self.name = name
+        self.context_tokens = context_tokens
+        self._http = httpx2.AsyncClient(
+            base_url=self._base_url, headers=headers, timeout=timeout, trust_env=False
+        )
+        # llama.cpp's server may close a connection right after a streamed reply in spite of its
+        # keep-alive header (8 of 60 immediate reuses failed), so a stream takes a fresh one
+        self._streams = httpx2.AsyncClient(
+            base_url=self._base_url,
+            headers={**headers, "Connection": "close"},
+            timeout=timeout,
+            trust_env=False,
+            limits=httpx2.Limits(max_keepalive_connections=0),
+        )
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        body = request_body(request, model=self._remote_model, llama=True)
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+        last = Chunk()
+        usage = Usage()
+        async with self._translated():
+            opening = self._streams.build_request("POST", "/v1/chat/completions", json=body)
+            response = await before(request.deadline, self._streams.send(opening, stream=True))
+            async with aclosing(response):
+                await _raise_for_status(response)
+                chunks = _chunks(response)
+                # the limit is on each read, never across a yield: a timeout that fires while the
+                # consumer is at work would cancel the consumer
+                while chunk := await before(request.deadline, anext(chunks, None)):
+                    if chunk.text:
+                        yield TextDelta(chunk.text)
+                    usage = chunk.usage or usage
+                    if chunk.finish_reason or chunk.usage:
+                        last = replace(
+                            chunk, finish_reason=chunk.finish_reason or last.finish_reason
+                        )
+        if last.finish_reason is None:
+            raise BackendProtocolError("the stream ended without a finish reason")
+        yield self._finished(last, usage)
+
+    async def complete(self, request: GenerationRequest) -> tuple[str, Finished]:
+        """The same prompt in one piece, with the sampling of backup answers."""
+        sampling = replace(
+            BACKUP_SAMPLING,
+            seed=request.sampling.seed,
+            max_tokens=min(BACKUP_SAMPLING.max_tokens or 0, self.context_tokens // 2),
+        )
+        body = request_body(
+            replace(request, sampling=sampling), model=self._remote_model, llama=True
+        )
+        async with self._translated():
+            posting = self._streams.post("/v1/chat/completions", json=body)
+            response = await before(request.deadline, posting)
+            await _raise_for_status(response)
+            chunk = parse_chunk(response.text)
+        if chunk.finish_reason is None:
+            raise BackendProtocolError("the answer has no finish reason")
+        return chunk.text, replace(self._finished(chunk, chunk.usage or Usage()), backup=True)
+
+    async def count_tokens(self, messages: Sequence[Message]) -> int:
+        body = {"messages": [asdict(m) for m in messages]}
+        async with self._translated():
+            response = await self._http.post("/v1/chat/completions/input_tokens", json=body)
+            if response.status_code in (404, 405, 501):
+                return await self._count_by_template(body)
+            await _raise_for_status(response)
+            return _number(response, "input_tokens")
+
+    async def check(self) -> None:
+        async with self._translated():
+            response = await self._http.get("/health", timeout=2.0)
+            if response.status_code == 404:
+                response = await self._http.get("/v1/models", timeout=2.0)
+            await _raise_for_status(response)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+        await self._streams.aclose()
+
+    async def _count_by_template(self, body: dict[str, Any]) -> int:
+        """For older llama.cpp servers: apply the template, tokenise the text."""
+        applied = await self._http.post("/apply-template", json=body)
+        if applied.status_code == 404:
+            # another make of server: one token a character is more than any tokeniser needs
+            text = json.dumps(body, ensure_ascii=False)
+            return len(text)
+        await _raise_for_status(applied)
+        tokens = await self._http.post(
+            "/tokenize", json={"content": applied.json()["prompt"], "parse_special": True}
+        )
+        await _raise_for_status(tokens)
+        return len(tokens.json()["tokens"])
+
+    def _finished(self, last: Chunk, usage: Usage) -> Finished:
+        return Finished(
+            reason=last.finish_reason or "stop",
+            usage=usage,
+            model=self.name,
+            prefill_s=last.prefill_s,
+            generation_s=last.generation_s,
+        )
+
+    @asynccontextmanager
+    async def _translated(self) -> AsyncIterator[None]:
+        """httpx2's errors, once, by type."""
+        try:
+            yield
+        except httpx2.TimeoutException as error:
+            raise BackendUnavailable("the model's server does not answer", RETRY_AFTER_S) from error
+        except httpx2.RemoteProtocolError as error:
+            raise BackendUnavailable("the connection broke off", RETRY_AFTER_S) from error
+        except httpx2.RequestError as error:
+            raise BackendUnavailable("the model's server is away", RETRY_AFTER_S) from error
+        except (EventTooLong, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise BackendProtocolError("the model's server sent nonsense") from error
+
+
+async def _chunks(response: httpx2.Response) -> AsyncIterator[Chunk]:
+    decoder = SseDecoder()
+    async for piece in response.aiter_raw():
+        for data in decoder.feed(piece):
+            if data == "[DONE]":
+                return
+            yield parse_chunk(data)
+
+
+async def _raise_for_status(response: httpx2.Response) -> None:
+    status = response.status_code
+    if status < 400:
+        return
+    retry = response.headers.get("Retry-After", "")
+    wait = float(retry) if retry.isdigit() else RETRY_AFTER_S
+    if status == 429:
+        raise BackendRateLimited("the model's server limits the rate", wait)
+    if status == 503:
+        raise BackendUnavailable("the model's server is loading or busy", wait)
+    await response.aread()
+    raise BackendProtocolError(f"the model's server answered with status {status}", wait)
+
+
+def _number(response: httpx2.Response, field: str) -> int:
+    body = response.json()
+    if not isinstance(body, dict) or not isinstance(body.get(field), int):
+        raise BackendProtocolError(f"the model's server gave no {field}")
+    return int(body[field])

@@ -1,0 +1,135 @@
+"""OpenAI's models, or any server that OPENAI_BASE_URL points at, through the official SDK."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import openai
+from openai import AsyncOpenAI
+
+from chatbot_ai.domain.conversation import Message
+from chatbot_ai.domain.errors import (
+    BackendNotConfigured,
+    BackendProtocolError,
+    BackendRateLimited,
+    BackendUnavailable,
+)
+from chatbot_ai.domain.generation import (
+    Finished,
+    GenerationEvent,
+    GenerationRequest,
+    TextDelta,
+    Usage,
+)
+from chatbot_ai.llm.chat_protocol import FINISH_REASONS, request_body
+from chatbot_ai.llm.deadline import before
+
+#: Attempts beyond the first that the SDK makes by itself, before the first token only.
+MAX_RETRIES = 1
+#: Seconds without an event after which a stream counts as stalled.
+STALL_TIMEOUT_S = 45.0
+
+
+class OpenAIModel:
+    """A ChatModel behind the official SDK. Without a key every call is BackendNotConfigured."""
+
+    def __init__(
+        self, model: str, *, api_key: str | None, base_url: str | None, context_tokens: int
+    ) -> None:
+        self.name = model
+        self.context_tokens = context_tokens
+        self._sdk: AsyncOpenAI | None = None
+        if api_key or base_url:
+            self._sdk = AsyncOpenAI(
+                api_key=api_key or "none",
+                base_url=base_url,
+                max_retries=MAX_RETRIES,
+                timeout=STALL_TIMEOUT_S,
+            )
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        sdk = self._configured()
+        body = request_body(request, model=self.name, llama=False)
+        reason = None
+        usage = Usage()
+        began = time.monotonic()
+        first: float | None = None
+        async with _translated():
+            creating = sdk.chat.completions.create(
+                **body, stream=True, stream_options={"include_usage": True}
+            )
+            chunks = await before(request.deadline, creating)
+            async with chunks:
+                events = aiter(chunks)
+                while chunk := await before(request.deadline, anext(events, None)):
+                    if chunk.usage:
+                        usage = _usage(chunk.usage)
+                    for choice in chunk.choices[:1]:
+                        reason = FINISH_REASONS.get(choice.finish_reason or "", reason)
+                        if choice.delta.content:
+                            first = first or time.monotonic()
+                            yield TextDelta(choice.delta.content)
+        if reason is None:
+            raise BackendProtocolError("the stream ended without a finish reason")
+        yield Finished(
+            reason=reason,
+            usage=usage,
+            model=self.name,
+            prefill_s=(first or time.monotonic()) - began,
+            generation_s=time.monotonic() - (first or began),
+        )
+
+    async def count_tokens(self, messages: Sequence[Message]) -> int:
+        """An upper bound: OpenAI has no counting call. One token per non-ASCII character (Hangul
+        measures 0.6 to 0.96 with o200k) and one per two ASCII ones, plus 8 a message."""
+        total = 0
+        for message in messages:
+            ascii_count = sum(c.isascii() for c in message.content)
+            total += len(message.content) - ascii_count + (ascii_count + 1) // 2 + 8
+        return total
+
+    async def check(self) -> None:
+        self._configured()
+
+    async def close(self) -> None:
+        if self._sdk is not None:
+            await self._sdk.close()
+
+    def _configured(self) -> AsyncOpenAI:
+        if self._sdk is None:
+            raise BackendNotConfigured("OPENAI_API_KEY is not set", 60)
+        return self._sdk
+
+
+def _usage(usage: Any) -> Usage:
+    details = usage.prompt_tokens_details
+    cached = (details.cached_tokens or 0) if details else 0
+    return Usage(usage.prompt_tokens, cached, usage.completion_tokens)
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    """The SDK's errors, once, by type."""
+    try:
+        yield
+    except openai.RateLimitError as error:
+        raise BackendRateLimited("the remote model limits the rate", _retry_after(error)) from error
+    except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
+        raise BackendNotConfigured("the remote model refuses the key", 60) from error
+    except openai.APIStatusError as error:
+        if error.status_code >= 500:
+            raise BackendUnavailable("the remote model fails", _retry_after(error)) from error
+        text = f"the remote model refused the request with status {error.status_code}"
+        raise BackendProtocolError(text) from error
+    except openai.APIConnectionError as error:
+        raise BackendUnavailable("the remote model cannot be reached") from error
+    except (openai.APIError, ValueError, AttributeError, TypeError) as error:
+        raise BackendProtocolError("the remote model sent nonsense") from error
+
+
+def _retry_after(error: openai.APIStatusError) -> float:
+    value = error.response.headers.get("retry-after", "")
+    return float(value) if value.replace(".", "", 1).isdigit() else 5.0

@@ -1,0 +1,52 @@
+"""Decoding server-sent events from bytes, as the WHATWG HTML standard §9.2.6 says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+#: A single event larger than this is nonsense from a broken server, not a token.
+MAX_EVENT_BYTES = 1_048_576
+
+
+class EventTooLong(ValueError):
+    """One event exceeds MAX_EVENT_BYTES."""
+
+
+class SseDecoder:
+    """Turns chunks of bytes, cut anywhere, into the `data` of whole events.
+
+    Works on bytes, so a character that is cut between two chunks stays whole. Comments and fields
+    other than `data` are passed over.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._data: list[bytes] = []
+        self._skip_newline = False
+
+    def feed(self, chunk: bytes) -> Iterator[str]:
+        """Yield the data of every event that `chunk` completes.
+
+        Raises EventTooLong, and UnicodeDecodeError where an event is not UTF-8.
+        """
+        if self._skip_newline and chunk:
+            # a CR ended the last chunk: an LF now belongs to it
+            self._skip_newline = False
+            chunk = chunk.removeprefix(b"\n")
+        if chunk.endswith(b"\r"):
+            self._skip_newline = True
+        self._buffer += chunk
+        *lines, self._buffer = (
+            self._buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        )
+        if len(self._buffer) > MAX_EVENT_BYTES:
+            raise EventTooLong
+        for line in lines:
+            if not line:
+                if self._data:
+                    data, self._data = b"\n".join(self._data), []
+                    yield data.decode()
+            elif line.startswith(b"data"):
+                name, _, value = line.partition(b":")
+                if name == b"data":
+                    self._data.append(value.removeprefix(b" "))
