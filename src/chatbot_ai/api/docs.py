@@ -1,0 +1,74 @@
+"""/docs and /openapi.json: interactive, without any outside resource, correct behind a prefix."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import fastapi_offline
+from fastapi import FastAPI, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.staticfiles import StaticFiles
+
+ERROR_SCHEMA = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message", "request_id"],
+            "properties": {
+                "code": {"type": "string", "description": "Stable, for programs."},
+                "message": {"type": "string", "description": "For people; Korean or English."},
+                "request_id": {"type": ["string", "null"]},
+                "retry_after_s": {"type": "integer", "minimum": 1},
+                "fields": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["field", "message"],
+                        "properties": {
+                            "field": {"type": "string"},
+                            "message": {"type": "string"},
+                        },
+                    },
+                },
+            },
+        }
+    },
+}
+
+
+def install(app: FastAPI, *, title: str) -> None:
+    """Add the documentation routes. Assets come from the package `fastapi-offline` carries."""
+    static = files(fastapi_offline) / "static"
+    app.mount("/docs-static", StaticFiles(directory=str(static)), name="docs-static")
+    make_schema = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = make_schema()
+            components = schema.setdefault("components", {}).setdefault("schemas", {})
+            components["Error"] = ERROR_SCHEMA
+            for name in ("HTTPValidationError", "ValidationError"):
+                components.pop(name, None)
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def schema(request: Request) -> JSONResponse:
+        prefix = request.scope.get("root_path", "")
+        return JSONResponse({**app.openapi(), "servers": [{"url": prefix or "/"}]})
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> HTMLResponse:
+        prefix = request.scope.get("root_path", "")
+        return get_swagger_ui_html(
+            openapi_url=f"{prefix}/openapi.json",
+            title=title,
+            swagger_js_url=f"{prefix}/docs-static/swagger-ui-bundle.js",
+            swagger_css_url=f"{prefix}/docs-static/swagger-ui.css",
+            swagger_favicon_url=f"{prefix}/docs-static/favicon.png",
+        )

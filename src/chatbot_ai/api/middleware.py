@@ -1,0 +1,106 @@
+"""What every request passes: an id, a body limit, the gateway's prefix, one log line. Pure ASGI,
+as streamed answers pass through it."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = structlog.get_logger()
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
+#: Paths that machines poll: logged at debug level only.
+POLLED = frozenset({"/healthz", "/readyz", "/metrics", "/performance"})
+
+
+class RequestContext:
+    """Gives a request its id and prefix, and logs how it went, without any of its content.
+
+    A sane X-Request-ID of the caller or the gateway is kept. X-Forwarded-Prefix counts only if it
+    is the one prefix under which the gateway serves this assistant.
+    """
+
+    def __init__(self, app: ASGIApp, *, prefix: str) -> None:
+        self._app = app
+        self._prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        path = scope["path"]
+        if headers.get("x-forwarded-prefix") == self._prefix:
+            scope["root_path"] = self._prefix
+        began = time.monotonic()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, send_with_id)
+            finally:
+                write = log.debug if path in POLLED else log.info
+                write(
+                    "request.finished",
+                    method=scope["method"],
+                    path=path,
+                    status=status or None,
+                    total_ms=round((time.monotonic() - began) * 1000, 1),
+                    **scope["state"].get("log_fields", {}),
+                )
+
+
+class BodyLimit:
+    """Reads the body before the application does and refuses one over `limit_bytes` with 413.
+
+    refuse is the ASGI application that answers then. Afterwards the application's `receive` gives
+    the whole body at once, then waits for the caller to leave.
+    """
+
+    def __init__(self, app: ASGIApp, *, limit_bytes: int, refuse: ASGIApp) -> None:
+        self._app, self._limit, self._refuse = app, limit_bytes, refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdigit() and int(declared) > self._limit:
+            await self._refuse(scope, receive, send)
+            return
+        body = bytearray()
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > self._limit:
+                await self._refuse(scope, receive, send)
+                return
+        given = False
+
+        async def replay() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": bytes(body), "more_body": False}
+
+        await self._app(scope, replay, send)

@@ -1,0 +1,105 @@
+"""What operators and monitors ask: /healthz, /readyz, /performance."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from chatbot_ai.api.chat import LLAMA
+from chatbot_ai.api.services import Services, services_of
+from chatbot_ai.domain.errors import Unavailable
+
+#: Seconds after which a dependency that does not answer counts as down.
+CHECK_TIMEOUT_S = 3.0
+
+ServicesOf = Annotated[Services, Depends(services_of)]
+
+
+class Performance(BaseModel):
+    """Measured figures of this assistant. The first five are since the start of the service."""
+
+    model_config = ConfigDict(extra="allow")
+
+    total_requests: int = Field(description="Requests that have ended, however they ended.")
+    avg_response_time: float = Field(description="Mean seconds of an answered request.")
+    success_rate: float = Field(description="Percent of answered, failed and refused requests.")
+    active_connections: int = Field(description="Requests running or waiting now.")
+    max_concurrent: int = Field(description="Requests that run at once at most.")
+    running: int
+    waiting: int
+    max_waiting: int
+    expected_wait_s: float | None = Field(description="For a request that came now; null: unknown.")
+    model: str
+    uptime_s: float
+    since_start: dict[str, Any]
+    last_15_minutes: dict[str, Any]
+    engine: dict[str, Any]
+    recent_errors: list[dict[str, Any]]
+
+
+class Readiness(BaseModel):
+    """Whether each thing an answer needs is there."""
+
+    ready: bool
+    model: str = Field(description="`ok` or why not.")
+    store: str = Field(description="`ok` or why not.")
+
+
+def router() -> APIRouter:
+    """The operators' routes of one assistant."""
+    routes = APIRouter(tags=["operation"])
+
+    @routes.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """The process is alive."""
+        return {"status": "ok"}
+
+    @routes.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
+    async def readyz(services: ServicesOf) -> JSONResponse:
+        """The model answers and the store takes turns; 503 where not."""
+        model, _ = services.chat.model(LLAMA)
+        states = await asyncio.gather(_state(model.check()), _state(services.chat.store.check()))
+        ready = all(state == "ok" for state in states)
+        body = {"ready": ready, "model": states[0], "store": states[1]}
+        return JSONResponse(body, 200 if ready else 503, {} if ready else {"Retry-After": "2"})
+
+    @routes.get("/performance", response_model=Performance)
+    async def performance(services: ServicesOf) -> dict[str, Any]:
+        """Measured figures: load, times, tokens, cache and engine."""
+        admission, stats = services.chat.admission, services.stats
+        totals = stats.since_start()
+        model, _ = services.chat.model(LLAMA)
+        return {
+            "total_requests": totals["total_requests"],
+            "avg_response_time": totals["avg_response_time"],
+            "success_rate": totals["success_rate"],
+            "active_connections": len(admission.running) + len(admission.waiting),
+            "max_concurrent": admission.slots,
+            "running": len(admission.running),
+            "waiting": len(admission.waiting),
+            "max_waiting": admission.max_waiting,
+            "expected_wait_s": admission.expected_wait_s(),
+            "model": model.name,
+            "uptime_s": round(stats.uptime_s, 1),
+            "since_start": totals,
+            "last_15_minutes": stats.window(),
+            "engine": await services.engine(),
+            "recent_errors": stats.recent_errors(),
+        }
+
+    return routes
+
+
+async def _state(check: Any) -> str:
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            await check
+    except TimeoutError:
+        return "timeout"
+    except Unavailable as error:
+        return error.code
+    return "ok"

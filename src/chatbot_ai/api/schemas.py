@@ -1,0 +1,97 @@
+"""Request bodies. Unknown fields are passed over, as existing clients send extras."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
+from pydantic_core import PydanticCustomError
+
+#: Control characters that text may keep; the others carry no meaning in a chat.
+KEPT_CONTROLS = "\n\t"
+
+
+def clean_text(value: object) -> object:
+    """Normalise what a person typed: composed Hangul (NFC), no control characters, no outer space.
+
+    macOS sends Hangul as separate letters (NFD), three characters for a syllable; lengths count
+    what the user sees. A lone surrogate is refused: it is no character at all.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise PydanticCustomError("surrogate", "unpaired surrogate") from None
+    text = value.replace("\r\n", "\n").replace("\r", "\n")
+    text = "".join(c for c in text if c in KEPT_CONTROLS or unicodedata.category(c) != "Cc")
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def _strict_string(value: object) -> object:
+    if value is not None and not isinstance(value, str):
+        raise PydanticCustomError("string_type", "not a string")
+    return value
+
+
+Text = Annotated[
+    str, BeforeValidator(clean_text), BeforeValidator(_strict_string), Field(min_length=1)
+]
+InputText = Annotated[Text, Field(max_length=500)]
+DbId = Annotated[
+    str | None,
+    BeforeValidator(_strict_string),
+    Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
+        description="Conversation: a UUID or a slug of up to 64 letters, digits, - and _.",
+        examples=["2f1c0a52-7d0e-4c6f-9b57-3d0a1b1f6a10"],
+    ),
+]
+UserId = Annotated[
+    Annotated[str, BeforeValidator(clean_text), Field(min_length=1, max_length=50)] | None,
+    BeforeValidator(_strict_string),
+    Field(default=None, description="Who speaks; with `db_id` the conversation has memory."),
+]
+
+
+class OfficeRequest(BaseModel):
+    """A question to the office assistant."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra={"examples": [{"input_data": "안녕하세요!", "user_id": "test_user"}]},
+    )
+
+    input_data: InputText
+    google_access: StrictBool = Field(False, description="Ground the answer in a web search.")
+    db_id: DbId = None
+    user_id: UserId = None
+
+
+class CharacterRequest(BaseModel):
+    """A line to a character that the caller describes."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra={
+            "examples": [
+                {
+                    "input_data": "안녕하세요!",
+                    "character_name": "AI Assistant",
+                    "greeting": "안녕하세요! 반갑습니다.",
+                    "context": "친근한 AI 어시스턴트",
+                    "db_id": "test-uuid",
+                    "user_id": "test_user",
+                }
+            ]
+        },
+    )
+
+    input_data: InputText
+    character_name: Annotated[Text, Field(max_length=200)]
+    greeting: Annotated[Text, Field(max_length=20_000)]
+    context: Annotated[Text, Field(max_length=40_000)]
+    db_id: DbId = None
+    user_id: UserId = None

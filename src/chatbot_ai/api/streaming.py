@@ -1,0 +1,166 @@
+"""Answers as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import asdict
+from typing import Any
+
+import structlog
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from chatbot_ai.api.presence import CallerLeft, until_gone
+from chatbot_ai.core.admission import QueuePosition
+from chatbot_ai.core.chat import ChatEvent, Delta, Done
+from chatbot_ai.domain.errors import ChatbotError
+from chatbot_ai.domain.generation import Restarted
+
+log = structlog.get_logger()
+
+#: A comment goes out after so many silent seconds, so that no proxy takes the line for dead.
+HEARTBEAT_S = 10.0
+HEARTBEAT = b": keep-alive\n\n"
+
+ErrorBody = Callable[[BaseException], dict[str, Any]]
+
+
+def encode(event: str, data: dict[str, Any]) -> bytes:
+    """One server-sent event with a JSON object as its data."""
+    return f"event: {event}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+
+
+def encode_chat(event: ChatEvent) -> bytes:
+    """`queued`, `delta` or `done`, as docs/api.md describes them."""
+    match event:
+        case QueuePosition():
+            return encode("queued", {"position": event.position, "wait_s": event.wait_s})
+        case Delta():
+            return encode("delta", {"text": event.text})
+        case Restarted():
+            return b""  # rule M1: never in a stream
+        case Done():
+            return encode("done", done_body(event))
+
+
+def done_body(done: Done) -> dict[str, Any]:
+    """The data of the `done` event. Timings in milliseconds since the request arrived."""
+    timings = {
+        name.removesuffix("_s") + "_ms": None if value is None else round(value * 1000, 1)
+        for name, value in asdict(done.timings).items()
+    }
+    return {
+        "finish_reason": done.finish_reason,
+        "model": done.model,
+        "backup": done.backup,
+        "usage": asdict(done.usage),
+        "timings": timings,
+        "context": asdict(done.context),
+        "turn": done.turn,
+        "warnings": list(done.warnings),
+    }
+
+
+class EventStream(Response):
+    """Streams events to one caller and ends their making when the caller leaves.
+
+    first       the event that was awaited before the headers went out, if there was one by then:
+                errors before it still have a status of their own
+    events      the rest of them
+    encode      one event as bytes
+    error_body  what the `error` event says when something fails after the headers
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        pending: asyncio.Future[ChatEvent],
+        events: AsyncGenerator[ChatEvent, None],
+        error_body: ErrorBody,
+        encode_event: Callable[[ChatEvent], bytes] = encode_chat,
+        trailer: bytes = b"",
+    ) -> None:
+        self.status_code = 200
+        self.background = None
+        self.body = b""
+        self._pending, self._events = pending, events
+        self._error_body, self._encode, self._trailer = error_body, encode_event, trailer
+        self.init_headers({"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gone = asyncio.create_task(until_gone(receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            async for chunk in self._chunks(gone):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            if not gone.done():
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except OSError:
+            log.debug("stream.connection_lost")
+        finally:
+            gone.cancel()
+            await abandon(self._pending, self._events)
+
+    async def _chunks(self, gone: asyncio.Task[None]) -> AsyncGenerator[bytes, None]:
+        while True:
+            either: set[asyncio.Future[Any]] = {self._pending, gone}
+            await asyncio.wait(either, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done():
+                return
+            if not self._pending.done():
+                yield HEARTBEAT
+                continue
+            try:
+                event = self._pending.result()
+            except StopAsyncIteration:
+                if self._trailer:
+                    yield self._trailer
+                return
+            except ChatbotError as error:
+                yield encode("error", self._error_body(error)["error"])
+                return
+            except Exception as error:  # the edge: after the headers no handler can answer
+                log.exception("stream.crashed")
+                yield encode("error", self._error_body(error)["error"])
+                return
+            yield self._encode(event)
+            self._pending = asyncio.ensure_future(anext(self._events))
+
+
+async def first_event(
+    receive: Receive, events: AsyncGenerator[ChatEvent, None]
+) -> asyncio.Future[ChatEvent]:
+    """Wait for the first event, an error, the heartbeat interval or the caller's leaving.
+
+    The future is done or still pending; an error that came first is raised here.
+    """
+    pending = asyncio.ensure_future(anext(events))
+    gone = asyncio.create_task(until_gone(receive))
+    either: set[asyncio.Future[Any]] = {pending, gone}
+    try:
+        await asyncio.wait(either, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+    if pending.done():
+        if (error := pending.exception()) is not None:
+            await events.aclose()
+            raise error
+    elif gone.done():
+        await abandon(pending, events)
+        raise CallerLeft
+    return pending
+
+
+async def abandon(
+    pending: asyncio.Future[ChatEvent], events: AsyncGenerator[ChatEvent, None]
+) -> None:
+    """End the making of events: the one that is awaited, then the generator."""
+    pending.cancel()
+    with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, ChatbotError):
+        await pending
+    await events.aclose()
