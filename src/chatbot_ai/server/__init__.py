@@ -1,0 +1,1 @@
+"""Processes: the composition root, the two services and their supervision."""

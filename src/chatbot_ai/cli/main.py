@@ -1,0 +1,74 @@
+"""The command `chatbot-ai`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from chatbot_ai import __version__
+from chatbot_ai.cli.up import up
+from chatbot_ai.domain.conversation import ASSISTANTS, Assistant
+from chatbot_ai.domain.errors import ChatbotError, ConfigurationError
+from chatbot_ai.server.supervisor import EXIT_CONFIGURATION
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="ChatBot AI: two assistants on your own machine.",
+)
+app.command()(up)
+
+
+@app.command()
+def serve(
+    assistant: Annotated[str, typer.Argument(help="office or character; default: APP_MODE.")] = "",
+) -> None:
+    """Serve one assistant (what a container runs)."""
+    from chatbot_ai.server.service import serve as run_service
+    from chatbot_ai.settings import load_config
+
+    config = load_config()
+    name = assistant or config.shared.app_mode or ""
+    if name not in ASSISTANTS:
+        raise ConfigurationError("say which assistant: `chatbot-ai serve office`, or APP_MODE")
+    chosen: Assistant = "office" if name == "office" else "character"
+    run_service(chosen, config)
+
+
+@app.command()
+def settings() -> None:
+    """Print the effective settings; secrets are hidden."""
+    from chatbot_ai.settings import load_config, redacted
+
+    typer.echo(_as_json(redacted(load_config())))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def _as_json(value: Any) -> str:
+    import json
+
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def main() -> None:
+    """Run the command; an error made on purpose is one line, not a traceback."""
+    try:
+        app()
+    except ConfigurationError as error:
+        sys.stderr.write(f"chatbot-ai: {error}\n")
+        sys.exit(EXIT_CONFIGURATION)
+    except ChatbotError as error:
+        sys.stderr.write(f"chatbot-ai: {error}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

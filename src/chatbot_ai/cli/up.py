@@ -1,0 +1,120 @@
+"""`chatbot-ai up`: everything on this machine, with one command."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from chatbot_ai.models.library import ModelLibrary
+from chatbot_ai.server import group, logs
+from chatbot_ai.server.engines import DEMO_MODEL
+from chatbot_ai.settings import Config, load_config
+
+TEXTS = {
+    "ko": {
+        "fetching": "작은 데모 모델을 받습니다 (93 MB, 처음 한 번만)",
+        "starting": "시작하는 중: 엔진, office, character, 게이트웨이",
+        "ready": "준비되었습니다 ({seconds:.1f}초)",
+        "gateway": "주소",
+        "docs": "API 문서",
+        "model": "모델",
+        "logs": "로그",
+        "data": "대화 저장",
+        "try": "바로 해 보기",
+        "stop": "멈추려면 Ctrl-C",
+        "demo": "데모 모델은 영어만 조금 합니다. 한국어에는 더 큰 모델이 필요합니다: "
+        "chatbot-ai models list",
+        "stopping": "멈추는 중 …",
+        "stopped": "모두 멈췄습니다.",
+    },
+    "en": {
+        "fetching": "Fetching the small demo model (93 MB, once)",
+        "starting": "Starting: engine, office, character, gateway",
+        "ready": "Ready ({seconds:.1f} s)",
+        "gateway": "Address",
+        "docs": "API docs",
+        "model": "Model",
+        "logs": "Logs",
+        "data": "Conversations",
+        "try": "Try it",
+        "stop": "Ctrl-C stops everything",
+        "demo": "The demo model speaks a little English only; Korean needs a bigger one: "
+        "chatbot-ai models list",
+        "stopping": "Stopping …",
+        "stopped": "Everything has stopped.",
+    },
+}
+
+
+def up() -> None:
+    """Start engine, office, character and gateway; Ctrl-C stops them."""
+    config = load_config()
+    console = Console(stderr=True, highlight=False)
+    text = TEXTS[config.shared.terminal_language]
+    began = time.monotonic()
+    logs.configure("group", config.shared, console_level="warning")
+    planned = group.plan(config)
+    if any(m.demo and not m.path.is_file() for m in planned.models.values()):
+        console.print(text["fetching"])
+        fetch_demo(config, console)
+    console.print(text["starting"])
+
+    def ready() -> None:
+        _announce(config, planned, console, text, time.monotonic() - began)
+
+    asyncio.run(group.run(planned, ready, lambda: console.print(text["stopping"])))
+    console.print(text["stopped"])
+
+
+def fetch_demo(config: Config, console: Console) -> None:
+    """Bring the demo model, with a progress bar; goes on where an earlier try was cut."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("SmolLM2-135M", total=None)
+
+        def progress(done: int, total: int | None) -> None:
+            bar.update(task, completed=done, total=total)
+
+        ModelLibrary(config.shared.model_dir).ensure(DEMO_MODEL, progress)
+
+
+def _announce(
+    config: Config, planned: group.Group, console: Console, text: dict[str, str], seconds: float
+) -> None:
+    url = planned.gateway_url
+    rows = [
+        (text["gateway"], f"{url}/office/  {url}/character/"),
+        (text["docs"], f"{url}/office/docs  {url}/character/docs"),
+        (text["model"], ", ".join(sorted({m.name for m in planned.models.values()}))),
+        (text["data"], str(config.shared.data_dir.absolute())),
+        (text["logs"], str(config.shared.log_dir.absolute())),
+    ]
+    console.print(f"\n[bold green]✔[/] [bold]{text['ready'].format(seconds=seconds)}[/]")
+    for name, value in rows:
+        console.print(f"  {name}: {value}", soft_wrap=True)
+    console.print(f"\n  {text['try']}:", soft_wrap=True)
+    console.print(
+        f"""  curl -X POST {url}/office/Llama -H "Content-Type: application/json" \\
+    -d '{{"input_data": "안녕하세요!", "user_id": "test_user"}}'""",
+        soft_wrap=True,
+        markup=False,
+    )
+    if any(m.demo for m in planned.models.values()):
+        console.print(f"\n  {text['demo']}", soft_wrap=True)
+    console.print(f"  {text['stop']}\n")

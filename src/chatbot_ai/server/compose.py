@@ -1,0 +1,168 @@
+"""THE composition root: the only place that joins settings, adapters, core and HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from chatbot_ai.api.app import create_app
+from chatbot_ai.api.services import ApiOptions, Services
+from chatbot_ai.core.admission import Admission
+from chatbot_ai.core.chat import Chat
+from chatbot_ai.core.clock import SystemClock
+from chatbot_ai.core.stats import Stats
+from chatbot_ai.domain.conversation import Assistant
+from chatbot_ai.domain.persona import Persona
+from chatbot_ai.domain.ports import ChatModel, ConversationStore
+from chatbot_ai.llm.backup import ModelWithBackup
+from chatbot_ai.llm.llama import LlamaModel
+from chatbot_ai.llm.openai import OpenAIModel
+from chatbot_ai.server import engines
+from chatbot_ai.server.logs import DailyFile
+from chatbot_ai.server.personas import read_personas
+from chatbot_ai.server.supervisor import Supervisor
+from chatbot_ai.settings import AssistantSettings, Config, Settings, process_environment
+from chatbot_ai.storage.sqlite import SqliteConversationStore
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Where an assistant's engine is and what is known of its process."""
+
+    url: str
+    api_key: str | None
+    name: str
+    context_tokens: int
+    state: Callable[[], Awaitable[dict[str, Any]]]
+
+
+def build_app(assistant: Assistant, config: Config) -> FastAPI:
+    """The ASGI application of one assistant. Nothing is opened before it starts."""
+    shared = config.shared
+    settings = config.assistant(assistant)
+    options = ApiOptions(
+        assistant=assistant,
+        language=shared.default_language,
+        deadline_s=shared.request_deadline_s,
+        max_body_bytes=shared.max_body_bytes,
+    )
+    llama = read_personas(shared.prompt_dir / "config-Llama.json")[assistant]
+    openai = read_personas(shared.prompt_dir / "config-OpenAI.json")[assistant]
+
+    @asynccontextmanager
+    async def open_services() -> AsyncIterator[Services]:
+        async with AsyncExitStack() as stack:
+            clock = SystemClock()
+            stats = Stats(clock)
+            store = conversation_store(shared)
+            await store.open()
+            stack.push_async_callback(store.close)
+            engine = await stack.enter_async_context(open_engine(settings, config))
+            models = chat_models(engine, config, llama, openai)
+            chat = Chat(
+                assistant=assistant,
+                models=models,
+                store=store,
+                admission=Admission(
+                    slots=engines.slots_of(settings),
+                    max_waiting=settings.max_waiting,
+                    max_per_user=settings.max_waiting_per_user,
+                    clock=clock,
+                ),
+                clock=clock,
+                observers=(stats,),
+                history_turns=shared.history_turns,
+                answer_tokens=settings.answer_tokens,
+            )
+            for model, _ in models.values():
+                stack.push_async_callback(model.close)
+            stack.push_async_callback(chat.close)
+            yield Services(chat=chat, stats=stats, engine=engine.state)
+
+    return create_app(options, open_services)
+
+
+def conversation_store(shared: Settings) -> ConversationStore:
+    """The store that the settings name: the embedded SQLite file unless MongoDB is configured."""
+    return SqliteConversationStore(shared.data_dir / "chatbot.sqlite3")
+
+
+def chat_models(
+    engine: Engine, config: Config, llama: Persona, openai: Persona
+) -> dict[str, tuple[ChatModel, Persona]]:
+    """Every model by its alias; `Llama`, the team's own, first."""
+    shared = config.shared
+    remote = {
+        alias: OpenAIModel(
+            model,
+            api_key=_plain(shared.openai_api_key),
+            base_url=shared.openai_base_url,
+            context_tokens=shared.openai_context_tokens,
+        )
+        for alias, model in shared.openai_aliases.items()
+    }
+    others: list[ChatModel] = []
+    if shared.backup_engine_url:
+        others.append(
+            LlamaModel(
+                shared.backup_engine_url,
+                name="backup-engine",
+                context_tokens=engine.context_tokens,
+            )
+        )
+    if shared.backup_model:
+        others.append(remote[shared.backup_model])
+    own = LlamaModel(
+        engine.url, name=engine.name, context_tokens=engine.context_tokens, api_key=engine.api_key
+    )
+    models: dict[str, tuple[ChatModel, Persona]] = {"Llama": (ModelWithBackup(own, others), llama)}
+    return models | {alias: (model, openai) for alias, model in remote.items()}
+
+
+@asynccontextmanager
+async def open_engine(settings: AssistantSettings, config: Config) -> AsyncIterator[Engine]:
+    """The engine at ENGINE_URL, or one of our own that lives as long as the service."""
+    model = engines.choose_model(settings, config)
+    tokens = engines.context_tokens(settings, model)
+    if settings.engine_url:
+
+        async def unknown() -> dict[str, Any]:
+            return {"managed": False}
+
+        yield Engine(
+            url=settings.engine_url,
+            api_key=_plain(settings.engine_api_key),
+            name=settings.engine_model or model.name,
+            context_tokens=tokens,
+            state=unknown,
+        )
+        return
+    options = engines.engine_options(settings, model, slots=engines.slots_of(settings))
+    log_file = DailyFile(
+        config.shared.log_dir,
+        f"engine-{settings.name}",
+        keep_days=config.shared.log_retention_days,
+        zone=config.shared.zone,
+    )
+    spec = engines.engine_process(f"engine-{settings.name}", options, settings, log_file.write)
+    supervisor = Supervisor([spec], process_environment())
+    supervisor.start()
+    child = supervisor.children[spec.name]
+
+    async def state() -> dict[str, Any]:
+        return {"managed": True, "state": child.state, "restarts": child.restarts}
+
+    try:
+        yield Engine(options.url, options.api_key, model.name, tokens, state)
+    finally:
+        await supervisor.stop()
+        log_file.close()
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None

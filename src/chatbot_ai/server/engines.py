@@ -1,0 +1,130 @@
+"""From settings to an engine: which model file, how many slots, which process."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from chatbot_ai.domain.errors import ConfigurationError
+from chatbot_ai.llm.engine import EngineOptions
+from chatbot_ai.server.supervisor import ProcessSpec
+from chatbot_ai.settings import AssistantSettings, Config
+
+DEMO_MODEL = "demo/SmolLM2-135M-Instruct.Q4_1.gguf"
+#: Context of the demo model: half of what it was trained for, which a small machine's RAM holds.
+DEMO_CONTEXT_TOKENS = 4096
+#: Linear stretch for the reference model. Source: the specification, section 4.
+REFERENCE_ROPE_SCALE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """The model of one assistant; `demo` says that it is the small one of a first run."""
+
+    path: Path
+    demo: bool
+
+    @property
+    def name(self) -> str:
+        return self.path.name.removesuffix(".gguf")
+
+
+def choose_model(settings: AssistantSettings, config: Config) -> ModelChoice:
+    """The configured file; else the assistant's own, the other assistant's, the demo model.
+
+    Raises ConfigurationError if a file that was configured is not there.
+    """
+    folder = config.shared.model_dir
+    own = folder / settings.model_path
+    if settings.model_file:
+        if not own.is_file():
+            raise ConfigurationError(
+                f"{settings.name.upper()}_MODEL_FILE: {own} is missing; copy it there or run "
+                f"`chatbot-ai models pull {settings.model_file}`"
+            )
+        return ModelChoice(own, demo=settings.model_file == DEMO_MODEL)
+    others = [config.office, config.character]
+    for candidate in (own, *(folder / other.model_path for other in others)):
+        if candidate.is_file():
+            return ModelChoice(candidate, demo=candidate == folder / DEMO_MODEL)
+    return ModelChoice(folder / DEMO_MODEL, demo=True)
+
+
+def context_tokens(settings: AssistantSettings, model: ModelChoice) -> int:
+    """Tokens per conversation: as set, or the demo model's smaller default."""
+    if model.demo and "context_tokens" not in settings.model_fields_set:
+        return DEMO_CONTEXT_TOKENS
+    return settings.context_tokens
+
+
+def rope_scale(settings: AssistantSettings, model: ModelChoice) -> float:
+    """As set; else 2 for the reference model and 1, its own training, for every other one."""
+    if settings.rope_scale is not None:
+        return settings.rope_scale
+    return REFERENCE_ROPE_SCALE if "Llama-3.1-8B-Claude" in model.name else 1.0
+
+
+def slots_of(settings: AssistantSettings) -> int:
+    """How many conversations this assistant answers at once."""
+    return settings.slots if isinstance(settings.slots, int) else 2
+
+
+def engine_options(
+    settings: AssistantSettings, model: ModelChoice, *, slots: int, port: int | None = None
+) -> EngineOptions:
+    """The engine's options, with a fresh key and, where none is set, a free port."""
+    return EngineOptions(
+        model_path=str(model.path),
+        port=port or settings.engine_port or free_port(),
+        api_key=secrets.token_urlsafe(24),
+        slots=slots,
+        context_tokens=context_tokens(settings, model),
+        batch_tokens=settings.batch_tokens,
+        micro_batch_tokens=settings.micro_batch_tokens,
+        threads=settings.threads,
+        gpu_layers=settings.layers_on_gpu,
+        flash_attention=settings.flash_attention,
+        continuous_batching=settings.continuous_batching,
+        kv_cache_type=settings.kv_cache_type,
+        kv_offload=settings.kv_offload,
+        mmap=settings.mmap,
+        mlock=settings.mlock,
+        rope_scale=rope_scale(settings, model),
+        numa=settings.numa,
+        host_cache_mib=settings.host_cache_mib,
+    )
+
+
+def engine_process(
+    name: str, options: EngineOptions, settings: AssistantSettings, on_line: Callable[[str], None]
+) -> ProcessSpec:
+    """How the supervisor starts this engine and sees that it has loaded its model."""
+
+    async def ready() -> bool:
+        try:
+            async with httpx2.AsyncClient(trust_env=False, timeout=2) as client:
+                return (await client.get(f"{options.url}/health")).status_code == 200
+        except httpx2.HTTPError:
+            return False
+
+    return ProcessSpec(
+        name=name,
+        command=options.command(),
+        ready=ready,
+        environment={"CUDA_VISIBLE_DEVICES": str(settings.gpu_index)},
+        standard_input=options.standard_input(),
+        on_line=on_line,
+        start_timeout_s=settings.engine_start_timeout_s,
+    )
+
+
+def free_port() -> int:
+    """A loopback port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

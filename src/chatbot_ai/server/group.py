@@ -1,0 +1,222 @@
+"""The whole topology on one machine: engine, office, character and nginx as one group."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from chatbot_ai.domain.conversation import ASSISTANTS, Assistant
+from chatbot_ai.domain.errors import ConfigurationError
+from chatbot_ai.gateway.config import render
+from chatbot_ai.gateway.options import GatewayOptions
+from chatbot_ai.gateway.process import check_config, command, nginx_binary, worker_user
+from chatbot_ai.server import engines
+from chatbot_ai.server.engines import ModelChoice
+from chatbot_ai.server.logs import DailyFile
+from chatbot_ai.server.supervisor import ProcessSpec, Supervisor
+from chatbot_ai.settings import Config, process_environment
+
+#: Folder of nginx.conf.template and 404.html in the source tree.
+NGINX_FOLDER = Path(__file__).resolve().parents[3] / "nginx"
+#: Free space below which nothing is started: logs and conversations need some.
+MIN_FREE_BYTES = 200 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Everything that was planned, ready to be started."""
+
+    specs: list[ProcessSpec]
+    log_files: list[DailyFile]
+    models: dict[Assistant, ModelChoice]
+    gateway_url: str
+
+
+def plan(config: Config) -> Group:
+    """Decide what is to run and write the gateway's configuration.
+
+    Raises ConfigurationError where something is in the way: a port, a folder, a missing file.
+    """
+    shared = config.shared
+    _check_ports(config)
+    run_folder = (shared.data_dir / "run").absolute()
+    for folder in (shared.data_dir, shared.log_dir, run_folder):
+        _check_folder(folder)
+    models = {name: engines.choose_model(config.assistant(name), config) for name in ASSISTANTS}
+    log_files: list[DailyFile] = []
+
+    def log_file(name: str) -> DailyFile:
+        file = DailyFile(
+            shared.log_dir, name, keep_days=shared.log_retention_days, zone=shared.zone
+        )
+        log_files.append(file)
+        return file
+
+    specs, environments = _engines(config, models, log_file)
+    specs += [_service(config, name, environments[name], log_file) for name in ASSISTANTS]
+    specs.append(_gateway(config, run_folder, log_file))
+    url = f"http://localhost:{shared.gateway_port}"
+    return Group(specs, log_files, models, url)
+
+
+async def run(group: Group, on_ready: Callable[[], None], on_stop: Callable[[], None]) -> None:
+    """Start the group, call `on_ready` once all of it serves, and keep it until SIGINT or SIGTERM.
+
+    `on_stop` is called when the end begins; everything has ended when this returns. Raises
+    ConfigurationError if a part cannot start.
+    """
+    supervisor = Supervisor(group.specs, process_environment())
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    supervisor.start()
+    stopped = asyncio.create_task(stop.wait())
+    ready = asyncio.create_task(supervisor.wait_ready())
+    try:
+        await asyncio.wait({stopped, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if ready.done():
+            ready.result()
+            on_ready()
+            watch = asyncio.create_task(supervisor.watch())
+            await asyncio.wait({stopped, watch}, return_when=asyncio.FIRST_COMPLETED)
+            if watch.done():
+                watch.result()
+            watch.cancel()
+    finally:
+        stopped.cancel()
+        ready.cancel()
+        on_stop()
+        await supervisor.stop()
+        for file in group.log_files:
+            file.close()
+
+
+def _engines(
+    config: Config, models: dict[Assistant, ModelChoice], log_file: Callable[[str], DailyFile]
+) -> tuple[list[ProcessSpec], dict[Assistant, dict[str, str]]]:
+    """One engine for every model file; assistants with the same one share it."""
+    specs: list[ProcessSpec] = []
+    environments: dict[Assistant, dict[str, str]] = {}
+    own = [name for name in ASSISTANTS if not config.assistant(name).engine_url]
+    environments.update({name: {} for name in ASSISTANTS if name not in own})
+    for path in dict.fromkeys(models[name].path for name in own):
+        sharing = [name for name in own if models[name].path == path]
+        first = config.assistant(sharing[0])
+        slots = sum(engines.slots_of(config.assistant(name)) for name in sharing)
+        options = engines.engine_options(first, models[sharing[0]], slots=slots)
+        name = "engine" if len(sharing) == len(ASSISTANTS) else f"engine-{sharing[0]}"
+        specs.append(engines.engine_process(name, options, first, log_file(name).write))
+        for assistant in sharing:
+            prefix = assistant.upper()
+            environments[assistant] = {
+                f"{prefix}_ENGINE_URL": options.url,
+                f"{prefix}_ENGINE_API_KEY": options.api_key,
+                f"{prefix}_ENGINE_MODEL": models[assistant].name,
+                f"{prefix}_CONTEXT_TOKENS": str(options.context_tokens),
+            }
+    return specs, environments
+
+
+def _service(
+    config: Config,
+    assistant: Assistant,
+    environment: dict[str, str],
+    log_file: Callable[[str], DailyFile],
+) -> ProcessSpec:
+    settings = config.assistant(assistant)
+    url = f"http://127.0.0.1:{settings.service_port}/readyz"
+    return ProcessSpec(
+        name=assistant,
+        command=[sys.executable, "-m", "chatbot_ai.cli.main", "serve", assistant],
+        ready=lambda: _answers(url),
+        environment={**environment, "LOG_FORMAT": "none"},
+        on_line=log_file(f"{assistant}-console").write,
+        start_timeout_s=settings.engine_start_timeout_s + 30,
+    )
+
+
+def _gateway(config: Config, run_folder: Path, log_file: Callable[[str], DailyFile]) -> ProcessSpec:
+    shared = config.shared
+    options = GatewayOptions(
+        office_upstream=f"127.0.0.1:{config.office.service_port}",
+        character_upstream=f"127.0.0.1:{config.character.service_port}",
+        run_folder=run_folder,
+        page_folder=NGINX_FOLDER,
+        access_log="/dev/stdout",
+        listen_hosts=(shared.gateway_host,),
+        port=shared.gateway_port,
+        request_deadline_s=shared.request_deadline_s,
+        body_limit_bytes=shared.max_body_bytes,
+        rate_per_s=shared.gateway_rate_per_s,
+        rate_burst=2 * shared.gateway_rate_per_s,
+        upstream_idle_s=60,
+        worker_user=worker_user(NGINX_FOLDER, run_folder),
+    )
+    conf = run_folder / "nginx.conf"
+    conf.write_text(render(options), encoding="utf-8")
+    binary = nginx_binary(shared.nginx_binary)
+    check_config(binary, conf)
+    host = "127.0.0.1" if shared.gateway_host == "0.0.0.0" else shared.gateway_host  # noqa: S104
+    url = f"http://{host}:{shared.gateway_port}/healthz"
+    return ProcessSpec(
+        name="gateway",
+        command=command(binary, conf),
+        ready=lambda: _answers(url),
+        on_line=log_file("gateway").write,
+        start_timeout_s=20,
+    )
+
+
+async def _answers(url: str) -> bool:
+    try:
+        async with httpx2.AsyncClient(trust_env=False, timeout=5) as client:
+            return (await client.get(url)).status_code == 200
+    except httpx2.HTTPError:
+        return False
+
+
+def _check_ports(config: Config) -> None:
+    wanted = [
+        ("GATEWAY_PORT", config.shared.gateway_host, config.shared.gateway_port),
+        ("OFFICE_PORT", config.office.host, config.office.service_port),
+        ("CHARACTER_PORT", config.character.host, config.character.service_port),
+    ]
+    for name, host, port in wanted:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise ConfigurationError(
+                    f"port {port} on {host} cannot be used ({os.strerror(error.errno or 0)}); stop "
+                    f"the program that uses it or set {name} to another port"
+                ) from error
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.write_bytes(b"x" * 4096)
+        probe.unlink()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the folder {folder} cannot be written ({os.strerror(error.errno or 0)}); "
+            "free some space or give this user the right to write there"
+        ) from error
+    free = shutil.disk_usage(folder).free
+    if free < MIN_FREE_BYTES:
+        raise ConfigurationError(
+            f"the disk of {folder} has only {free // 1_000_000} MB left; free at least "
+            f"{MIN_FREE_BYTES // 1_000_000} MB"
+        )

@@ -1,0 +1,121 @@
+"""Structured logs: one JSON line per event in one file a day, readable lines on a terminal."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import sys
+from pathlib import Path
+from typing import TextIO
+
+import structlog
+
+from chatbot_ai.settings import Settings
+
+#: Libraries that would log every request at INFO.
+QUIET = ("httpx2", "httpcore2", "openai", "uvicorn", "pymongo", "aiosqlite", "asyncio")
+
+
+class DailyFile(logging.Handler):
+    """Writes to `<folder>/<name>_<YYYY-MM-DD>.log` and removes files older than `keep_days`.
+
+    A disk that is full or gone loses log lines, never requests.
+    """
+
+    def __init__(self, folder: Path, name: str, *, keep_days: int, zone: dt.tzinfo) -> None:
+        super().__init__()
+        self._folder, self._name, self._keep_days, self._zone = folder, name, keep_days, zone
+        self._day: dt.date | None = None
+        self._file: TextIO | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.write(self.format(record))
+
+    def write(self, line: str) -> None:
+        """Append one line to today's file."""
+        try:
+            file = self._today()
+            file.write(line + "\n")
+            file.flush()
+        except OSError:
+            self._day = None
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        super().close()
+
+    def _today(self) -> TextIO:
+        today = dt.datetime.now(self._zone).date()
+        if self._file is None or today != self._day:
+            if self._file is not None:
+                self._file.close()
+            self._folder.mkdir(parents=True, exist_ok=True)
+            path = self._folder / f"{self._name}_{today.isoformat()}.log"
+            self._file = path.open("a", encoding="utf-8")
+            self._day = today
+            self._remove_old(today)
+        return self._file
+
+    def _remove_old(self, today: dt.date) -> None:
+        for path in self._folder.glob(f"{self._name}_*.log"):
+            try:
+                day = dt.date.fromisoformat(path.stem.removeprefix(f"{self._name}_"))
+            except ValueError:
+                continue
+            if (today - day).days >= self._keep_days:
+                path.unlink(missing_ok=True)
+
+
+def configure(name: str, settings: Settings, *, console_level: str = "debug") -> DailyFile:
+    """Send every log record of this process to its daily file and to standard output.
+
+    console_level keeps less important events off standard output.
+    """
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.stdlib.ExtraAdder(),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    as_json = _formatter(
+        shared,
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(ensure_ascii=False),
+    )
+    readable = _formatter(shared, structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()))
+    console = logging.StreamHandler(sys.stdout)
+    wants_console = settings.log_format == "console" or (
+        settings.log_format == "auto" and sys.stdout.isatty()
+    )
+    console.setFormatter(readable if wants_console else as_json)
+    daily = DailyFile(
+        settings.log_dir,
+        name,
+        keep_days=settings.log_retention_days,
+        zone=settings.zone,
+    )
+    daily.setFormatter(as_json)
+    root = logging.getLogger()
+    console.setLevel(console_level.upper())
+    root.handlers = [daily] if settings.log_format == "none" else [console, daily]
+    root.setLevel(settings.log_level.upper())
+    for library in QUIET:
+        logging.getLogger(library).setLevel(logging.WARNING)
+    return daily
+
+
+def _formatter(
+    shared: list[structlog.types.Processor], *renderers: structlog.types.Processor
+) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+    )

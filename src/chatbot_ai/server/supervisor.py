@@ -1,0 +1,219 @@
+"""A group of child processes: started together, watched, restarted, stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import structlog
+
+from chatbot_ai.domain.errors import ConfigurationError
+
+log = structlog.get_logger()
+
+State = Literal["starting", "ready", "waiting", "stopped"]
+
+#: Pause before a restart in seconds: the first is short, as most deaths are single.
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
+#: A child that was ready for so long starts over with the short pause.
+STABLE_AFTER_S = 60.0
+PROBE_EVERY_S = 0.05
+#: Seconds between asking to end and killing; the whole group ends within five.
+STOP_GRACE_S = 3.5
+#: sysexits.h EX_CONFIG: the child says that restarting will not help.
+EXIT_CONFIGURATION = 78
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """One child: how to start it and how to see that it is ready.
+
+    ready           asked every 50 ms while starting; False or an exception mean "not yet"
+    standard_input  written once, then closed: the way for secrets, which command lines show
+    on_line         called with every line the child prints
+    """
+
+    name: str
+    command: Sequence[str]
+    ready: Callable[[], Awaitable[bool]]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    standard_input: bytes | None = None
+    on_line: Callable[[str], None] = lambda _line: None
+    start_timeout_s: float = 60.0
+    stop_signal: signal.Signals = signal.SIGTERM
+
+
+class Child:
+    """A supervised process and its present state."""
+
+    def __init__(self, spec: ProcessSpec) -> None:
+        self.spec = spec
+        self.state: State = "starting"
+        self.restarts = 0
+        self.process: asyncio.subprocess.Process | None = None
+        self.became_ready = asyncio.Event()
+
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid if self.process else None
+
+
+class Supervisor:
+    """Starts children, restarts those that die with growing pauses, and stops all.
+
+    environment is the whole environment of the children; a spec's own is added to it.
+    """
+
+    def __init__(self, specs: Sequence[ProcessSpec], environment: Mapping[str, str]) -> None:
+        self.children = {spec.name: Child(spec) for spec in specs}
+        self._environment = dict(environment)
+        self._stopping = False
+        self._watchers: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to start every child; returns at once."""
+        self._watchers = [
+            asyncio.create_task(self._keep(child), name=f"supervise {child.spec.name}")
+            for child in self.children.values()
+        ]
+
+    async def wait_ready(self) -> None:
+        """Return when every child was ready once. Raises ConfigurationError if one gave up."""
+        ready = asyncio.create_task(self._all_ready())
+        try:
+            await asyncio.wait([ready, *self._watchers], return_when=asyncio.FIRST_COMPLETED)
+            for watcher in self._watchers:
+                if watcher.done():
+                    watcher.result()
+        finally:
+            ready.cancel()
+
+    async def watch(self) -> None:
+        """Run until `stop`. Raises ConfigurationError if a child says that its set-up is wrong."""
+        await asyncio.gather(*self._watchers)
+
+    async def stop(self) -> None:
+        """End every child, politely first; all are gone when this returns, within 5 s."""
+        self._stopping = True
+        await asyncio.gather(*(self._end(child) for child in self.children.values()))
+        for watcher in self._watchers:
+            watcher.cancel()
+        await asyncio.gather(*self._watchers, return_exceptions=True)
+
+    async def _all_ready(self) -> None:
+        for child in self.children.values():
+            await child.became_ready.wait()
+
+    async def _keep(self, child: Child) -> None:
+        pause = FIRST_PAUSE_S
+        while not self._stopping:
+            child.state = "starting"
+            started = time.monotonic()
+            process = await self._start(child)
+            reading = asyncio.create_task(_read_lines(process, child.spec.on_line))
+            probing = asyncio.create_task(self._probe(child))
+            code = await process.wait()
+            probing.cancel()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reading, 1)
+            # a child's own children must not keep its ports (nginx workers outlive a killed master)
+            _signal_group(process.pid, signal.SIGKILL)
+            if self._is_stopping():
+                break
+            child.state = "waiting"
+            if code == EXIT_CONFIGURATION:
+                raise ConfigurationError(f"{child.spec.name} cannot start; its log says why")
+            if time.monotonic() - started > STABLE_AFTER_S:
+                pause = FIRST_PAUSE_S
+            log.warning("process.died", process=child.spec.name, code=code, restart_in_s=pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+            child.restarts += 1
+        child.state = "stopped"
+
+    def _is_stopping(self) -> bool:
+        return self._stopping
+
+    async def _start(self, child: Child) -> asyncio.subprocess.Process:
+        spec = child.spec
+        process = await asyncio.create_subprocess_exec(
+            *spec.command,
+            stdin=asyncio.subprocess.PIPE if spec.standard_input else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=self._environment | dict(spec.environment),
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+        child.process = process
+        if spec.standard_input and process.stdin:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                process.stdin.write(spec.standard_input)
+                await process.stdin.drain()
+            process.stdin.close()
+        return process
+
+    async def _probe(self, child: Child) -> None:
+        limit = time.monotonic() + child.spec.start_timeout_s
+        while not await _is_ready(child.spec):
+            if time.monotonic() > limit and child.process:
+                log.error("process.start_timeout", process=child.spec.name)
+                _signal_group(child.process.pid, signal.SIGKILL)
+                return
+            await asyncio.sleep(PROBE_EVERY_S)
+        child.state = "ready"
+        child.became_ready.set()
+        log.info("process.ready", process=child.spec.name, restarts=child.restarts)
+
+    async def _end(self, child: Child) -> None:
+        process = child.process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(child.spec.stop_signal)
+        try:
+            await asyncio.wait_for(process.wait(), STOP_GRACE_S)
+        except TimeoutError:
+            log.warning("process.killed", process=child.spec.name)
+        _signal_group(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+async def _is_ready(spec: ProcessSpec) -> bool:
+    try:
+        return await spec.ready()
+    except OSError:
+        return False
+
+
+async def _read_lines(process: asyncio.subprocess.Process, on_line: Callable[[str], None]) -> None:
+    if process.stdout is None:
+        return
+    while True:
+        try:
+            line = await process.stdout.readline()
+        except ValueError:
+            continue  # a line longer than the stream's buffer; it was dropped
+        if not line:
+            return
+        on_line(line.decode(errors="replace").rstrip())
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def _die_with_parent() -> None:
+    """In the child: let the kernel end it when the supervisor dies, however that dies."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
