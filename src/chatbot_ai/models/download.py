@@ -35,7 +35,6 @@ Progress = Callable[[int, int | None], None]
 
 _LOG = structlog.get_logger(__name__)
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
-_BLOCK_BYTES = 1 << 18
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
@@ -126,6 +125,7 @@ class _Transfer:
         if self._sha256 is not None:
             self._part.belong_to(self._sha256)
         resumed_bytes = self._part.size_bytes
+        self._check_disk()
         with http_client(self._policy, headers) as client:
             retry(
                 lambda: self._attempt(client),
@@ -195,6 +195,9 @@ class _Transfer:
             self._part.restart()
             raise Interrupted(f"{total_bytes} bytes announced instead of {self._total_bytes}")
         self._progress(self._part.size_bytes, self._total_bytes)
+        self._check_disk()
+
+    def _check_disk(self) -> None:
         if self._total_bytes is not None:
             rest_bytes = self._total_bytes - self._part.size_bytes
             needed_bytes = rest_bytes + self._policy.spare_disk_bytes
@@ -202,7 +205,7 @@ class _Transfer:
 
     def _receive(self, response: httpx2.Response) -> None:
         window_s, window_bytes = time.monotonic(), 0
-        for block in response.iter_raw(_BLOCK_BYTES):
+        for block in response.iter_raw():
             self._write(block)
             window_bytes += len(block)
             elapsed_s = time.monotonic() - window_s

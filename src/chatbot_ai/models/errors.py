@@ -26,6 +26,8 @@ REASONS: Final[dict[str, str]] = {
     "set HF_TOKEN to a token of an account that accepted the model's terms",
     "not_found": "{host} has no {name} (HTTP {status}); check the repository, file and revision",
     "refused": "{host} answered HTTP {status} for {name}; check HF_ENDPOINT and the proxy settings",
+    "untrusted": "the certificate of {host} is not trusted here, so {name} was not fetched; "
+    "point SSL_CERT_FILE at a bundle with your network's certificate authority",
     "bad_address": "{url} is not a usable address; check HF_ENDPOINT",
     "package_unavailable": "pip cannot find {package} ({cause}); check the network and pip's "
     "index settings, or copy the model file to {path} by hand",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 _BLOCK_BYTES = 1 << 20
 
@@ -29,12 +30,13 @@ class PartFile:
         self._hash = hashlib.sha256()
         self.size_bytes = 0
         self.version: str | None = None
-        self._file: BinaryIO
+        self._file: FileIO
 
     def __enter__(self) -> Self:
         self.path.touch()
-        self._file = self.path.open("r+b")
-        while block := self._file.read(_BLOCK_BYTES):
+        self._file = self.path.open("r+b", buffering=0)
+        there_bytes = os.fstat(self._file.fileno()).st_size
+        while block := self._file.read(min(_BLOCK_BYTES, there_bytes - self.size_bytes)):
             self._hash.update(block)
             self.size_bytes += len(block)
         self.version = self._read_note() if self.size_bytes else None
@@ -57,10 +59,12 @@ class PartFile:
         return self._hash.hexdigest()
 
     def write(self, block: bytes) -> None:
-        self._file.write(block)
-        self._file.flush()
-        self._hash.update(block)
-        self.size_bytes += len(block)
+        rest = memoryview(block)
+        while rest:
+            written_bytes = self._file.write(rest)
+            self._hash.update(rest[:written_bytes])
+            self.size_bytes += written_bytes
+            rest = rest[written_bytes:]
 
     def restart(self) -> None:
         """Drop every byte."""

@@ -30,7 +30,7 @@ class DownloadPolicy:
     `spare_disk_bytes` stay free on the disk.
     """
 
-    attempts: int = 8
+    attempts: int = 6
     first_pause_s: float = 1.0
     max_pause_s: float = 60.0
     connect_s: float = 20.0
@@ -75,6 +75,9 @@ def translated(url: str, name: str) -> Iterator[None]:
     except httpx2.UnsupportedProtocol as error:
         raise ModelFileError("bad_address", url=url) from error
     except httpx2.TransportError as error:
+        if _is_untrusted(error):
+            host = httpx2.URL(url).host
+            raise ModelFileError("untrusted", host=host, name=name) from error
         raise Interrupted(f"{type(error).__name__}: {error}".rstrip(": ")) from error
     except httpx2.TooManyRedirects as error:
         raise ModelFileError("refused", host=error.request.url.host, name=name, status=310) from (
@@ -82,6 +85,16 @@ def translated(url: str, name: str) -> Iterator[None]:
         )
     except httpx2.InvalidURL as error:
         raise ModelFileError("bad_address", url=url) from error
+
+
+def _is_untrusted(error: BaseException) -> bool:
+    """Tell whether a certificate that this machine does not trust is behind the error."""
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, ssl.SSLCertVerificationError):
+            return True
+        below = below.__cause__ or below.__context__
+    return False
 
 
 def retry(
