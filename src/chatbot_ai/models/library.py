@@ -63,9 +63,9 @@ class ModelLibrary:
         self._known = tuple(known)
 
     def find(self, name: str) -> ModelFile:
-        """Return the file of that name or path, or `owner/repo/file.gguf[@revision]`."""
+        """Return the file of that name, alias or path, or `owner/repo/file.gguf[@revision]`."""
         for file in self._known:
-            if name in (file.name, str(file.path)):
+            if name in (file.name, str(file.path), file.alias):
                 return file
         path = self.folder / name
         if path.is_file() and path.resolve().is_relative_to(self.folder.resolve()):

@@ -42,7 +42,7 @@ class ModelFile:
     origin, copied there by hand.
 
     `size_bytes` and `sha256` are exact or None where only the source knows them; `about_bytes` is
-    the size to plan with before the source was asked.
+    the size to plan with before the source was asked. `alias` is a short name for people.
     """
 
     name: str
@@ -51,6 +51,7 @@ class ModelFile:
     size_bytes: int | None = None
     sha256: str | None = None
     about_bytes: int = 0
+    alias: str | None = None
 
     @property
     def planned_bytes(self) -> int:
@@ -61,13 +62,14 @@ _CLAUDE_REPO: Final = "QuantFactory/Meta-Llama-3.1-8B-Claude-GGUF"
 _HUB_NAME: Final = re.compile(r"([\w.-]+/[\w.-]+)/((?:[\w.-]+/)*[\w.-]+\.gguf)(?:@([\w./-]+))?")
 
 
-def _claude(quantization: str, about_bytes: int) -> ModelFile:
+def _claude(quantization: str, about_bytes: int, alias: str) -> ModelFile:
     file = f"Meta-Llama-3.1-8B-Claude.{quantization}.gguf"
     return ModelFile(
         name=file,
         path=PurePosixPath("QuantFactory", file),
         source=HubSource(_CLAUDE_REPO, file),
         about_bytes=about_bytes,
+        alias=alias,
     )
 
 
@@ -82,9 +84,10 @@ DEMO: Final = ModelFile(
     ),
     size_bytes=98_362_432,
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    alias="demo",
 )
-CHARACTER: Final = _claude("Q4_0", 4_700_000_000)
-OFFICE: Final = _claude("Q4_1", 5_100_000_000)
+CHARACTER: Final = _claude("Q4_0", 4_700_000_000, "character")
+OFFICE: Final = _claude("Q4_1", 5_100_000_000, "office")
 KNOWN: Final[tuple[ModelFile, ...]] = (CHARACTER, OFFICE, DEMO)
 
 
