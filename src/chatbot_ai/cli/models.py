@@ -1,0 +1,137 @@
+"""`chatbot-ai models`: list, pull, verify and remove model files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from chatbot_ai.cli.language import Language, LanguageOption, language_of
+from chatbot_ai.cli.models_texts import TEXTS, say
+from chatbot_ai.cli.progress import byte_progress
+from chatbot_ai.models.errors import ModelFileError
+from chatbot_ai.models.hub import Hub
+from chatbot_ai.models.library import FileState, FileStatus, ModelLibrary
+
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDefaults:
+    """What the settings say; options of a command go before."""
+
+    folder: Path = Path("ai_model")
+    hub: Hub = field(default_factory=Hub)
+
+
+Names = Annotated[
+    list[str], typer.Argument(help="demo | character | office | owner/repo/file.gguf")
+]
+OptionalNames = Annotated[
+    list[str] | None, typer.Argument(help="demo | character | office | path in the folder")
+]
+Folder = Annotated[Path | None, typer.Option("--folder", help="Models folder [MODEL_DIR]")]
+Token = Annotated[str | None, typer.Option("--token", help="Hub token [HF_TOKEN]")]
+Endpoint = Annotated[str | None, typer.Option("--endpoint", help="Hub or mirror [HF_ENDPOINT]")]
+
+
+def build_models(defaults: Callable[[], ModelDefaults]) -> typer.Typer:
+    """Return the sub-application; `defaults` is called when a command runs."""
+    app = typer.Typer(name="models", no_args_is_help=True, help="모델 파일 · Model files")
+
+    def library(folder: Path | None, hub: Hub | None = None) -> ModelLibrary:
+        known = defaults()
+        return ModelLibrary(folder or known.folder, hub=hub or known.hub)
+
+    @app.command("list", help="모델 파일 목록 · List the model files")
+    def list_files(folder: Folder = None, lang: LanguageOption = "ko") -> None:
+        language = language_of(lang)
+        models = library(folder)
+        console = Console()
+        console.print(TEXTS["folder"][language].format(folder=models.folder), soft_wrap=True)
+        console.print(_table(models.list(), language))
+
+    @app.command(help="모델 파일 받기(이어받기) · Fetch model files, resuming")
+    def pull(
+        names: Names,
+        folder: Folder = None,
+        token: Token = None,
+        endpoint: Endpoint = None,
+        lang: LanguageOption = "ko",
+    ) -> None:
+        language = language_of(lang)
+        hub = defaults().hub
+        models = library(folder, Hub(endpoint or hub.endpoint, token or hub.token))
+        for name in names:
+            with _spoken(name, language), byte_progress(Console(stderr=True), name) as report:
+                path = models.pull(name, report)
+            typer.echo(TEXTS["ready"][language].format(name=name, path=path))
+
+    @app.command(help="모델 파일 검사(SHA-256) · Verify model files")
+    def verify(
+        names: OptionalNames = None, folder: Folder = None, lang: LanguageOption = "ko"
+    ) -> None:
+        language = language_of(lang)
+        models = library(folder)
+        there = (FileState.PRESENT, FileState.BROKEN)
+        present = [status.file.name for status in models.list() if status.state in there]
+        for name in names or present:
+            with _spoken(name, language), byte_progress(Console(stderr=True), name) as report:
+                note = models.verify(name, report)
+            typer.echo(TEXTS["verified"][language].format(name=name, sha256=note.sha256))
+        if not names and not present:
+            typer.echo(TEXTS["nothing"][language])
+
+    @app.command(help="모델 파일 지우기 · Delete a model file")
+    def remove(
+        name: str,
+        yes: Annotated[bool, typer.Option("--yes", "-y")] = False,
+        folder: Folder = None,
+        lang: LanguageOption = "ko",
+    ) -> None:
+        language = language_of(lang)
+        if not yes:
+            typer.confirm(TEXTS["confirm"][language].format(name=name), abort=True)
+        with _spoken(name, language):
+            freed_bytes = library(folder).remove(name)
+        typer.echo(TEXTS["removed"][language].format(name=name, size=decimal(freed_bytes)))
+
+    return app
+
+
+@contextmanager
+def _spoken(name: str, language: Language) -> Iterator[None]:
+    """Say an error or an interruption in one sentence and end with its exit code."""
+    try:
+        yield
+    except ModelFileError as error:
+        typer.echo(say(error, language), err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo(TEXTS["interrupted"][language].format(name=name), err=True)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _table(statuses: list[FileStatus], language: Language) -> Table:
+    table = Table(box=None)
+    for heading in ("name", "state", "size", "place"):
+        table.add_column(TEXTS[heading][language], overflow="fold")
+    for status in statuses:
+        size = decimal(status.size_bytes)
+        if status.state is FileState.MISSING:
+            planned = decimal(status.file.planned_bytes)
+            size = (
+                planned if status.file.size_bytes else TEXTS["about"][language].format(size=planned)
+            )
+        name = status.file.alias or status.file.name
+        state = TEXTS[status.state.value][language]
+        table.add_row(name, state, size, str(status.file.path))
+    return table
