@@ -17,6 +17,9 @@ from chatbot_ai.domain.errors import ConfigurationError
 _CHECK_TIMEOUT_S = 20.0
 #: nginx writes "nginx: [emerg] what is wrong in /path:12".
 _COMPLAINT = re.compile(r"\[(?:emerg|alert|crit|error)\] (?:\d+#\d+: )?(?P<what>.+)")
+_VERSION = re.compile(r"nginx/(\d+(?:\.\d+)+)")
+#: The first version whose `server NAME resolve` looks names up again (nginx's CHANGES, 1.27.3).
+RESOLVE_SINCE = (1, 27, 3)
 _SBIN = os.pathsep.join(("/usr/sbin", "/usr/local/sbin", "/usr/local/nginx/sbin"))
 
 
@@ -55,6 +58,14 @@ def wheel_binary() -> Path | None:
     return None
 
 
+def nginx_version(binary: Path) -> tuple[int, ...]:
+    """For example (1, 22, 1). Raises ConfigurationError when `binary` is not nginx."""
+    match = _VERSION.search(_run([str(binary), "-v"]).stderr)
+    if match is None:
+        raise ConfigurationError(f"nginx: {binary} does not say which version it is")
+    return tuple(int(part) for part in match[1].split("."))
+
+
 def command(binary: Path, conf: Path) -> list[str]:
     """The foreground gateway. Start it in a session of its own, see `end_workers`.
 
@@ -66,19 +77,10 @@ def command(binary: Path, conf: Path) -> list[str]:
 def check_config(binary: Path, conf: Path) -> None:
     """Raise ConfigurationError with nginx's own complaint when it would not start with `conf`.
 
-    Also finds a port that is taken. Creates the temporary folders that `conf` names.
+    Creates the temporary folders that `conf` names. Does not see that a port is taken: nginx
+    forgives that when it only checks.
     """
-    try:
-        done = subprocess.run(
-            [*_base_command(binary, conf), "-t", "-q"],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_CHECK_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ConfigurationError(f"nginx: cannot run {binary}: {error}") from error
+    done = _run([*_base_command(binary, conf), "-t", "-q"])
     if done.returncode != 0:
         raise ConfigurationError(f"nginx: {_complaint(done.stderr)}")
 
@@ -87,7 +89,8 @@ def end_workers(master_pid: int) -> None:
     """Kill what a master that died by force left behind: its workers still hold the port.
 
     Right only for a master started in a session of its own and already waited for: workers
-    share its process group, whose number is not given away while one of them lives.
+    share its process group, whose number is not given away while one of them lives. The port is
+    free some milliseconds later; a new nginx tries for 2.5 s to get it.
     """
     with contextlib.suppress(ProcessLookupError):
         os.killpg(master_pid, signal.SIGKILL)
@@ -109,6 +112,20 @@ def _is_open_to_all(folder: Path) -> bool:
     reachable = all(parent.stat().st_mode & stat.S_IXOTH for parent in resolved.parents)
     wanted = stat.S_IROTH | stat.S_IXOTH
     return reachable and resolved.stat().st_mode & wanted == wanted
+
+
+def _run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            arguments,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_CHECK_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ConfigurationError(f"nginx: cannot run {arguments[0]}: {error}") from error
 
 
 def _base_command(binary: Path, conf: Path) -> list[str]:
