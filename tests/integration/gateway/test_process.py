@@ -13,7 +13,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from gateway_lab import PAGE, Upstream, eventually, gateway_options, running
+from gateway_lab import PAGE, eventually, gateway_options, running
+from gateway_upstream import Upstream
 
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.gateway.config import render

@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from gateway_lab import PAGE, Gateway, Upstream, eventually, gateway_options, running
+from gateway_lab import PAGE, Gateway, eventually, gateway_options, running
+from gateway_upstream import Upstream
 
 ASSISTANTS = ("office", "character")
 

@@ -12,10 +12,7 @@ import httpx2
 import pytest
 from _pytest.mark import ParameterSet
 from gateway_lab import (
-    DEADLINE_S,
     Gateway,
-    NameServer,
-    Upstream,
     binaries,
     binary_name,
     eventually,
@@ -24,6 +21,7 @@ from gateway_lab import (
     running,
     upstream_process,
 )
+from gateway_upstream import DEADLINE_S, NameServer, Upstream
 
 from chatbot_ai.gateway.process import RESOLVE_SINCE, nginx_version
 
