@@ -1,0 +1,188 @@
+"""GatewayOptions turned into an nginx configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from string import Template
+
+from chatbot_ai.domain.errors import ConfigurationError
+from chatbot_ai.gateway.messages import GATEWAY_MESSAGES, OTHER_MESSAGE
+from chatbot_ai.gateway.options import GatewayOptions
+
+TEMPLATE = Path(__file__).resolve().parents[3] / "nginx" / "nginx.conf.template"
+
+#: Retry-After of what nginx itself refuses: a burst ends within a second or two; a service that
+#: is being restarted takes a few.
+LIMITED_RETRY_AFTER_S = 2
+UNAVAILABLE_RETRY_AFTER_S = 5
+
+_UPLOADS = "/character/characters"
+_PAGE_CSP = (
+    "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+
+
+class _ConfigTemplate(Template):
+    """string.Template whose mark is % because $ is nginx's own."""
+
+    delimiter = "%"
+
+
+def render(options: GatewayOptions, template: Path = TEMPLATE) -> str:
+    """The complete nginx.conf. Raises ConfigurationError when the template cannot be read."""
+    try:
+        text = template.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"gateway template {template}: {error.strerror}") from error
+    run = options.run_folder
+    return _ConfigTemplate(text).substitute(
+        generated="Rendered: change nginx.conf.template or the settings, never this copy.",
+        user=f"user {options.worker_user};" if options.worker_user else "",
+        workers=options.workers,
+        read_timeout_s=options.read_timeout_s,
+        pid=_quoted(run / "nginx.pid"),
+        error_log=_quoted(options.error_log) if options.error_log != "stderr" else "stderr",
+        client_body_temp=_quoted(run / "client_body"),
+        proxy_temp=_quoted(run / "proxy"),
+        fastcgi_temp=_quoted(run / "fastcgi"),
+        uwsgi_temp=_quoted(run / "uwsgi"),
+        scgi_temp=_quoted(run / "scgi"),
+        resolver=_resolver(options),
+        forwarded_proto=_forwarded_proto(options),
+        rate_per_s=options.rate_per_s,
+        error_codes=_error_codes(),
+        error_messages=_error_messages(),
+        limited_retry_after_s=LIMITED_RETRY_AFTER_S,
+        unavailable_retry_after_s=UNAVAILABLE_RETRY_AFTER_S,
+        access_log=_quoted(options.access_log.replace("{day}", "${gateway_day}")),
+        client_timeout_s=options.client_timeout_s,
+        send_timeout_s=options.send_timeout_s,
+        body_limit_bytes=options.body_limit_bytes,
+        upstreams=_upstreams(options),
+        listen=_listen(options),
+        page_folder=_quoted(options.page_folder),
+        services=_services(options),
+        static=_static(options),
+    )
+
+
+def _quoted(path: Path | str) -> str:
+    return f'"{path}"'
+
+
+def _resolver(options: GatewayOptions) -> str:
+    if options.resolver is None:
+        return ""
+    return f"resolver {options.resolver};\n    resolver_timeout 2s;\n"
+
+
+def _forwarded_proto(options: GatewayOptions) -> str:
+    """The caller's scheme and address: of the connection, or as a trusted proxy in front says."""
+    if not options.trusted_proxies:
+        return "map $scheme $gateway_proto {\n        default $scheme;\n    }"
+    trusted = "".join(f"        {network} 1;\n" for network in options.trusted_proxies)
+    real_ip = "".join(f"    set_real_ip_from {network};\n" for network in options.trusted_proxies)
+    return (
+        "geo $realip_remote_addr $gateway_trusted {\n        default 0;\n"
+        f"{trusted}    }}\n"
+        "    map $gateway_trusted:$http_x_forwarded_proto $gateway_proto {\n"
+        "        1:https https;\n        1:http http;\n        default $scheme;\n    }\n"
+        f"{real_ip}"
+        "    real_ip_header X-Forwarded-For;\n    real_ip_recursive on;"
+    )
+
+
+def _error_codes() -> str:
+    rows = [f"        {status} {message.code};" for status, message in GATEWAY_MESSAGES.items()]
+    return "\n".join([*rows, f"        default {OTHER_MESSAGE.code};"])
+
+
+def _error_messages() -> str:
+    rows = []
+    for status, message in GATEWAY_MESSAGES.items():
+        rows += [f'        ko:{status} "{message.ko}";', f'        en:{status} "{message.en}";']
+    rows.append(f'        "~^en:" "{OTHER_MESSAGE.en}";')
+    return "\n".join([*rows, f'        default "{OTHER_MESSAGE.ko}";'])
+
+
+def _keeps_connections(options: GatewayOptions) -> bool:
+    return options.resolver is None or options.upstream_resolve
+
+
+def _upstreams(options: GatewayOptions) -> str:
+    """Groups that keep connections open; with a resolver alone, names go into proxy_pass."""
+    if not _keeps_connections(options):
+        return ""
+    resolve = " resolve" if options.upstream_resolve else ""
+    return "".join(
+        f"\n    upstream {name}_service {{\n"
+        f"        zone {name}_service 128k;\n"
+        f"        server {address}{resolve};\n"
+        f"        keepalive 32;\n"
+        f"        keepalive_timeout {options.upstream_idle_s}s;\n"
+        f"    }}\n"
+        for name, address in _addresses(options)
+    )
+
+
+def _addresses(options: GatewayOptions) -> tuple[tuple[str, str], ...]:
+    return ("office", options.office_upstream), ("character", options.character_upstream)
+
+
+def _listen(options: GatewayOptions) -> str:
+    hosts = (f"[{host}]" if ":" in host else host for host in options.effective_hosts)
+    return "\n".join(f"        listen {host}:{options.port};" for host in hosts)
+
+
+def _services(options: GatewayOptions) -> str:
+    blocks: list[str] = []
+    for name, address in _addresses(options):
+        target = f"{name}_service" if _keeps_connections(options) else address
+        blocks.append(_block(f"= /{name}", "return 404;"))
+        blocks.append(_proxy_block(name, f"/{name}/", target, options))
+        if _UPLOADS.startswith(f"/{name}/"):
+            limit = f"client_max_body_size {options.upload_limit_bytes};"
+            blocks.append(_proxy_block(name, _UPLOADS, target, options, limit))
+        blocks += [
+            _block(f"^~ /{name}{path}", "error_page 404 413 /.gateway/error;", "return 404;")
+            for path in options.hidden_paths
+        ]
+    return "".join(blocks)
+
+
+def _proxy_block(name: str, prefix: str, target: str, options: GatewayOptions, *extra: str) -> str:
+    return _block(
+        f"^~ {prefix}",
+        *extra,
+        f"limit_req zone=answers burst={options.rate_burst} nodelay;",
+        f"set $gateway_prefix /{name};",
+        f"set $gateway_upstream {target};",
+        f"rewrite (?s)^/{name}(/.*)$ $1 break;",
+        "proxy_pass http://$gateway_upstream;",
+    )
+
+
+def _static(options: GatewayOptions) -> str:
+    blocks: list[str] = []
+    pages = (("chat", options.chat_folder), ("dashboard", options.dashboard_folder))
+    for name, folder in pages:
+        if folder is None:
+            continue
+        blocks.append(_block(f"= /{name}", f"return 308 /{name}/;"))
+        blocks.append(
+            _block(
+                f"^~ /{name}/",
+                f'alias "{folder}/";',
+                "index index.html;",
+                "charset utf-8;",
+                "expires -1;",
+                f'set $gateway_csp "{_PAGE_CSP}";',
+            )
+        )
+    return "".join(blocks)
+
+
+def _block(match: str, *lines: str) -> str:
+    body = "".join(f"            {line}\n" for line in lines)
+    return f"\n        location {match} {{\n{body}        }}\n"

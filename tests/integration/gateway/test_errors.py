@@ -1,0 +1,135 @@
+"""What nginx itself answers: JSON in the services' shape, in the reader's language."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import httpx2
+import pytest
+from gateway_lab import Gateway, eventually, gateway_options, running
+from gateway_upstream import DEADLINE_S, Upstream
+
+_LONG = b"x" * 40_000
+_END = b" HTTP/1.1\r\nHost: a\r\n"
+_BAD_LENGTH = b"Content-Length: -1\r\n\r\n"
+_HEADER = b"A: " + _LONG + b"\r\n\r\n"
+RAW = {
+    "not_http": (400, "invalid_request", b"???\r\n\r\n"),
+    "two_hosts": (400, "invalid_request", b"GET /office/x" + _END + b"Host: b\r\n\r\n"),
+    "no_host": (400, "invalid_request", b"GET /office/x HTTP/1.1\r\n\r\n"),
+    "bad_length": (400, "invalid_request", b"POST /office/x" + _END + _BAD_LENGTH),
+    "trace": (405, "method_not_allowed", b"TRACE /office/x" + _END + b"\r\n"),
+    "long_address": (414, "uri_too_long", b"GET /office/" + _LONG + _END + b"\r\n"),
+    "long_header": (431, "headers_too_large", b"GET /office/x" + _END + _HEADER),
+    "coding": (501, "invalid_request", b"POST /office/x" + _END + b"Transfer-Encoding: a\r\n\r\n"),
+    "version": (505, "invalid_request", b"GET /office/x HTTP/4.2\r\nHost: a\r\n\r\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RAW)
+def test_broken_request_is_answered_in_json(
+    gateway: Gateway, upstream: Upstream, case: str
+) -> None:
+    """Whatever is wrong with a request, its answer has a code, a message and the request's id."""
+    status, code, request = RAW[case]
+    got, headers, body = gateway.raw(request)
+    assert (got, headers["content-type"]) == (status, "application/json")
+    error = json.loads(body)["error"]
+    assert error["code"] == code
+    assert error["message"]
+    assert error["request_id"] == headers["x-request-id"]
+    assert upstream.seen == []
+
+
+@pytest.mark.parametrize("size", [65_537, 10_000_000])
+@pytest.mark.parametrize(
+    ("path", "chunked"),
+    [
+        ("/office/Llama", False),
+        ("/office/Llama", True),
+        ("/character/Llama", False),
+        ("/character/Llama", True),
+        ("/office/metrics", False),
+        ("/nowhere", False),
+    ],
+)
+def test_large_body_is_refused(
+    client: httpx2.Client, upstream: Upstream, path: str, size: int, chunked: bool
+) -> None:
+    """A body over the limit is 413 and never reaches a service, announced or not."""
+    body = b"x" * size
+    response = client.post(path, content=iter([body]) if chunked else body)
+    assert response.status_code == 413
+    assert response.json()["error"]["code"] == "payload_too_large"
+    assert upstream.seen == []
+
+
+def test_body_of_the_limit_passes(client: httpx2.Client, upstream: Upstream) -> None:
+    """64 KiB are allowed, and 8 MiB for a character's card."""
+    exact = client.post("/office/Llama", content=b"x" * 65_536)
+    card = client.post("/character/characters/import", content=b"x" * 8 * 1024 * 1024)
+    over = client.post("/character/characters", content=b"x" * (8 * 1024 * 1024 + 1))
+    assert exact.json()["body_bytes"] == 65_536
+    assert (card.json()["body_bytes"], card.json()["path"]) == (8_388_608, "/characters/import")
+    assert over.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("asked", "english"),
+    [
+        (None, False),
+        ("ko", False),
+        ("ko-KR,ko;q=0.9,en-US;q=0.8,en;q=0.7", False),
+        ("en", True),
+        ("en-US,en;q=0.9", True),
+        ("en-GB,en;q=0.9,ko;q=0.5", True),
+        ("fr,EN;q=0.5", True),
+        ("fr", False),
+        ("*", False),
+        ("zen", False),
+    ],
+)
+def test_message_is_in_the_readers_language(
+    client: httpx2.Client, asked: str | None, english: bool
+) -> None:
+    """English for whoever prefers it to Korean, Korean for everybody else."""
+    client.headers.pop("Accept-Language", None)
+    response = client.get("/office/metrics", headers={"Accept-Language": asked} if asked else {})
+    assert response.json()["error"]["message"].isascii() is english
+
+
+def test_slow_body_is_cut(gateway: Gateway, upstream: Upstream) -> None:
+    """A caller that stops in the middle of its body is disconnected, and the service spared."""
+    mark = "slow-body-0123456789"
+    head = f"POST /office/Llama HTTP/1.1\r\nHost: a\r\nX-Request-ID: {mark}\r\n"
+    with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE_S) as slow:
+        slow.sendall(head.encode() + b"Content-Length: 10\r\n\r\nx")
+        received = slow.recv(1000)
+    assert received == b""
+    line = eventually(lambda: [row for row in gateway.log() if row["request_id"] == mark])[0]
+    assert (line["status"], upstream.seen) == (408, [])
+
+
+def test_slow_header_is_cut(gateway: Gateway) -> None:
+    """A caller that never finishes its headers does not hold a connection for long."""
+    with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE_S) as slow:
+        slow.sendall(b"GET /office/x HTTP/1.1\r\nHost:")
+        assert slow.recv(1000) == b""
+
+
+def test_too_many_answers_asked_for(binary: Path, tmp_path: Path, upstream: Upstream) -> None:
+    """Beyond the rate an address gets 429 with Retry-After for POST; reading stays free."""
+    options = gateway_options(tmp_path, upstream.address, rate_per_s=1, rate_burst=2)
+    with running(binary, options) as gateway, httpx2.Client(base_url=gateway.url) as client:
+        answers = [client.post("/office/Llama") for _ in range(5)]
+        reads = [client.get("/office/performance").status_code for _ in range(5)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert [answer.status_code for answer in answers[:3]] == [200] * 3
+    assert refused
+    assert all(int(answer.headers["Retry-After"]) >= 1 for answer in refused)
+    assert refused[0].json()["error"]["code"] == "rate_limited"
+    assert reads == [200] * 5
+    posts = [line for line in upstream.seen if line.startswith("POST")]
+    assert len(posts) == 5 - len(refused)
