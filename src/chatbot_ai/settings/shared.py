@@ -41,7 +41,7 @@ class Settings(BaseSettings):
         description="Longest time from a request to its answer; "
         "gateway and client timeouts derive from it.",
     )
-    max_body_bytes: int = Field(65536, ge=1024, description="Largest request body.")
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
     history_turns: int = Field(200, ge=1, description="Most turns a prompt may look back on.")
     default_language: Literal["ko", "en"] = Field("ko", description="Language of messages.")
     lang: str = Field("", description="Locale of the terminal, for the command line's language.")
