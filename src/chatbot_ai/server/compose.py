@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from chatbot_ai.api.app import create_app
+from chatbot_ai.api.metrics import Metrics
 from chatbot_ai.api.services import ApiOptions, Services
 from chatbot_ai.core.admission import Admission
 from chatbot_ai.core.chat import Chat
@@ -39,6 +40,7 @@ class Engine:
     name: str
     context_tokens: int
     state: Callable[[], Awaitable[dict[str, Any]]]
+    restarts: Callable[[], int]
 
 
 def build_app(assistant: Assistant, config: Config) -> FastAPI:
@@ -53,6 +55,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
     )
     llama = read_personas(shared.prompt_dir / "config-Llama.json")[assistant]
     openai = read_personas(shared.prompt_dir / "config-OpenAI.json")[assistant]
+    metrics = Metrics(assistant)
 
     @asynccontextmanager
     async def open_services() -> AsyncIterator[Services]:
@@ -75,16 +78,17 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
                     clock=clock,
                 ),
                 clock=clock,
-                observers=(stats,),
+                observers=(stats, metrics),
                 history_turns=shared.history_turns,
                 answer_tokens=settings.answer_tokens,
             )
             for model, _ in models.values():
                 stack.push_async_callback(model.close)
             stack.push_async_callback(chat.close)
+            metrics.watch(chat.admission, engine.restarts, lambda: 0)
             yield Services(chat=chat, stats=stats, engine=engine.state)
 
-    return create_app(options, open_services)
+    return create_app(options, open_services, metrics)
 
 
 def conversation_store(shared: Settings) -> ConversationStore:
@@ -140,6 +144,7 @@ async def open_engine(settings: AssistantSettings, config: Config) -> AsyncItera
             name=settings.engine_model or model.name,
             context_tokens=tokens,
             state=unknown,
+            restarts=lambda: 0,
         )
         return
     options = engines.engine_options(settings, model, slots=engines.slots_of(settings))
@@ -158,7 +163,14 @@ async def open_engine(settings: AssistantSettings, config: Config) -> AsyncItera
         return {"managed": True, "state": child.state, "restarts": child.restarts}
 
     try:
-        yield Engine(options.url, options.api_key, model.name, tokens, state)
+        yield Engine(
+            url=options.url,
+            api_key=options.api_key,
+            name=model.name,
+            context_tokens=tokens,
+            state=state,
+            restarts=lambda: child.restarts,
+        )
     finally:
         await supervisor.stop()
         log_file.close()
