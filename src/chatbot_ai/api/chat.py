@@ -14,7 +14,7 @@ from chatbot_ai.api.schemas import CharacterRequest, OfficeRequest
 from chatbot_ai.api.services import ApiOptions, Services, services_of
 from chatbot_ai.api.streaming import EventStream, first_event
 from chatbot_ai.core.admission import QueuePosition
-from chatbot_ai.core.chat import ChatEvent, ChatRequest, Delta, Done
+from chatbot_ai.core.exchange import ChatEvent, ChatRequest, Delta, Done
 from chatbot_ai.domain.errors import BackendProtocolError, ChatbotError
 from chatbot_ai.domain.generation import Restarted
 from chatbot_ai.domain.persona import Character

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -73,18 +73,17 @@ class Chat:
         progress = Progress(self.clock.monotonic(), alias)
         error: BaseException | None = None
         ticket: Ticket | None = None
-        answering = _Answering(self.memory.key(request))
+        key = self.memory.key(request)
+        job: _Job | None = None
         try:
             model, persona = self.model(alias)
             progress.model = model.name
-            ticket = self.admission.enter(request.caller, request.deadline, answering.key)
+            job = _Job(model, request.persona or persona, key, request, progress)
+            ticket = self.admission.enter(request.caller, request.deadline, key)
             async for place in ticket.positions():
                 yield place
             progress.timings.queue_s = ticket.queue_s
-            events = self._respond(
-                model, request.persona or persona, answering, request, progress
-            )
-            async with aclosing(events):
+            async with aclosing(self._respond(job)) as events:
                 async for event in events:
                     ticket.tokens_done = progress.tokens
                     yield event
@@ -95,11 +94,8 @@ class Chat:
             progress.timings.total_s = self.clock.monotonic() - progress.started
             if ticket is not None:
                 ticket.release(_sample(progress))
-            if error is not None and request.stream and progress.text and not progress.finished:
-                if answering.key is not None:
-                    self.memory.save_interrupted(
-                        answering.key, request, progress, answering.again
-                    )
+            if error is not None and job is not None and job.was_interrupted:
+                self.memory.save_interrupted(job.key_in_use, request, progress, job.again)
             self._report(progress, error)
 
     async def close(self) -> None:
@@ -107,19 +103,13 @@ class Chat:
         self.admission.close()
         await self.memory.settle(3)
 
-    async def _respond(
-        self,
-        model: ChatModel,
-        persona: Persona,
-        answering: _Answering,
-        request: ChatRequest,
-        progress: Progress,
-    ) -> AsyncGenerator[ChatEvent, None]:
+    async def _respond(self, job: _Job) -> AsyncGenerator[ChatEvent, None]:
+        request, progress, model = job.request, job.progress, job.model
         async with bounded(self.clock, request.deadline, "history"):
-            turns, answering.again = await self.memory.before(answering.key, request)
+            turns, job.again = await self.memory.before(job.key, request)
         reserve = min(self._answer_tokens, model.context_tokens // 4)
         references = ""
-        if answering.again is None:
+        if job.again is None:
             began = self.clock.monotonic()
             references, progress.grounded = await self._references.gather(
                 model, request, turns, self.clock
@@ -128,40 +118,32 @@ class Chat:
                 progress.timings.search_s = self.clock.monotonic() - began
                 yield progress.grounded
         async with bounded(self.clock, request.deadline, "prompt"):
-            messages = await self._messages(
-                model, persona, answering.again, turns, request, progress, references, reserve
-            )
+            limit = model.context_tokens - reserve
+            messages = await self._messages(job, turns, references, limit)
         generation = GenerationRequest(
             messages,
-            _merged(persona.sampling, request.sampling, reserve),
+            _merged(job.persona.sampling, request.sampling, reserve),
             request.deadline,
             whole=not request.stream,
             response_format=request.response_format,
         )
-        async with aclosing(self._generate(model, generation, request, progress)) as events:
+        async with aclosing(self._generate(job, generation)) as events:
             async for event in events:
                 yield event
         stored: Turn | None = None
-        if answering.key is not None:
-            stored = await self.memory.save(answering.key, request, progress, answering.again)
+        if job.key is not None:
+            stored = await self.memory.save(job.key, request, progress, job.again)
+            progress.stored = True
         yield self._done(model, progress, stored)
 
     async def _messages(
-        self,
-        model: ChatModel,
-        persona: Persona,
-        again: Turn | None,
-        turns: list[Turn],
-        request: ChatRequest,
-        progress: Progress,
-        references: str,
-        reserve: int,
+        self, job: _Job, turns: list[Turn], references: str, limit: int
     ) -> tuple[Message, ...]:
-        limit = model.context_tokens - reserve
+        request, model, again = job.request, job.model, job.again
         if request.messages:
             return await self._given(model, request, references, limit)
         built = await prompts.build(
-            persona=persona,
+            persona=job.persona,
             character=request.character,
             turns=turns,
             text=again.input if again else request.text,
@@ -170,7 +152,7 @@ class Chat:
             count=model.count_tokens,
             sent=again.sent if again else None,
         )
-        progress.prompt = built
+        job.progress.prompt = built
         if again is not None and request.mode == "proceed":
             return (*built.messages, Message("assistant", again.output))
         return built.messages
@@ -190,17 +172,14 @@ class Chat:
         return messages
 
     async def _generate(
-        self,
-        model: ChatModel,
-        generation: GenerationRequest,
-        request: ChatRequest,
-        progress: Progress,
+        self, job: _Job, generation: GenerationRequest
     ) -> AsyncGenerator[ChatEvent, None]:
+        request, progress = job.request, job.progress
         timings = progress.timings
         began = self.clock.monotonic()
         # only a grounded answer has numbers to check; others pass as they are
         checks = CitationFilter(len(progress.grounded.sources)) if request.search else None
-        async with aclosing(model.stream(generation)) as events:
+        async with aclosing(job.model.stream(generation)) as events:
             async for event in events:
                 match event:
                     case TextDelta():
@@ -256,12 +235,32 @@ class Chat:
         log.info("chat.finished", assistant=self.assistant, **record.log_fields())
 
 
-class _Answering:
-    """Which conversation is answered, and which of its turns anew."""
+@dataclass(slots=True)
+class _Job:
+    """One exchange under way; `again` is the turn that is answered anew, if it is one."""
 
-    def __init__(self, key: ConversationKey | None) -> None:
-        self.key = key
-        self.again: Turn | None = None
+    model: ChatModel
+    persona: Persona
+    key: ConversationKey | None
+    request: ChatRequest
+    progress: Progress
+    again: Turn | None = None
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether a stream with memory has shown something that is not stored yet."""
+        return (
+            self.key is not None
+            and self.request.stream
+            and bool(self.progress.text)
+            and self.progress.finished is None
+        )
+
+    @property
+    def key_in_use(self) -> ConversationKey:
+        if self.key is None:
+            raise AssertionError("only a conversation with memory can be interrupted")
+        return self.key
 
 
 def _merged(persona: Sampling, wished: Sampling, reserve: int) -> Sampling:

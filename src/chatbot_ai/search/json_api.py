@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import httpx2
 
 from chatbot_ai.domain.errors import SearchUnavailable
+from chatbot_ai.domain.injection import clean_line
 from chatbot_ai.domain.ports import SearchResult
 from chatbot_ai.search.failures import ExchangeFailed, SearchQuotaExceeded
-from chatbot_ai.search.injection import clean_line
 from chatbot_ai.search.wire import connection_pool, exchange
 
 MAX_TITLE_CHARS = 200

@@ -16,6 +16,7 @@ from chatbot_ai.api.services import ApiOptions, Services
 from chatbot_ai.core.admission import Admission
 from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.clock import SystemClock
+from chatbot_ai.core.references import References
 from chatbot_ai.core.stats import Stats
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.persona import Persona
@@ -78,6 +79,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
                     clock=clock,
                 ),
                 clock=clock,
+                references=References(zone=shared.zone, with_time=assistant == "office"),
                 observers=(stats, metrics),
                 history_turns=shared.history_turns,
                 answer_tokens=settings.answer_tokens,

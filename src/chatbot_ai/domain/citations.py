@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A page that an answer may rest on; `n` counts from 1 within the answer."""
-
-    n: int
-    title: str
-    url: str
-
+from chatbot_ai.domain.grounding import Source
 
 #: A citation: numbers of at most three digits in brackets, as models write them.
 _MARKER = re.compile(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from chatbot_ai.domain.conversation import Message
-from chatbot_ai.search.injection import clean_line
+from chatbot_ai.domain.injection import clean_line
 
 MAX_QUERY_CHARS = 120
 _MAX_TURNS = 3
