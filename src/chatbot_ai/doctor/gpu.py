@@ -12,7 +12,7 @@ from chatbot_ai.doctor.program import ask, is_installed
 
 _FIELDS = ("index", "name", "driver_version", "memory.total", "memory.free", "compute_cap")
 #: Exit codes of nvidia-smi: nvml.h, NVML_ERROR_DRIVER_NOT_LOADED and _LIB_RM_VERSION_MISMATCH.
-_BROKEN = {9: "gpu_not_loaded", 18: "gpu_mismatch"}
+BROKEN = {9: "gpu_not_loaded", 18: "gpu_mismatch"}
 #: The oldest Linux driver that runs CUDA 12 programs (CUDA 12 release notes, table 2).
 OLDEST_DRIVER = (525, 60, 13)
 #: ggml's CUDA 12 build starts at Maxwell; tensor cores came with Volta (CUDA programming guide).
@@ -44,7 +44,7 @@ def check_gpu(
     if output is None:
         return [fail("gpu", "gpu_silent")]
     if output.status != 0:
-        return [fail("gpu", _BROKEN.get(output.status, "gpu_broken"), status=output.status)]
+        return [fail("gpu", BROKEN.get(output.status, "gpu_broken"), status=output.status)]
     gpus = parse_gpus(output.stdout)
     absent = [
         warn("gpu", "gpu_absent", index=index, count=len(gpus))
