@@ -137,6 +137,16 @@ def test_a_renamed_repository_is_followed(hub: ModelHub, folder: Path) -> None:
     assert path == folder / "old" / "Name" / FILE
 
 
+def test_a_mirror_that_names_no_hash_serves_too(hub: ModelHub, folder: Path) -> None:
+    """Without X-Linked fields the CDN's ETag carries a broken download; its hash is recorded."""
+    hub.names_hashes = False
+    hub.faults.append(Fault(cut_after_bytes=400_000))
+    models = library(folder, hub)
+    assert models.pull("model").read_bytes() == CONTENT
+    assert hub.asked("/cdn/")[-1].headers["if-range"] == '"cdn"'
+    assert models.verify("model").sha256 == SHA256
+
+
 def test_any_hub_file_and_revision_can_be_pulled(hub: ModelHub, folder: Path) -> None:
     """`owner/repo/file@revision` needs no entry in the manifest and appears in the list."""
     hub.files[REPO, "v2", "sub/x.gguf"] = CONTENT
