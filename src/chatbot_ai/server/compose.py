@@ -28,6 +28,7 @@ from chatbot_ai.llm.openai import OpenAIModel
 from chatbot_ai.server import engines
 from chatbot_ai.server.logs import DailyFile
 from chatbot_ai.server.personas import read_personas
+from chatbot_ai.server.sizing import slots_of
 from chatbot_ai.server.supervisor import Supervisor
 from chatbot_ai.settings import AssistantSettings, Config, Settings, process_environment
 from chatbot_ai.storage.sqlite import SqliteConversationStore
@@ -43,6 +44,7 @@ class Engine:
     context_tokens: int
     state: Callable[[], Awaitable[dict[str, Any]]]
     restarts: Callable[[], int]
+    slots: int
 
 
 def build_app(assistant: Assistant, config: Config) -> FastAPI:
@@ -74,7 +76,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
                 models=models,
                 store=store,
                 admission=Admission(
-                    slots=engines.slots_of(settings),
+                    slots=engine.slots,
                     max_waiting=settings.max_waiting,
                     max_per_user=settings.max_waiting_per_user,
                     clock=clock,
@@ -149,9 +151,11 @@ async def open_engine(settings: AssistantSettings, config: Config) -> AsyncItera
             context_tokens=tokens,
             state=unknown,
             restarts=lambda: 0,
+            slots=slots_of(settings, model),
         )
         return
-    options = engines.engine_options(settings, model, slots=engines.slots_of(settings))
+    slots = slots_of(settings, model)
+    options = engines.engine_options(settings, model, slots=slots)
     log_file = DailyFile(
         config.shared.log_dir,
         f"engine-{settings.name}",
@@ -174,6 +178,7 @@ async def open_engine(settings: AssistantSettings, config: Config) -> AsyncItera
             context_tokens=tokens,
             state=state,
             restarts=lambda: child.restarts,
+            slots=slots,
         )
     finally:
         await supervisor.stop()

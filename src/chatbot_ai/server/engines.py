@@ -69,11 +69,6 @@ def rope_scale(settings: AssistantSettings, model: ModelChoice) -> float:
     return REFERENCE_ROPE_SCALE if "Llama-3.1-8B-Claude" in model.name else 1.0
 
 
-def slots_of(settings: AssistantSettings) -> int:
-    """How many conversations this assistant answers at once."""
-    return settings.slots if isinstance(settings.slots, int) else 2
-
-
 def engine_options(
     settings: AssistantSettings, model: ModelChoice, *, slots: int, port: int | None = None
 ) -> EngineOptions:

@@ -22,6 +22,7 @@ from chatbot_ai.gateway.process import check_config, command, nginx_binary, work
 from chatbot_ai.server import engines
 from chatbot_ai.server.engines import ModelChoice
 from chatbot_ai.server.logs import DailyFile
+from chatbot_ai.server.sizing import slots_of
 from chatbot_ai.server.supervisor import ProcessSpec, Supervisor
 from chatbot_ai.settings import Config, process_environment
 
@@ -112,8 +113,10 @@ def _engines(
     for path in dict.fromkeys(models[name].path for name in own):
         sharing = [name for name in own if models[name].path == path]
         first = config.assistant(sharing[0])
-        slots = sum(engines.slots_of(config.assistant(name)) for name in sharing)
-        options = engines.engine_options(first, models[sharing[0]], slots=slots)
+        counts = {name: slots_of(config.assistant(name), models[name]) for name in sharing}
+        options = engines.engine_options(
+            first, models[sharing[0]], slots=sum(counts.values())
+        )
         name = "engine" if len(sharing) == len(ASSISTANTS) else f"engine-{sharing[0]}"
         specs.append(engines.engine_process(name, options, first, log_file(name).write))
         for assistant in sharing:
@@ -123,6 +126,7 @@ def _engines(
                 f"{prefix}_ENGINE_API_KEY": options.api_key,
                 f"{prefix}_ENGINE_MODEL": models[assistant].name,
                 f"{prefix}_CONTEXT_TOKENS": str(options.context_tokens),
+                f"{prefix}_MAX_CONCURRENT": str(counts[assistant]),
             }
     return specs, environments
 
