@@ -10,6 +10,7 @@ from subprocess import PIPE, Popen
 
 from chatbot_ai.domain.conversation import ConversationKey, NewTurn
 from chatbot_ai.domain.ports import ConversationStore
+from chatbot_ai.storage.mongodb import MongoConversationStore
 from chatbot_ai.storage.sqlite import SqliteConversationStore
 
 KEY = ConversationKey("office", "test_user", "test-uuid")
@@ -24,6 +25,8 @@ class Address:
     name: str = ""
 
     def store(self) -> ConversationStore:
+        if self.kind == "mongodb":
+            return MongoConversationStore(self.place, self.name, timeout_s=60)
         return SqliteConversationStore(Path(self.place), busy_timeout_s=30)
 
     def start_appender(self, prefix: str, count: int, tasks: int = 1) -> Popen[str]:
