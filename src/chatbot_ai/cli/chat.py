@@ -71,7 +71,13 @@ def chat(
             if not line:
                 continue
             try:
-                talk(client, f"{url}/{assistant}/{model}", body | {"input_data": line}, console, language)
+                talk(
+                    client,
+                    f"{url}/{assistant}/{model}",
+                    body | {"input_data": line},
+                    console,
+                    language,
+                )
             except httpx2.ConnectError:
                 console.print(TEXTS["away"][language].format(url=url))
                 raise typer.Exit(1) from None

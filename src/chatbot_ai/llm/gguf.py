@@ -1,7 +1,7 @@
 """The facts of a GGUF file that sizing needs, read from its header.
 
-Source of the layout: ggml, docs/gguf.md (version 2 and 3). Only the key-value part is read, and only
-until the wanted keys are there, as the tokenizer's lists behind them hold megabytes.
+Source of the layout: ggml, docs/gguf.md (version 2 and 3). Only the key-value part is read, and
+only until the tokenizer's lists, which hold megabytes.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _string(file: BinaryIO) -> str:
 
 def _unpack(file: BinaryIO, form: str) -> int:
     (value,) = struct.unpack(form, file.read(struct.calcsize(form)))
-    return int(value) if form != "<f" else value  # type: ignore[no-any-return]
+    return int(value) if form != "<f" else value
 
 
 def _number(value: object) -> int:

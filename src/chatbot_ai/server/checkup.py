@@ -11,8 +11,9 @@ from chatbot_ai.models.hub import Hub
 from chatbot_ai.models.library import ModelLibrary
 from chatbot_ai.server.engines import choose_model
 from chatbot_ai.server.sizing import cache_per_slot, gpu_memory_bytes, slots_of
+from chatbot_ai.server.stores import mongodb_address
 from chatbot_ai.settings import Config
-from chatbot_ai.settings.shared import plain
+from chatbot_ai.settings.kinds import plain
 
 #: The version that docker-compose.yml pins.
 COMPOSE_MONGODB_VERSION = "7.0"
@@ -54,8 +55,8 @@ def plan_checks(config: Config) -> Plan:
         cache_bytes=caches,
         wants_mlock=config.office.mlock or config.character.mlock,
         nginx_binary=_nginx(shared.nginx_binary),
-        mongodb_url=shared.mongodb_address,
-        mongodb_version=COMPOSE_MONGODB_VERSION if shared.mongodb_address else None,
+        mongodb_url=mongodb_address(shared),
+        mongodb_version=COMPOSE_MONGODB_VERSION if mongodb_address(shared) else None,
         has_google_key=shared.google_api_key is not None,
         has_search_engine_id=shared.search_engine_id is not None,
         has_openai_key=shared.openai_api_key is not None,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI
-from pydantic import SecretStr
 
 from chatbot_ai.access.open import LoopbackAccess
 from chatbot_ai.api.app import create_app
@@ -21,7 +20,7 @@ from chatbot_ai.core.references import References
 from chatbot_ai.core.stats import Stats
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.persona import Persona
-from chatbot_ai.domain.ports import ChatModel, ConversationStore
+from chatbot_ai.domain.ports import ChatModel
 from chatbot_ai.llm.backup import ModelWithBackup
 from chatbot_ai.llm.llama import LlamaModel
 from chatbot_ai.llm.openai import OpenAIModel
@@ -29,9 +28,10 @@ from chatbot_ai.server import engines
 from chatbot_ai.server.logs import DailyFile
 from chatbot_ai.server.personas import read_personas
 from chatbot_ai.server.sizing import slots_of
+from chatbot_ai.server.stores import conversation_store
 from chatbot_ai.server.supervisor import Supervisor
-from chatbot_ai.settings import AssistantSettings, Config, Settings, process_environment
-from chatbot_ai.storage.sqlite import SqliteConversationStore
+from chatbot_ai.settings import AssistantSettings, Config, process_environment
+from chatbot_ai.settings.kinds import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +97,6 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
     return create_app(options, open_services, metrics)
 
 
-def conversation_store(shared: Settings) -> ConversationStore:
-    """The store that the settings name: the embedded SQLite file unless MongoDB is configured."""
-    return SqliteConversationStore(shared.data_dir / "chatbot.sqlite3")
-
-
 def chat_models(
     engine: Engine, config: Config, llama: Persona, openai: Persona
 ) -> dict[str, tuple[ChatModel, Persona]]:
@@ -110,7 +105,7 @@ def chat_models(
     remote = {
         alias: OpenAIModel(
             model,
-            api_key=_plain(shared.openai_api_key),
+            api_key=plain(shared.openai_api_key),
             base_url=shared.openai_base_url,
             context_tokens=shared.openai_context_tokens,
         )
@@ -146,7 +141,7 @@ async def open_engine(settings: AssistantSettings, config: Config) -> AsyncItera
 
         yield Engine(
             url=settings.engine_url,
-            api_key=_plain(settings.engine_api_key),
+            api_key=plain(settings.engine_api_key),
             name=settings.engine_model or model.name,
             context_tokens=tokens,
             state=unknown,
@@ -183,7 +178,3 @@ async def open_engine(settings: AssistantSettings, config: Config) -> AsyncItera
     finally:
         await supervisor.stop()
         log_file.close()
-
-
-def _plain(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None

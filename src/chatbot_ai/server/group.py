@@ -114,9 +114,7 @@ def _engines(
         sharing = [name for name in own if models[name].path == path]
         first = config.assistant(sharing[0])
         counts = {name: slots_of(config.assistant(name), models[name]) for name in sharing}
-        options = engines.engine_options(
-            first, models[sharing[0]], slots=sum(counts.values())
-        )
+        options = engines.engine_options(first, models[sharing[0]], slots=sum(counts.values()))
         name = "engine" if len(sharing) == len(ASSISTANTS) else f"engine-{sharing[0]}"
         specs.append(engines.engine_process(name, options, first, log_file(name).write))
         for assistant in sharing:
