@@ -108,7 +108,7 @@ class CharacterCard:
 
     @property
     def greetings(self) -> tuple[str, ...]:
-        """What a chat may begin with: first_mes, then the alternates, as the author numbers them."""
+        """What a chat may begin with: first_mes is 0, the first alternate 1."""
         return (self.first_mes, *self.alternate_greetings)
 
     @property

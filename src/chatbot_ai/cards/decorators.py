@@ -103,6 +103,8 @@ def _flag(value: str) -> bool:
 
 
 def _words(value: str) -> tuple[str, ...]:
+    if len(value) > _LONGEST_VALUE:
+        raise ValueError(value[:20])
     words = tuple(word for word in (piece.strip() for piece in value.split(",")) if word)
     if not words:
         raise ValueError(value)
@@ -124,6 +126,7 @@ def _text(value: str) -> str:
     return value
 
 
+_LONGEST_VALUE = 2_000
 _REPEATABLE = frozenset({"additional_keys", "disable_ui_prompt"})
 
 _READERS: Mapping[str, Callable[[str], object]] = {

@@ -14,6 +14,8 @@ class CardLimits:
     json_depth       of nesting; a card of the specification needs 6
     inflate_ratio    inflated bytes per stored byte, looked at beyond the first MiB
     picture_pixels   a browser holds 4 bytes for each
+    scan_rounds      how often matched entries may call up further ones
+    scan_steps       characters looked through for keys, per activation, each look at least 2000
     regex_steps      program size × scanned bytes, per activation; measured: RE2's slowest engine
                      does 2 × 10⁸ of them a second
     """
@@ -34,6 +36,8 @@ class CardLimits:
     lore_patterns: int = 500
     pattern_chars: int = 1_000
     scanned_chars: int = 40_000
+    scan_rounds: int = 8
+    scan_steps: int = 400_000_000
     regex_steps: int = 100_000_000
 
 

@@ -80,9 +80,7 @@ class Lorebook:
     recursive_scanning: bool = False
 
     @classmethod
-    def from_json(
-        cls, data: Mapping[str, Any], limits: CardLimits = DEFAULT_LIMITS
-    ) -> Lorebook:
+    def from_json(cls, data: Mapping[str, Any], limits: CardLimits = DEFAULT_LIMITS) -> Lorebook:
         """Read a card's `character_book`, or the `data` of a standalone lorebook."""
         raw = objects_field(data, "entries")
         if len(raw) > limits.lore_entries:

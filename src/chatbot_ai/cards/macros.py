@@ -28,7 +28,7 @@ _MAX_FACES = 1_000_000_000
 
 _BRACES = re.compile(r"\{\{(?!\{)|\}\}")
 _TAGS = re.compile(r"<(user|bot|char)>", re.IGNORECASE)
-_CALL = re.compile(r"\s*(//|[A-Za-z_]+)\s*(::?|\s)?(.*)\Z", re.DOTALL)
+_CALL = re.compile(r"\s*(//|[A-Za-z_]+)(?:\s*(::?)|\s+|\Z|(?<=//))(.*)\Z", re.DOTALL)
 _DICE = re.compile(r"\s*(\d{0,3})[dD]?(\d{1,10})\s*\Z")
 _UNESCAPED_COMMA = re.compile(r"(?<!\\),")
 
@@ -86,7 +86,7 @@ def expand(text: str, scope: MacroScope, view: MacroView = "prompt") -> str:
             body = "".join(frames.pop())
             result = _evaluate(body, ordinal, scope, view)
             ordinal += 1
-            after_macro = result is not None
+            after_macro = bool(result) or (after_macro and result is not None)
             size += _append(frames[-1], "{{" + body + "}}" if result is None else result)
         if size > MAX_EXPANDED_CHARS:
             raise CardError("text_too_long", limit=MAX_EXPANDED_CHARS)
@@ -130,17 +130,15 @@ def _evaluate(body: str, ordinal: int, scope: MacroScope, view: MacroView) -> st
         return None
     name, separator, argument = match.group(1).lower(), match.group(2) or "", match.group(3)
     macro = _MACROS.get(name)
-    if macro is None or (name in _PLAIN and (separator.strip() or argument)):
+    if macro is None or (name in _PLAIN and (separator or argument)):
         return None
-    return macro(_Call(name, separator.strip(), argument, ordinal, scope, view))
+    return macro(_Call(name, separator, argument, ordinal, scope, view))
 
 
 def _choices(call: _Call) -> list[str]:
     if call.separator == "::" and "::" in call.argument:
         return [choice.strip() for choice in call.argument.split("::")]
-    return [
-        choice.replace("\\,", ",").strip() for choice in _UNESCAPED_COMMA.split(call.argument)
-    ]
+    return [choice.replace("\\,", ",").strip() for choice in _UNESCAPED_COMMA.split(call.argument)]
 
 
 def _draw(call: _Call, seed: str) -> random.Random:

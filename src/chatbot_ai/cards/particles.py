@@ -14,9 +14,10 @@ from typing import Literal
 #: How a word's last syllable ends: in a vowel, in ㄹ, or in another consonant.
 Ending = Literal["vowel", "rieul", "consonant"]
 
-_HANGUL_FIRST, _HANGUL_LAST = 0xAC00, 0xD7A3
-_RIEUL_FINAL = 8
-_JAMO_VOWELS = range(0x314F, 0x3164)
+#: No name's ending is decided by what stands further from it.
+_TAIL_CHARS = 64
+#: Final consonants by their number in a Hangul syllable: none, ㄹ; all others alike.
+_FINALS: dict[int, Ending] = {0: "vowel", 8: "rieul"}
 #: 영 일 이 삼 사 오 육 칠 팔 구
 _DIGIT_ENDINGS: dict[str, Ending] = {
     "0": "consonant",
@@ -58,26 +59,17 @@ _MARKED = re.compile("|".join(re.escape(form) for form in sorted(_FORMS, key=len
 
 def ending_of(word: str) -> Ending | None:
     """How `word` ends when read aloud in Korean; None where nobody could tell (漢, …)."""
-    text = unicodedata.normalize("NFC", word)
+    text = unicodedata.normalize("NFC", word[-_TAIL_CHARS:])
     while text and not text[-1].isalnum():
         text = text[:-1]
-    if not text:
-        return None
-    last = text[-1]
-    if _HANGUL_FIRST <= ord(last) <= _HANGUL_LAST:
-        final = (ord(last) - _HANGUL_FIRST) % 28
-        if final == _RIEUL_FINAL:
-            return "rieul"
-        return "consonant" if final else "vowel"
-    if 0x3131 <= ord(last) <= 0x3163:
-        if ord(last) in _JAMO_VOWELS:
-            return "vowel"
-        return "rieul" if last == "ㄹ" else "consonant"
-    if last in _DIGIT_ENDINGS:
-        return _number_ending(text)
-    if 0x3041 <= ord(last) <= 0x30FF:
+    last = text[-1:]
+    if "가" <= last <= "힣":
+        return _FINALS.get((ord(last) - ord("가")) % 28, "consonant")
+    if "ㄱ" <= last <= "ㅣ":
+        return "vowel" if last >= "ㅏ" else _FINALS.get(8 if last == "ㄹ" else 1, "consonant")
+    if "ぁ" <= last <= "ヿ":
         return "consonant" if last in "んン" else "vowel"
-    return _latin_ending(text)
+    return _number_ending(text) if last in _DIGIT_ENDINGS else _latin_ending(text)
 
 
 def with_particle(word: str, marked: str) -> str | None:

@@ -80,10 +80,8 @@ def inspect_picture(data: bytes, limits: CardLimits = DEFAULT_LIMITS) -> Picture
 
 def check_size(width: int, height: int, limits: CardLimits) -> None:
     """Refuse a picture without pixels, or with more than a browser should be made to hold."""
-    longest = max(width, height)
-    if not (0 < width and 0 < height and longest <= limits.picture_side):
-        raise CardError("picture_size", width=width, height=height)
-    if width * height > limits.picture_pixels:
+    is_sane = min(width, height) > 0 and max(width, height) <= limits.picture_side
+    if not is_sane or width * height > limits.picture_pixels:
         raise CardError("picture_size", width=width, height=height)
 
 

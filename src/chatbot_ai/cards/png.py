@@ -23,7 +23,7 @@ ASSET_KEYWORD = "chara-ext-asset_:"
 
 _CARD_KEYWORDS = ("ccv3", "chara")
 _TEXT_TYPES = (b"tEXt", b"zTXt", b"iTXt")
-#: A chunk of RisuAI's first versions lacked the colon of today's.
+#: Tolerated without the colon, too.
 _ASSET_PREFIXES = (ASSET_KEYWORD, "chara-ext-asset_")
 
 
