@@ -14,7 +14,7 @@ from chatbot_ai.cards.errors import CardError
 
 
 def wrong_type(name: str) -> CardError:
-    return CardError("field_type", field=name)
+    return CardError("field_type", name=name)
 
 
 def text_field(data: Mapping[str, Any], name: str, default: str = "") -> str:

@@ -27,8 +27,8 @@ CARD_ERRORS: dict[Reason, Sentence] = {
         "There is no character card in this file.",
     ),
     "field_type": Sentence(
-        "카드의 ‘{field}’ 항목 형식이 올바르지 않습니다.",
-        "The card's field “{field}” has the wrong type.",
+        "카드의 ‘{name}’ 항목 형식이 올바르지 않습니다.",
+        "The card's field “{name}” has the wrong type.",
     ),
     "file_empty": Sentence("파일이 비어 있습니다.", "The file is empty."),
     "file_polyglot": Sentence(
