@@ -22,16 +22,20 @@ _HANGUL_TAIL_CHARS = 12
 _MOST_PLACES = 64
 
 _PARTICLES = """
-님 씨 양 군 들 께서 께 은 는 이 가 을 를 의 에 에서 에게 에게서 한테 한테서 더러 보고 와 과
-랑 이랑 하고 로 으로 로서 으로서 로써 으로써 로부터 으로부터 부터 까지 마저 조차 밖에 만 도 뿐 나
-이나 나마 이나마 든지 이든지 든 이든 라도 이라도 야 이야 아 여 이여 시여 이시여 처럼 같이 만큼
-보다 마다 대로 커녕 은커녕 는커녕 며 이며 요 이요 라 이라 란 이란 라고 이라고 라는 이라는 라면
-이라면 라서 이라서 다 이다 였다 이었다 예요 이에요 이예요 네 이네 지 이지 죠 이죠 니 이니 인 일
-이던 던 이고 고 였던 이었던 입니다 입니까 인데 인가 인지 일까 니까 이니까 라니 이라니 였어 이었어
+께서 께 은 는 이 가 을 를 의 에 에서 에게 에게서 한테 한테서 더러 보고 와 과 랑 이랑 하고 로
+으로 로서 으로서 로써 으로써 로부터 으로부터 부터 까지 마저 조차 밖에 만 도 뿐 나 이나 나마 이나마
+든지 이든지 이든 라도 이라도 야 이야 아 여 이여 시여 이시여 처럼 같이 만큼 보다 마다 대로 커녕
+은커녕 는커녕 며 이며 요 이요 라 이라 란 이란 라고 이라고 라는 이라는 라면 이라면 라서 이라서 다
+이다 였다 이었다 예요 이에요 이예요 이네 이지 죠 이죠 이니 이던 이고 였던 이었던 입니다 입니까 인데
+인가 인지 일까 니까 이니까 라니 이라니 였어 이었어 만이 만을 고
 """
-#: What Korean writes directly behind a noun: honorifics and plural, case and auxiliary particles,
-#: and the forms of the copula 이다. Not complete: a tail missing here makes a key miss one place.
+#: What Korean writes directly behind a noun: case and auxiliary particles, and the forms of the
+#: copula 이다. Not complete: a tail missing here makes a key miss one place.
 JOSA = frozenset(_PARTICLES.split())
+#: Honorifics and the plural, which stand before all particles.
+_SUFFIXES = frozenset("님 씨 양 군 들".split())  # noqa: SIM905
+#: Particles that may follow another one.
+_SECOND = frozenset("은 는 도 만 의 까지 부터 마저 조차 나 이나 라도 이라도 요 밖에 커녕".split())  # noqa: SIM905
 
 
 @dataclass(frozen=True)
@@ -153,18 +157,17 @@ def _is_dense(mark: str) -> bool:
 
 
 def is_josa(tail: str) -> bool:
-    """Whether `tail` is nothing, or up to four particles one behind another (들에게서도)."""
+    """Whether `tail` is nothing, or what may follow a noun: up to two suffixes, one particle, and
+    up to two more that follow particles (씨들에게서도)."""
     if len(tail) > _HANGUL_TAIL_CHARS:
         return False
     ends = {0}
-    for _ in range(4):
-        if len(tail) in ends:
-            return True
+    for allowed in (_SUFFIXES, _SUFFIXES, JOSA, _SECOND, _SECOND):
         ends |= {
             end
             for start in ends
             for end in range(start + 1, min(len(tail), start + 4) + 1)
-            if tail[start:end] in JOSA
+            if tail[start:end] in allowed
         }
     return len(tail) in ends
 

@@ -71,26 +71,27 @@ def expand(text: str, scope: MacroScope, view: MacroView = "prompt") -> str:
     """
     frames: list[list[str]] = [[]]
     size, position, ordinal = 0, 0, 0
-    after_macro = False
+    after_macro = [False]
     for match in _BRACES.finditer(text):
-        piece = _literal(text[position : match.start()], frames[-1], scope, after_macro)
+        piece = _literal(text[position : match.start()], frames[-1], scope, after_macro[-1])
         size += _append(frames[-1], piece)
-        after_macro = after_macro and not piece
+        after_macro[-1] = after_macro[-1] and not piece
         position = match.end()
         if match.group() == "{{":
             frames.append([])
-            after_macro = False
+            after_macro.append(False)
         elif len(frames) == 1:
             size += _append(frames[-1], "}}")
         else:
             body = "".join(frames.pop())
             result = _evaluate(body, ordinal, scope, view)
             ordinal += 1
-            after_macro = bool(result) or (after_macro and result is not None)
+            after_macro.pop()
+            after_macro[-1] = bool(result) or (after_macro[-1] and result is not None)
             size += _append(frames[-1], "{{" + body + "}}" if result is None else result)
         if size > MAX_EXPANDED_CHARS:
             raise CardError("text_too_long", limit=MAX_EXPANDED_CHARS)
-    size += _append(frames[-1], _literal(text[position:], frames[-1], scope, after_macro))
+    size += _append(frames[-1], _literal(text[position:], frames[-1], scope, after_macro[-1]))
     if size > MAX_EXPANDED_CHARS:
         raise CardError("text_too_long", limit=MAX_EXPANDED_CHARS)
     return "{{".join("".join(frame) for frame in frames)

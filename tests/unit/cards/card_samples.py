@@ -184,7 +184,12 @@ def risuai_v3() -> dict[str, Any]:
                 ],
             },
             "extensions": {
-                "risuai": {"bias": [], "viewScreen": "none", "customScripts": [], "utilityBot": False},
+                "risuai": {
+                    "bias": [],
+                    "viewScreen": "none",
+                    "customScripts": [],
+                    "utilityBot": False,
+                },
                 "depth_prompt": {"depth": 0, "prompt": ""},
             },
             "futureField": {"numbers": [1, 2.50, 1e3], "nothing": None, "text": "é 한 \u2028"},
