@@ -21,9 +21,10 @@ from chatbot_ai.cards.particles import resolve_particle
 #: display: comments show, for the person who reads.
 MacroView = Literal["prompt", "match", "display"]
 
-#: More than any card needs: beyond it replacing is an attack on memory.
+#: More than any card needs: beyond it replacing is an attack on memory or time.
 MAX_EXPANDED_CHARS = 4_000_000
-_MAX_DICE = 100
+MAX_MACROS = 10_000
+_MAX_DICE = 20
 _MAX_FACES = 1_000_000_000
 
 _BRACES = re.compile(r"\{\{(?!\{)|\}\}")
@@ -67,8 +68,10 @@ def expand(text: str, scope: MacroScope, view: MacroView = "prompt") -> str:
     """`text` with its macros replaced, inner ones first; unknown ones stay as they are.
 
     What a macro gave is never read for macros again. Cost is linear in the text and the result.
-    Raises CardError("text_too_long") beyond MAX_EXPANDED_CHARS.
+    Raises CardError("text_too_long") beyond MAX_EXPANDED_CHARS or MAX_MACROS.
     """
+    if text.count("{{") + text.count("}}") > 2 * MAX_MACROS:
+        raise CardError("text_too_long", limit=MAX_EXPANDED_CHARS)
     frames: list[list[str]] = [[]]
     size, position, ordinal = 0, 0, 0
     after_macro = [False]
