@@ -191,7 +191,7 @@ class CharacterCard:
             version = float("nan")
         if version > NEWEST_SPEC:
             found.append(CardWarning("spec_newer", {"version": declared[:20]}))
-        elif self.raw.get("spec") not in _SPECS or not version >= 1:
+        elif str(self.raw.get("spec")) not in _SPECS or not version >= 1:
             found.append(CardWarning("spec_unclear"))
         return tuple(found)
 

@@ -129,6 +129,7 @@ def test_the_v2_copy_has_no_decorators_and_says_so() -> None:
         ("chara_card_v3", "nonsense", ["spec_unclear"]),
         ("chara_card_v3", {"a": 1}, ["spec_unclear"]),
         (None, "2.0", ["spec_unclear"]),
+        (["chara_card_v3"], "2.0", ["spec_unclear"]),
         ("something", "1", ["spec_unclear"]),
     ],
 )
