@@ -10,6 +10,7 @@ import typer
 from chatbot_ai import __version__
 from chatbot_ai.cli.chat import chat
 from chatbot_ai.cli.doctor import add_doctor
+from chatbot_ai.cli.loadtest import loadtest
 from chatbot_ai.cli.models import ModelDefaults, build_models
 from chatbot_ai.cli.up import up
 from chatbot_ai.doctor.plan import Plan
@@ -42,6 +43,7 @@ def _plan() -> Plan:
     return plan_checks(load_config())
 
 
+app.command()(loadtest)
 app.add_typer(build_models(_hub_and_folder), name="models")
 add_doctor(app, _plan)
 
