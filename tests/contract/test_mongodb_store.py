@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator, Iterator
 from urllib.parse import quote_plus
@@ -25,6 +26,16 @@ from chatbot_ai.domain.errors import ConfigurationError, StoreUnavailable
 from chatbot_ai.storage import mongodb_schema
 from chatbot_ai.storage.mongodb import MongoConversationStore
 from chatbot_ai.storage.mongodb_server import FAILURES, mongodb_url, server_name, unavailable
+
+#: The driver leaves a connecting socket to the garbage collector when its client is closed.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def collected_sockets() -> Iterator[None]:
+    """Collect the driver's sockets within the test that lost them."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
