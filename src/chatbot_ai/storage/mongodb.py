@@ -51,8 +51,8 @@ class MongoConversationStore:
 
     Works on a standalone server, a replica set and a sharded cluster: it needs no transaction.
     A server that is away at `open` is no error there; calls raise StoreUnavailable until it is
-    back. One call takes `timeout_s` at most, of which `server_selection_timeout_s` for finding
-    the server. A cancelled call goes on to its end by itself.
+    back. A call takes `timeout_s` at most, and `server_selection_timeout_s` while the server is
+    known to be away. A cancelled call goes on to its end by itself.
     """
 
     def __init__(

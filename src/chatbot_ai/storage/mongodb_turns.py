@@ -115,7 +115,8 @@ async def insert(database: Database, key: ConversationKey, turn: Turn, *, is_new
         return_document=ReturnDocument.AFTER,
     )
     if line is not None and line["first_index"] == turn.index:
-        await lines.update_one(identity(key), {"$set": {"preview": preview(turn.input)}})
+        first = {**identity(key), "first_index": turn.index}
+        await lines.update_one(first, {"$set": {"preview": preview(turn.input)}})
     return True
 
 
