@@ -62,6 +62,10 @@ class SearchChain:
         self._cache: ExpiringCache[_Key, Found] = ExpiringCache(cache_entries, cache_ttl_s, clock)
         self._calls: SharedCalls[_Key, Found] = SharedCalls()
 
+    @property
+    def providers(self) -> tuple[str, ...]:
+        return tuple(provider.name for provider in self._providers)
+
     async def search(self, query: str, *, limit: int, timeout_s: float) -> list[SearchResult]:
         return list((await self.find(query, limit=limit, timeout_s=timeout_s)).results)
 
@@ -85,7 +89,7 @@ class SearchChain:
     async def _ask(self, key: _Key, query: str, limit: int, timeout_s: float) -> Found:
         waiting = deque(p for p in self._providers if not self._cooldown.rests(p.name))
         if not waiting:
-            raise all_resting(self._cooldown, tuple(p.name for p in self._providers))
+            raise all_resting(self._cooldown, self.providers)
         running: dict[asyncio.Task[list[SearchResult]], WebSearch] = {}
         empty: Found | None = None
         end = time.monotonic() + timeout_s * _OWN_SHARE
