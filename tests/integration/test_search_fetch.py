@@ -398,7 +398,7 @@ async def test_many_pages_at_once(web: ScriptedWeb, fetch: PageFetch) -> None:
 
 async def test_the_certificate_is_that_of_the_name(tmp_path: Path, names: Names) -> None:
     """TLS is checked against the name in the URL, although the socket goes to an address."""
-    server_tls, client_tls = certificate(tmp_path, "secure.example")
+    server_tls, client_tls = await asyncio.to_thread(certificate, tmp_path, "secure.example")
     async with scripted_web(server_tls) as web:
         web.pages["/"] = PAGE
         fetch = PageFetch(policy_for(web), resolve=names, ssl_context=client_tls, timeout_s=5.0)
@@ -412,7 +412,7 @@ async def test_the_certificate_is_that_of_the_name(tmp_path: Path, names: Names)
 
 async def test_an_unknown_authority_is_refused(tmp_path: Path, names: Names) -> None:
     """A certificate that no trusted authority signed ends the connection."""
-    server_tls, _ = certificate(tmp_path, "secure.example")
+    server_tls, _ = await asyncio.to_thread(certificate, tmp_path, "secure.example")
     async with scripted_web(server_tls) as web:
         fetch = PageFetch(policy_for(web), resolve=names, timeout_s=5.0)
         with pytest.raises(ExchangeFailed):

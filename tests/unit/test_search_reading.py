@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from encodings.aliases import aliases
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,11 +81,11 @@ def test_any_bytes_decode(body: bytes, content_type: str) -> None:
     assert isinstance(decode(body, content_type), str)
 
 
-@given(st.binary(max_size=100), st.text(max_size=40))
-def test_a_declared_encoding_exists(body: bytes, charset: str) -> None:
-    """What counts as declared is a codec of Python, or nothing."""
-    name = declared_encoding(body, f"text/html; charset={charset}")
-    assert name is None or "".encode(name) is not None
+@given(st.one_of(st.sampled_from(sorted(set(aliases.values()))), st.text(max_size=40)))
+def test_a_declared_encoding_is_one(charset: str) -> None:
+    """What counts as declared is a character encoding that Python has, or nothing."""
+    name = declared_encoding(b"", f"text/html; charset={charset}")
+    assert name is None or b"a".decode(name)
 
 
 def test_the_article_is_kept_and_the_rest_is_not() -> None:

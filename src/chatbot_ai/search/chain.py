@@ -131,7 +131,9 @@ class SearchChain:
         if isinstance(error, SearchUnavailable):
             _log.warning("search.provider_failed", provider=provider.name, error=kind)
         else:  # a provider broke its contract; the chain goes on all the same
-            _log.error("search.provider_broken", provider=provider.name, exc_info=error)
+            _log.error(
+                "search.provider_broken", provider=provider.name, error=kind, at=_place(error)
+            )
         return None
 
     async def _abandon(self, running: dict[asyncio.Task[list[SearchResult]], WebSearch]) -> None:
@@ -139,3 +141,11 @@ class SearchChain:
             task.cancel()
             self._cooldown.failed(provider.name, ExchangeFailed("timeout"))
         await asyncio.gather(*running, return_exceptions=True)
+
+
+def _place(error: BaseException) -> str:
+    """Return file and line where an error was raised; a whole traceback would read files."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place is not None else ""

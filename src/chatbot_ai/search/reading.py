@@ -93,6 +93,7 @@ def _python_name(label: str) -> str | None:
         return "cp949"
     try:
         name = codecs.lookup(label).name
+        b"a".decode(name)  # Python also has codecs that are no character encodings
     except (LookupError, ValueError):
         return None
     # A page whose declaration could be read as ASCII is no UTF-16 (HTML standard, 13.2.3.2).
