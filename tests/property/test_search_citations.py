@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatbot_ai.search.citations import CitationFilter, Source, filtered, source_list
+from chatbot_ai.domain.citations import CitationFilter, Source, filtered, source_list
 
 SIGNS = "[ ] 1 2 3 7 12 , - 출처 ^ ` `` ``` 【 】 ［ ］ [1] [9] [1,9] [1-3] 가 a . ( ~"
 PIECES = st.sampled_from([*SIGNS.split(" "), " ", "  ", "\n", "[ 2 ]", "[1, 9]"])

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatbot_ai.search.injection import clean_line, clean_text
+from chatbot_ai.domain.injection import clean_line, clean_text
+from chatbot_ai.domain.query import MAX_QUERY_CHARS, cleaned_query, plain_query, rewriting_prompt
 from chatbot_ai.search.passages import Passage, by_page, pick, rank, split
-from chatbot_ai.search.query import MAX_QUERY_CHARS, cleaned_query, plain_query, rewriting_prompt
 from chatbot_ai.search.terms import stem, terms
 
 MARKUP = (

@@ -17,6 +17,7 @@ from chatbot_ai.api.streaming import EventStream, first_event
 from chatbot_ai.core.admission import QueuePosition
 from chatbot_ai.core.exchange import ChatEvent, ChatRequest, Delta, Done
 from chatbot_ai.domain.access import Principal
+from chatbot_ai.domain.citations import cited_in, source_list
 from chatbot_ai.domain.errors import BackendProtocolError, ChatbotError
 from chatbot_ai.domain.generation import Restarted
 from chatbot_ai.domain.persona import Character
@@ -105,6 +106,12 @@ def wants_stream(request: Request) -> bool:
     return "text/event-stream" in request.headers.get("accept", "").lower()
 
 
+def wants_sources(request: Request) -> bool:
+    """Whether a JSON answer is to end with the list of its sources."""
+    asked = request.headers.get("x-include-sources", "").lower()
+    return asked in ("1", "true", "yes")
+
+
 def _chat_request(
     body: OfficeRequest | CharacterRequest,
     request: Request,
@@ -135,6 +142,8 @@ async def respond(
         pending = await first_event(request.receive, events)
         return EventStream(pending, events, _error_body_for(request))
     text, first, done = await while_present(request.receive, collect(events))
+    if done.sources and wants_sources(request):
+        text += source_list(done.sources, cited_in(text, done.sources), language_for(request))
     return JSONResponse(text, headers=answer_headers(first, done))
 
 
@@ -194,6 +203,8 @@ def answer_headers(first: QueuePosition | None, done: Done) -> dict[str, str]:
         headers["X-Queue-Wait"] = f"{first.wait_s:.1f}"
     if done.backup:
         headers["X-Backup-Answer"] = "true"
+    if done.warnings:
+        headers["X-Warnings"] = ", ".join(done.warnings)
     if done.turn is not None:
         headers["X-Turn"] = str(done.turn)
     return headers

@@ -110,6 +110,18 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "ko": "웹 검색을 잠시 쓸 수 없습니다.",
         "en": "Web search is unavailable at the moment.",
     },
+    "search_disabled": {
+        "ko": "웹 검색이 설정되어 있지 않아 검색 없이 답했습니다.",
+        "en": "Web search is not set up; this answer was made without it.",
+    },
+    "search_empty": {
+        "ko": "검색 결과가 없어 검색 없이 답했습니다.",
+        "en": "The search found nothing; this answer was made without it.",
+    },
+    "search_snippets_only": {
+        "ko": "원문을 읽지 못해 검색 요약만 참고했습니다.",
+        "en": "No page could be read in time; only the search's excerpts were used.",
+    },
     "unavailable": {
         "ko": "서비스를 잠시 쓸 수 없습니다. {retry_after}초 뒤에 다시 시도해 주세요.",
         "en": "The service is unavailable. Try again in {retry_after} s.",

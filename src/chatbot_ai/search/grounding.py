@@ -4,33 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal
 
 import structlog
 
 from chatbot_ai.domain.errors import SearchUnavailable, Unavailable
+from chatbot_ai.domain.grounding import CountText, GroundingResult, GroundingWarning, Source
+from chatbot_ai.domain.injection import clean_text
 from chatbot_ai.domain.ports import SearchResult
 from chatbot_ai.search.cache import ExpiringCache
 from chatbot_ai.search.chain import Found, SearchChain
-from chatbot_ai.search.citations import Source
 from chatbot_ai.search.fetch import PageFetch
-from chatbot_ai.search.injection import clean_text
 from chatbot_ai.search.passages import Passage, pick, rank, split
 from chatbot_ai.search.reader import PageReader
 from chatbot_ai.search.references import heading, render
 
 _log = structlog.get_logger(__name__)
-
-GroundingStatus = Literal["ok", "empty", "unavailable", "disabled"]
-#: Message keys: the search did not answer; it found nothing; no page could be read in time, so
-#: that only the search's own excerpts are used.
-GroundingWarning = Literal["search_unavailable", "search_empty", "search_snippets_only"]
-#: Tokens of a text by the model's own tokenizer; may ask the engine.
-Count = Callable[[str], int | Awaitable[int]]
 
 #: Shares of the whole time: what the search may take, and what stays for ranking and counting.
 _SEARCH_SHARE = 0.6
@@ -41,30 +33,13 @@ _STRAGGLER_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class GroundingResult:
-    """What an answer can rest on.
-
-    status    ok: `text` and `sources` are there; empty: nothing was found; unavailable: the search
-              failed; disabled: no provider is configured
-    provider  the provider that answered, "" where none did
-    text      stands beside the user's newest input, in Korean; "" unless ok
-    """
-
-    status: GroundingStatus
-    provider: str = ""
-    sources: tuple[Source, ...] = ()
-    text: str = ""
-    warnings: tuple[GroundingWarning, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class _Request:
     """One call of `ground`; `end` is on the monotonic clock."""
 
     question: str
     query: str
     end: float
-    count: Count
+    count: CountText
 
     @property
     def left_s(self) -> float:
@@ -123,7 +98,7 @@ class Grounding:
                 _log.warning("search.reader_not_started", error=type(error).__name__)
 
     async def ground(
-        self, question: str, *, query: str, deadline_s: float, count: Count
+        self, question: str, *, query: str, deadline_s: float, count: CountText
     ) -> GroundingResult:
         """Return what was found for `query` about `question`, at most `deadline_s` seconds later.
 
@@ -275,7 +250,7 @@ def _snippets(results: Sequence[SearchResult]) -> list[Passage]:
     ]
 
 
-async def _counted(texts: Sequence[str], count: Count, timeout_s: float) -> list[int]:
+async def _counted(texts: Sequence[str], count: CountText, timeout_s: float) -> list[int]:
     """Return the tokens of each text, or their UTF-8 bytes where counting fails or is late."""
     try:
         async with asyncio.timeout(timeout_s):
@@ -284,7 +259,7 @@ async def _counted(texts: Sequence[str], count: Count, timeout_s: float) -> list
         return [len(text.encode("utf-8", "replace")) for text in texts]
 
 
-async def _tokens(text: str, count: Count) -> int:
+async def _tokens(text: str, count: CountText) -> int:
     tokens = count(text)
     return tokens if isinstance(tokens, int) else await tokens
 

@@ -8,7 +8,7 @@ import re
 
 import trafilatura
 
-from chatbot_ai.search.injection import clean_text
+from chatbot_ai.domain.injection import clean_text
 
 #: More text than any prompt takes from one page.
 MAX_TEXT_CHARS = 20_000

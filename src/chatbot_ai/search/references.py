@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from chatbot_ai.domain.grounding import Source
+from chatbot_ai.domain.injection import clean_line
 from chatbot_ai.domain.ports import SearchResult
-from chatbot_ai.search.citations import Source
-from chatbot_ai.search.injection import clean_line
 from chatbot_ai.search.passages import Passage, by_page
 
 _HEAD = (
