@@ -27,7 +27,7 @@ from bench.claims import Claim, arguments, percentile, report
 from bench.stack import stack, wait_for
 from chatbot_ai.server.engines import free_port
 
-HOME = Path(os.path.expanduser("~/.cache/chatbot-ai-bench/litellm"))
+HOME = Path("~/.cache/chatbot-ai-bench/litellm").expanduser()
 WARM_UP = 100
 TEXT = "Hello, what can you do for me today?"
 
@@ -116,8 +116,8 @@ def main() -> None:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         children = [
             subprocess.Popen(
-                [sys.executable, "-m", "uvicorn", "endpoint:app", "--port", str(ports["endpoint"])]
-                + ["--log-level", "error", "--app-dir", folder],
+                [sys.executable, "-m", "uvicorn", "endpoint:app", "--log-level", "error"]
+                + ["--port", str(ports["endpoint"]), "--app-dir", folder],
                 **quiet,
             ),
             subprocess.Popen(

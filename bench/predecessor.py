@@ -25,7 +25,7 @@ from bench.claims import Claim, arguments, report
 from bench.stack import demo_model, stack
 from bench.talk import CARD, ask
 
-HOME = Path(os.path.expanduser("~/.cache/chatbot-ai-bench/predecessor"))
+HOME = Path("~/.cache/chatbot-ai-bench/predecessor").expanduser()
 REPLY_TOKENS = 48
 CONTEXT_TOKENS = 4096
 
