@@ -102,6 +102,7 @@ def test_every_proxy_pass_is_a_variable(
         {"listen_hosts": ("192.0.2.1",), "loopback_only": True},
         {"resolver": "1.1.1.1; include /etc/passwd"},
         {"upstream_resolve": True},
+        {"default_language": "fr"},
         {"hidden_paths": ("metrics",)},
         {"trusted_proxies": ("everyone",)},
         {"worker_user": "root; daemon on"},

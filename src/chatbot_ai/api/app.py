@@ -11,6 +11,8 @@ from starlette.types import Receive, Scope, Send
 
 from chatbot_ai import __version__
 from chatbot_ai.api import chat, docs, errors, operations
+from chatbot_ai.api.metrics import Metrics
+from chatbot_ai.api.metrics import router as metrics_router
 from chatbot_ai.api.middleware import BodyLimit, RequestContext
 from chatbot_ai.api.presence import CallerLeft
 from chatbot_ai.api.services import ApiOptions, Services
@@ -22,7 +24,7 @@ DESCRIPTION = """Errors are JSON: `{"error": {"code", "message", "request_id"}}`
 Korean or, with `Accept-Language: en`, in English. 429 and 503 always carry `Retry-After`."""
 
 
-def create_app(options: ApiOptions, open_services: OpenServices) -> FastAPI:
+def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metrics) -> FastAPI:
     """Make the application; `open_services` is entered when it starts and left when it stops."""
 
     @asynccontextmanager
@@ -49,6 +51,7 @@ def create_app(options: ApiOptions, open_services: OpenServices) -> FastAPI:
         return Response(status_code=499)
 
     app.include_router(operations.router())
+    app.include_router(metrics_router(metrics))
     docs.install(app, title=TITLES[options.assistant])
     # last, as /{model} would take every other POST
     app.include_router(chat.router(options))

@@ -8,13 +8,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import JSONResponse, Response
 
+from chatbot_ai.api.access import address_of, principal_of
 from chatbot_ai.api.errors import error_body, language_for, request_id_of
 from chatbot_ai.api.presence import while_present
 from chatbot_ai.api.schemas import CharacterRequest, OfficeRequest
 from chatbot_ai.api.services import ApiOptions, Services, services_of
 from chatbot_ai.api.streaming import EventStream, first_event
 from chatbot_ai.core.admission import QueuePosition
-from chatbot_ai.core.chat import ChatEvent, ChatRequest, Delta, Done
+from chatbot_ai.core.exchange import ChatEvent, ChatRequest, Delta, Done
+from chatbot_ai.domain.access import Principal
+from chatbot_ai.domain.citations import cited_in, source_list
 from chatbot_ai.domain.errors import BackendProtocolError, ChatbotError
 from chatbot_ai.domain.generation import Restarted
 from chatbot_ai.domain.persona import Character
@@ -50,7 +53,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 def router(options: ApiOptions) -> APIRouter:
     """The routes of one assistant."""
-    routes = APIRouter(tags=["chat"])
+    routes = APIRouter(tags=["chat"], dependencies=[Depends(principal_of)])
 
     async def office(
         alias: str, body: OfficeRequest, request: Request, services: Services
@@ -103,6 +106,12 @@ def wants_stream(request: Request) -> bool:
     return "text/event-stream" in request.headers.get("accept", "").lower()
 
 
+def wants_sources(request: Request) -> bool:
+    """Whether a JSON answer is to end with the list of its sources."""
+    asked = request.headers.get("x-include-sources", "").lower()
+    return asked in ("1", "true", "yes")
+
+
 def _chat_request(
     body: OfficeRequest | CharacterRequest,
     request: Request,
@@ -110,20 +119,18 @@ def _chat_request(
     character: Character | None = None,
 ) -> ChatRequest:
     clock = services_of(request).chat.clock
+    principal: Principal = request.state.principal
+    user_id = principal.speaks_for(body.user_id)
     return ChatRequest(
         text=body.input_data,
-        caller=body.user_id or f"address:{_address(request)}",
+        caller=user_id or principal.key_id or f"address:{address_of(request)}",
         deadline=clock.monotonic() + options.deadline_s,
-        user_id=body.user_id,
+        user_id=user_id,
         db_id=body.db_id,
         character=character,
         search=body.google_access if isinstance(body, OfficeRequest) else False,
         stream=wants_stream(request),
     )
-
-
-def _address(request: Request) -> str:
-    return request.headers.get("x-real-ip") or (request.client.host if request.client else "")
 
 
 async def respond(
@@ -135,6 +142,8 @@ async def respond(
         pending = await first_event(request.receive, events)
         return EventStream(pending, events, _error_body_for(request))
     text, first, done = await while_present(request.receive, collect(events))
+    if done.sources and wants_sources(request):
+        text += source_list(done.sources, cited_in(text, done.sources), language_for(request))
     return JSONResponse(text, headers=answer_headers(first, done))
 
 
@@ -194,6 +203,8 @@ def answer_headers(first: QueuePosition | None, done: Done) -> dict[str, str]:
         headers["X-Queue-Wait"] = f"{first.wait_s:.1f}"
     if done.backup:
         headers["X-Backup-Answer"] = "true"
+    if done.warnings:
+        headers["X-Warnings"] = ", ".join(done.warnings)
     if done.turn is not None:
         headers["X-Turn"] = str(done.turn)
     return headers

@@ -53,6 +53,14 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "en": "The input is too long: it needs {tokens} tokens and {limit} are available. "
         "Shorten the input or the character.",
     },
+    "unauthorized": {
+        "ko": "올바른 API 키가 필요합니다. Authorization: Bearer 헤더로 보내 주세요.",
+        "en": "A valid API key is needed. Send it as Authorization: Bearer.",
+    },
+    "forbidden": {
+        "ko": "이 키로는 할 수 없는 요청입니다. 다른 사용자의 것이거나 권한이 없습니다.",
+        "en": "This key may not do that: it is another user's or needs other rights.",
+    },
     "not_found": {
         "ko": "요청한 것을 찾을 수 없습니다. 주소와 ID를 확인해 주세요.",
         "en": "There is no such thing here. Check the address and the id.",
@@ -101,6 +109,18 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "search_unavailable": {
         "ko": "웹 검색을 잠시 쓸 수 없습니다.",
         "en": "Web search is unavailable at the moment.",
+    },
+    "search_disabled": {
+        "ko": "웹 검색이 설정되어 있지 않아 검색 없이 답했습니다.",
+        "en": "Web search is not set up; this answer was made without it.",
+    },
+    "search_empty": {
+        "ko": "검색 결과가 없어 검색 없이 답했습니다.",
+        "en": "The search found nothing; this answer was made without it.",
+    },
+    "search_snippets_only": {
+        "ko": "원문을 읽지 못해 검색 요약만 참고했습니다.",
+        "en": "No page could be read in time; only the search's excerpts were used.",
     },
     "unavailable": {
         "ko": "서비스를 잠시 쓸 수 없습니다. {retry_after}초 뒤에 다시 시도해 주세요.",

@@ -11,6 +11,7 @@ from fastapi import Request
 from chatbot_ai.api.messages import Language
 from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.stats import Stats
+from chatbot_ai.domain.access import Access
 from chatbot_ai.domain.conversation import Assistant
 
 
@@ -38,6 +39,7 @@ class Services:
     chat: Chat
     stats: Stats
     engine: Callable[[], Awaitable[dict[str, Any]]]
+    access: Access
 
 
 def services_of(request: Request) -> Services:

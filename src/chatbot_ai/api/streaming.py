@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from chatbot_ai.api.presence import CallerLeft, until_gone
 from chatbot_ai.core.admission import QueuePosition
-from chatbot_ai.core.chat import ChatEvent, Delta, Done
+from chatbot_ai.core.exchange import ChatEvent, Delta, Done, Sources
 from chatbot_ai.domain.errors import ChatbotError
 from chatbot_ai.domain.generation import Restarted
 
@@ -38,6 +38,9 @@ def encode_chat(event: ChatEvent) -> bytes:
     match event:
         case QueuePosition():
             return encode("queued", {"position": event.position, "wait_s": event.wait_s})
+        case Sources():
+            found = [asdict(source) for source in event.sources]
+            return encode("sources", {"sources": found, "warnings": list(event.warnings)})
         case Delta():
             return encode("delta", {"text": event.text})
         case Restarted():
@@ -61,6 +64,7 @@ def done_body(done: Done) -> dict[str, Any]:
         "context": asdict(done.context),
         "turn": done.turn,
         "warnings": list(done.warnings),
+        "sources": [asdict(source) for source in done.sources],
     }
 
 

@@ -8,9 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from chatbot_ai import __version__
+from chatbot_ai.cli.chat import chat
+from chatbot_ai.cli.doctor import add_doctor
+from chatbot_ai.cli.history import history_app
+from chatbot_ai.cli.loadtest import loadtest
+from chatbot_ai.cli.models import ModelDefaults, build_models
 from chatbot_ai.cli.up import up
+from chatbot_ai.doctor.plan import Plan
 from chatbot_ai.domain.conversation import ASSISTANTS, Assistant
 from chatbot_ai.domain.errors import ChatbotError, ConfigurationError
+from chatbot_ai.domain.ports import ConversationStore
 from chatbot_ai.server.supervisor import EXIT_CONFIGURATION
 
 app = typer.Typer(
@@ -20,6 +27,37 @@ app = typer.Typer(
     help="ChatBot AI: two assistants on your own machine.",
 )
 app.command()(up)
+app.command()(chat)
+
+
+def _hub_and_folder() -> ModelDefaults:
+    from chatbot_ai.server.checkup import hub_of
+    from chatbot_ai.settings import load_config
+
+    config = load_config()
+    return ModelDefaults(config.shared.model_dir, hub_of(config))
+
+
+def _plan() -> Plan:
+    from chatbot_ai.server.checkup import plan_checks
+    from chatbot_ai.settings import load_config
+
+    return plan_checks(load_config())
+
+
+app.command()(loadtest)
+app.add_typer(build_models(_hub_and_folder), name="models")
+add_doctor(app, _plan)
+
+
+def _store() -> ConversationStore:
+    from chatbot_ai.server.stores import conversation_store
+    from chatbot_ai.settings import load_config
+
+    return conversation_store(load_config().shared)
+
+
+app.add_typer(history_app(_store), name="history")
 
 
 @app.command()

@@ -5,6 +5,8 @@
     ├── InvalidRequest              the caller can mend it
     │   ├── UnknownModel
     │   └── ContextTooLong
+    ├── Unauthorized                no key, or one that is not valid
+    ├── Forbidden                   a valid key, but not for this
     ├── NotFound
     ├── CallerLimited               this caller's own limit
     └── Unavailable                 try again later
@@ -65,6 +67,18 @@ class ContextTooLong(InvalidRequest):
     def __init__(self, tokens: int, limit: int) -> None:
         super().__init__("input_data", "context_too_long", tokens=tokens, limit=limit)
         self.tokens, self.limit = tokens, limit
+
+
+class Unauthorized(ChatbotError):
+    """No key was sent where one is needed, or it is not valid."""
+
+    code = "unauthorized"
+
+
+class Forbidden(ChatbotError):
+    """The key is valid but may not do this."""
+
+    code = "forbidden"
 
 
 class NotFound(ChatbotError):

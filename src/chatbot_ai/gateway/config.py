@@ -50,6 +50,7 @@ def render(options: GatewayOptions, template: Path = TEMPLATE) -> str:
         scgi_temp=_quoted(run / "scgi"),
         resolver=_resolver(options),
         forwarded_proto=_forwarded_proto(options),
+        default_language=options.default_language,
         rate_per_s=options.rate_per_s,
         error_codes=_error_codes(),
         error_messages=_error_messages(),

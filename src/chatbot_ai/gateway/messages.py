@@ -18,7 +18,7 @@ class GatewayMessage(NamedTuple):
 
 GATEWAY_MESSAGES: dict[int, GatewayMessage] = {
     400: GatewayMessage(
-        "invalid_request",
+        "bad_request",
         "요청의 형식이 올바르지 않습니다.",
         "The request is malformed.",
     ),
@@ -76,7 +76,7 @@ GATEWAY_MESSAGES: dict[int, GatewayMessage] = {
 
 #: For a status that nginx may invent and that has no row of its own.
 OTHER_MESSAGE = GatewayMessage(
-    "invalid_request",
+    "bad_request",
     "요청을 처리할 수 없습니다.",
     "The request cannot be handled.",
 )

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import Literal
 
 from chatbot_ai.domain.errors import ConfigurationError
 
@@ -55,6 +56,7 @@ class GatewayOptions:
     rate_per_s: int = 20
     rate_burst: int = 40
     hidden_paths: tuple[str, ...] = ("/metrics",)
+    default_language: Literal["ko", "en"] = "ko"
     trusted_proxies: tuple[str, ...] = ()
     chat_folder: Path | None = None
     dashboard_folder: Path | None = None
@@ -87,6 +89,7 @@ class GatewayOptions:
         )
         hidden = all(_SERVICE_PATH.fullmatch(path) for path in self.hidden_paths)
         self._require("hidden_paths", hidden, "paths that begin with /")
+        self._require("default_language", self.default_language in ("ko", "en"), "ko or en")
         if self.worker_user is not None:
             self._require("worker_user", _USER.fullmatch(self.worker_user) is not None, "a user")
         self._check_addresses()

@@ -96,22 +96,24 @@ def end_workers(master_pid: int) -> None:
         os.killpg(master_pid, signal.SIGKILL)
 
 
-def worker_user(*folders: Path) -> str | None:
-    """The user for nginx's workers: "root" where nobody else could read `folders`, else None.
+def worker_user(*read: Path, written: tuple[Path, ...] = ()) -> str | None:
+    """The user for nginx's workers: "root" where the folders leave no other choice, else None.
 
     None leaves nginx's own choice: an unprivileged user when started by root, and the starting
-    user otherwise. A clone under /root is such a place.
+    user otherwise. That user must be able to read the folders `read` (a clone under /root is not
+    for others) and to create files in `written`: the access log's folder, if its name has "{day}".
     """
-    if os.geteuid() != 0 or all(_is_open_to_all(folder) for folder in folders):
+    needs = [(folder, stat.S_IROTH | stat.S_IXOTH) for folder in read]
+    needs += [(folder, stat.S_IWOTH | stat.S_IXOTH) for folder in written]
+    if os.geteuid() != 0 or all(_lets_others(folder, bits) for folder, bits in needs):
         return None
     return "root"
 
 
-def _is_open_to_all(folder: Path) -> bool:
+def _lets_others(folder: Path, bits: int) -> bool:
     resolved = folder.resolve()
     reachable = all(parent.stat().st_mode & stat.S_IXOTH for parent in resolved.parents)
-    wanted = stat.S_IROTH | stat.S_IXOTH
-    return reachable and resolved.stat().st_mode & wanted == wanted
+    return reachable and resolved.stat().st_mode & bits == bits
 
 
 def _run(arguments: list[str]) -> subprocess.CompletedProcess[str]:

@@ -69,11 +69,6 @@ def rope_scale(settings: AssistantSettings, model: ModelChoice) -> float:
     return REFERENCE_ROPE_SCALE if "Llama-3.1-8B-Claude" in model.name else 1.0
 
 
-def slots_of(settings: AssistantSettings) -> int:
-    """How many conversations this assistant answers at once."""
-    return settings.slots if isinstance(settings.slots, int) else 2
-
-
 def engine_options(
     settings: AssistantSettings, model: ModelChoice, *, slots: int, port: int | None = None
 ) -> EngineOptions:
@@ -116,7 +111,12 @@ def engine_process(
         name=name,
         command=options.command(),
         ready=ready,
-        environment={"CUDA_VISIBLE_DEVICES": str(settings.gpu_index)},
+        environment={
+            "CUDA_VISIBLE_DEVICES": str(settings.gpu_index),
+            # threads that spin while they wait for each other starve on a shared processor:
+            # measured here with 2 busy cores, 20 against 2 tokens a second
+            "OMP_WAIT_POLICY": "passive",
+        },
         standard_input=options.standard_input(),
         on_line=on_line,
         start_timeout_s=settings.engine_start_timeout_s,

@@ -22,6 +22,7 @@ from chatbot_ai.gateway.process import check_config, command, nginx_binary, work
 from chatbot_ai.server import engines
 from chatbot_ai.server.engines import ModelChoice
 from chatbot_ai.server.logs import DailyFile
+from chatbot_ai.server.sizing import slots_of
 from chatbot_ai.server.supervisor import ProcessSpec, Supervisor
 from chatbot_ai.settings import Config, process_environment
 
@@ -112,8 +113,8 @@ def _engines(
     for path in dict.fromkeys(models[name].path for name in own):
         sharing = [name for name in own if models[name].path == path]
         first = config.assistant(sharing[0])
-        slots = sum(engines.slots_of(config.assistant(name)) for name in sharing)
-        options = engines.engine_options(first, models[sharing[0]], slots=slots)
+        counts = {name: slots_of(config.assistant(name), models[name]) for name in sharing}
+        options = engines.engine_options(first, models[sharing[0]], slots=sum(counts.values()))
         name = "engine" if len(sharing) == len(ASSISTANTS) else f"engine-{sharing[0]}"
         specs.append(engines.engine_process(name, options, first, log_file(name).write))
         for assistant in sharing:
@@ -123,6 +124,7 @@ def _engines(
                 f"{prefix}_ENGINE_API_KEY": options.api_key,
                 f"{prefix}_ENGINE_MODEL": models[assistant].name,
                 f"{prefix}_CONTEXT_TOKENS": str(options.context_tokens),
+                f"{prefix}_MAX_CONCURRENT": str(counts[assistant]),
             }
     return specs, environments
 
@@ -158,7 +160,9 @@ def _gateway(config: Config, run_folder: Path, log_file: Callable[[str], DailyFi
         request_deadline_s=shared.request_deadline_s,
         body_limit_bytes=shared.max_body_bytes,
         rate_per_s=shared.gateway_rate_per_s,
-        rate_burst=2 * shared.gateway_rate_per_s,
+        rate_burst=shared.gateway_rate_burst,
+        trusted_proxies=shared.trusted_proxies,
+        default_language=shared.default_language,
         upstream_idle_s=60,
         worker_user=worker_user(NGINX_FOLDER, run_folder),
     )

@@ -13,13 +13,13 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from chatbot_ai.domain.errors import StoreUnavailable
-from chatbot_ai.storage.sqlite_schema import migrate
+from chatbot_ai.storage.sqlite_schema import Migration, migrate
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -52,17 +52,18 @@ def unavailable(path: Path, error: BaseException) -> StoreUnavailable:
         cause = _CAUSES.get(_primary_code(error), cause)
     elif isinstance(error, json.JSONDecodeError):
         cause = f"a stored turn is unreadable ({cause}); restore a backup"
-    return StoreUnavailable(f"conversation store {path}: {cause} [{type(error).__name__}]")
+    return StoreUnavailable(f"store {path}: {cause} [{type(error).__name__}]")
 
 
 class SqliteConnection:
     """One connection to `path` and the thread that owns it; calls are served in order.
 
     Every failure of the file is StoreUnavailable. `busy_timeout_s` bounds the wait for another
-    process's lock.
+    process's lock; `migrations` make the schema.
     """
 
-    def __init__(self, path: Path, busy_timeout_s: float) -> None:
+    def __init__(self, path: Path, busy_timeout_s: float, migrations: Sequence[Migration]) -> None:
+        self._migrations = migrations
         self._path = path
         self._busy_timeout_s = busy_timeout_s
         self._connection: sqlite3.Connection | None = None
@@ -96,7 +97,7 @@ class SqliteConnection:
 
     async def _submit(self, call: Callable[[], T]) -> T:
         if self._executor is None:
-            raise StoreUnavailable(f"conversation store {self._path}: it is not open")
+            raise StoreUnavailable(f"store {self._path}: it is not open")
         return await asyncio.wrap_future(self._executor.submit(self._translated, call))
 
     def _translated(self, call: Callable[[], T]) -> T:
@@ -137,7 +138,7 @@ class SqliteConnection:
         connection.execute("PRAGMA foreign_keys = ON")
         # A deleted conversation's text must not stay readable in free pages.
         connection.execute("PRAGMA secure_delete = ON")
-        self._run(connection, migrate)
+        self._run(connection, lambda c: migrate(c, self._migrations))
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
@@ -148,8 +149,7 @@ class SqliteConnection:
         connection = self._current()
         if self._file_identity() != self._inode:
             raise StoreUnavailable(
-                f"conversation store {self._path}: the file was replaced while open; "
-                "restart the service"
+                f"store {self._path}: the file was replaced while open; restart the service"
             )
         return self._run(connection, work)
 
@@ -167,7 +167,7 @@ class SqliteConnection:
 
     def _current(self) -> sqlite3.Connection:
         if self._connection is None:
-            raise StoreUnavailable(f"conversation store {self._path}: it is not open")
+            raise StoreUnavailable(f"store {self._path}: it is not open")
         return self._connection
 
     def _file_identity(self) -> tuple[int, int]:

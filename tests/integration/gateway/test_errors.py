@@ -16,15 +16,15 @@ _END = b" HTTP/1.1\r\nHost: a\r\n"
 _BAD_LENGTH = b"Content-Length: -1\r\n\r\n"
 _HEADER = b"A: " + _LONG + b"\r\n\r\n"
 RAW = {
-    "not_http": (400, "invalid_request", b"???\r\n\r\n"),
-    "two_hosts": (400, "invalid_request", b"GET /office/x" + _END + b"Host: b\r\n\r\n"),
-    "no_host": (400, "invalid_request", b"GET /office/x HTTP/1.1\r\n\r\n"),
-    "bad_length": (400, "invalid_request", b"POST /office/x" + _END + _BAD_LENGTH),
+    "not_http": (400, "bad_request", b"???\r\n\r\n"),
+    "two_hosts": (400, "bad_request", b"GET /office/x" + _END + b"Host: b\r\n\r\n"),
+    "no_host": (400, "bad_request", b"GET /office/x HTTP/1.1\r\n\r\n"),
+    "bad_length": (400, "bad_request", b"POST /office/x" + _END + _BAD_LENGTH),
     "trace": (405, "method_not_allowed", b"TRACE /office/x" + _END + b"\r\n"),
     "long_address": (414, "uri_too_long", b"GET /office/" + _LONG + _END + b"\r\n"),
     "long_header": (431, "headers_too_large", b"GET /office/x" + _END + _HEADER),
-    "coding": (501, "invalid_request", b"POST /office/x" + _END + b"Transfer-Encoding: a\r\n\r\n"),
-    "version": (505, "invalid_request", b"GET /office/x HTTP/4.2\r\nHost: a\r\n\r\n"),
+    "coding": (501, "bad_request", b"POST /office/x" + _END + b"Transfer-Encoding: a\r\n\r\n"),
+    "version": (505, "bad_request", b"GET /office/x HTTP/4.2\r\nHost: a\r\n\r\n"),
 }  # fmt: skip
 
 
@@ -98,6 +98,21 @@ def test_message_is_in_the_readers_language(
     client.headers.pop("Accept-Language", None)
     response = client.get("/office/metrics", headers={"Accept-Language": asked} if asked else {})
     assert response.json()["error"]["message"].isascii() is english
+
+
+def test_default_language_is_the_operators(
+    binary: Path, tmp_path: Path, upstream: Upstream
+) -> None:
+    """Who names neither language reads the configured one."""
+    options = gateway_options(tmp_path, upstream.address, default_language="en")
+    is_english = {}
+    with running(binary, options) as gateway:
+        for asked in ("fr", "ko", "fr,ko;q=0.5", "en"):
+            response = httpx2.get(
+                f"{gateway.url}/office/metrics", headers={"Accept-Language": asked}
+            )
+            is_english[asked] = response.json()["error"]["message"].isascii()
+    assert is_english == {"fr": True, "ko": False, "fr,ko;q=0.5": False, "en": True}
 
 
 def test_slow_body_is_cut(gateway: Gateway, upstream: Upstream) -> None:

@@ -110,10 +110,34 @@ def open_folder() -> Iterator[Path]:
 
 
 def test_folders_decide_the_workers_user(tmp_path: Path, open_folder: Path) -> None:
-    """Root's workers stay root only for folders that nobody else can read."""
+    """Root's workers stay root only for folders that nobody else can read, or write a log to."""
+    root = "root" if os.geteuid() == 0 else None
     tmp_path.chmod(0o700)
     assert worker_user(open_folder) is None
-    assert worker_user(open_folder, tmp_path) == ("root" if os.geteuid() == 0 else None)
+    assert worker_user(open_folder, tmp_path) == root
+    assert worker_user(open_folder, written=(open_folder,)) == root
+    open_folder.chmod(0o1777)
+    assert worker_user(open_folder, written=(open_folder,)) is None
+
+
+def test_daily_log_of_unprivileged_workers(
+    binary: Path, open_folder: Path, upstream: Upstream
+) -> None:
+    """The user that `worker_user` picks can write the daily log, whoever starts nginx."""
+    for mode in (0o755, 0o1777):
+        logs = open_folder / f"logs-{mode:o}"
+        logs.mkdir()
+        logs.chmod(mode)
+        options = gateway_options(
+            open_folder,
+            upstream.address,
+            access_log=str(logs / "gateway_{day}.log"),
+            worker_user=worker_user(open_folder, written=(logs,)),
+        )
+        with running(binary, options) as gateway:
+            httpx2.get(f"{gateway.url}/office/x")
+            (file,) = eventually(lambda: list(logs.iterdir()))  # noqa: B023
+            assert eventually(file.read_text)
 
 
 def test_runs_without_privileges(binary: Path, open_folder: Path, upstream: Upstream) -> None:

@@ -1,0 +1,42 @@
+# ChatBot AI. `make help` lists what there is.
+SHELL := /bin/bash
+PY := .venv/bin/python
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help run test check format bench lock docs clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## Set everything up and serve http://localhost:8001 (Ctrl-C stops it)
+	@scripts/setup.sh runtime
+	@exec .venv/bin/chatbot-ai up
+
+test: check ## Set everything up, check the code and run every test
+	@scripts/system_packages.sh
+	@$(PY) -m pytest $(TESTS)
+
+check: ## Format, lint, types and generated documents
+	@scripts/setup.sh dev
+	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/mypy --no-error-summary
+	@$(PY) scripts/generate_docs.py --check
+
+format: ## Format the code and mend what the linter can
+	@scripts/setup.sh dev
+	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format --quiet .
+
+docs: ## Write the generated parts of the documentation anew
+	@scripts/setup.sh dev
+	@$(PY) scripts/generate_docs.py
+
+bench: ## Run every side-by-side comparison and write docs/performance.md
+	@scripts/setup.sh dev
+	@$(PY) -m bench
+
+lock: ## Write requirements/*.lock anew
+	@UV=$(CURDIR)/.venv/bin/uv scripts/lock.sh
+
+clean: ## Remove the environment and caches; models, data and logs stay
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
