@@ -2,7 +2,7 @@
 
     python bench/storage.py [--json FILE] [--turns 1000000] [--runs 100] [--store sqlite]
 
-Two questions, for each store: `append` and `recent_turns(20)` in conversations of 10 and of
+Two questions, for each store: `append` and `recent_turns(10)` in conversations of 10 and of
 10,000 turns of one store; and in conversations of 10 turns of a store of 1,000 and of a store of
 many turns. The two sides of a comparison alternate, run by run, in one process; a ratio is that
 of the medians, its spread the smallest and largest ratio of five blocks of runs. MongoDB is a
@@ -37,7 +37,7 @@ from chatbot_ai.storage.records import answers_of
 from chatbot_ai.storage.sqlite import SqliteConversationStore
 from chatbot_ai.storage.sqlite_connection import SqliteConnection
 
-SHORT, LONG, FEW, WINDOW, BLOCKS = 10, 10_000, 1_000, 20, 5
+SHORT, LONG, FEW, WINDOW, BLOCKS = 10, 10_000, 1_000, 10, 5
 LONG_KEY = ConversationKey("office", "bench", "long")
 INPUT, OUTPUT = (
     "오늘 회의 내용을 세 줄로 정리해 주세요. " * 3,

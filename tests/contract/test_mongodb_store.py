@@ -263,3 +263,21 @@ def test_S7_every_driver_error_is_mapped() -> None:
     for code in (None, 13, 18, 14031, 9001):
         error = pymongo.errors.OperationFailure("text", code)
         assert isinstance(unavailable("host", error), StoreUnavailable)
+
+
+async def test_a_repeated_append_mends_what_a_dead_process_left(
+    store: MongoConversationStore, server: MongodbProcess, database: str
+) -> None:
+    """A turn stored by a process that died before the conversation's line was told is listed
+    once it is appended or restored again."""
+    turn = await store.append(KEY, new_turn("t"))
+    expected = await store.list_conversations("office", "test_user")
+    client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(server.url)
+    for repeat in (lambda: store.append(KEY, new_turn("t")), lambda: store.restore(KEY, turn)):
+        await client[database]["conversations"].update_one(
+            {}, {"$set": {"next_index": 0, "updated_at": 0.0}, "$unset": {"first_index": ""}}
+        )
+        assert await store.list_conversations("office", "test_user") == []
+        await repeat()
+        assert await store.list_conversations("office", "test_user") == expected
+    await client.close()

@@ -14,7 +14,16 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
-from tests.scripted_web import Answer, Handler, Request, ScriptedWeb, answer_json, cut, scripted_web
+from tests.scripted_web import (
+    Answer,
+    Handler,
+    Request,
+    ScriptedWeb,
+    answer_json,
+    cut,
+    redirect,
+    scripted_web,
+)
 
 from chatbot_ai.domain.errors import SearchUnavailable
 from chatbot_ai.domain.ports import WebSearch
@@ -243,6 +252,14 @@ async def test_w2_nonsense_is_search_unavailable(scene: Scene, lie: Handler) -> 
         return
     with pytest.raises(SearchUnavailable):
         await scene.search.search("서울", limit=5, timeout_s=3)
+
+
+async def test_w2_no_redirect_is_followed(scene: Scene) -> None:
+    """A provider that redirects is unavailable; nothing is sent anywhere else."""
+    scene.plays(redirect("/elsewhere"))
+    with pytest.raises(SearchUnavailable):
+        await scene.search.search("서울", limit=5, timeout_s=3)
+    assert "/elsewhere" not in scene.web.paths()
 
 
 async def test_w2_a_documented_error_is_search_unavailable(scene: Scene) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chatbot_ai.domain.injection import clean_line, clean_text
 from chatbot_ai.domain.query import MAX_QUERY_CHARS, cleaned_query, plain_query, rewriting_prompt
-from chatbot_ai.search.passages import Passage, by_page, pick, rank, split
+from chatbot_ai.search.passages import Passage, by_page, diverse, pick, rank, split
 from chatbot_ai.search.terms import stem, terms
 
 MARKUP = (
@@ -166,22 +166,36 @@ def test_nothing_in_common_ranks_nothing(question: str) -> None:
 COSTED = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 100)), max_size=20)
 
 
-@given(COSTED, st.integers(-10, 400), st.integers(0, 20), st.integers(1, 4))
+@given(COSTED, st.integers(-10, 400), st.integers(0, 20))
 def test_the_budget_is_never_exceeded(
-    costed: list[tuple[int, int]], budget: int, page_cost: int, per_page: int
+    costed: list[tuple[int, int]], budget: int, page_cost: int
 ) -> None:
-    """What is picked costs at most the budget, headings included, and no page has too much."""
+    """What is picked costs at most the budget, headings included, and keeps its order."""
     ranked = [Passage(page, n, f"글 {n}") for n, (page, _) in enumerate(costed)]
     costs = [cost for _, cost in costed]
-    taken = pick(ranked, costs, budget, per_page=per_page, page_cost=page_cost)
+    taken = pick(ranked, costs, budget, page_cost=page_cost)
     groups = by_page(taken)
     total = sum(costs[passage.position] for passage in taken) + page_cost * len(groups)
     assert total <= max(budget, 0)
-    assert all(len(group) <= per_page for group in groups)
     assert sorted(taken, key=ranked.index) == taken
     for group in groups:
         assert len({passage.page for passage in group}) == 1
         assert group == sorted(group, key=lambda passage: passage.position)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from("가나다라마바"))), st.integers(1, 4))
+def test_several_pages_are_heard(drawn: list[tuple[int, str]], per_page: int) -> None:
+    """No page has more than its share, no text is there twice, and each page with a text of its
+    own is heard."""
+    ranked = [Passage(page, n, text) for n, (page, text) in enumerate(drawn)]
+    kept = diverse(ranked, per_page)
+    for page in range(4):
+        of_page = [passage for passage in kept if passage.page == page]
+        assert len(of_page) <= per_page
+        others = {passage.text for passage in kept if passage.page != page}
+        own = {passage.text for passage in ranked if passage.page == page} - others
+        assert of_page or not own
+    assert len({passage.text for passage in kept}) == len(kept)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from chatbot_ai.domain.conversation import Message
 
 FinishReason = Literal["stop", "length"]
+
+#: Tokens that a chat template adds around one message, at most. Largest seen: 12 (Llama 3.1
+#: `<|start_header_id|>assistant<|end_header_id|>`, two newlines and `<|eot_id|>` are 5 or 6).
+TEMPLATE_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +86,8 @@ class Restarted:
 
 
 GenerationEvent = TextDelta | Restarted | Finished
+
+
+def upper_bound(messages: Sequence[Message]) -> int:
+    """Tokens that `messages` cannot exceed: a token is at least one byte of UTF-8."""
+    return sum(len(m.content.encode()) + TEMPLATE_TOKENS for m in messages) + TEMPLATE_TOKENS

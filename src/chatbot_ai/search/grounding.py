@@ -18,7 +18,7 @@ from chatbot_ai.domain.ports import SearchResult
 from chatbot_ai.search.cache import ExpiringCache
 from chatbot_ai.search.chain import Found, SearchChain
 from chatbot_ai.search.fetch import PageFetch
-from chatbot_ai.search.passages import Passage, pick, rank, split
+from chatbot_ai.search.passages import Passage, diverse, pick, rank, split
 from chatbot_ai.search.reader import PageReader
 from chatbot_ai.search.references import heading, render
 
@@ -212,7 +212,7 @@ class Grounding:
         self, ranked: list[Passage], results: Sequence[SearchResult], request: _Request
     ) -> tuple[str, tuple[Source, ...]]:
         """Render as many passages as fit the budget, by the model's count if it comes in time."""
-        candidates = ranked[:_CANDIDATES]
+        candidates = diverse(ranked)[:_CANDIDATES]
         if not candidates:
             return "", ()
         half_s = max(0.05, request.left_s / 2)

@@ -73,6 +73,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
             models = chat_models(engine, config, llama, openai)
             gathered = references(assistant, shared)
             stack.push_async_callback(gathered.close)
+            await gathered.start()
             chat = Chat(
                 assistant=assistant,
                 models=models,
