@@ -77,7 +77,7 @@ def environment(folder: Path, **changes: str) -> dict[str, str]:
             "DATA_DIR": str(folder / "data"),
             "LOG_DIR": str(folder / "logs"),
             "MODEL_DIR": str(REPOSITORY / "ai_model"),
-            "CHATBOT_THREADS": "2",
+            "CHATBOT_THREADS": "1",
             "CHATBOT_CONTEXT_TOKENS": "2048",
             "CHATBOT_ANSWER_TOKENS": "24",
             "REQUEST_DEADLINE_S": "60",

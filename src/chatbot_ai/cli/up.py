@@ -8,9 +8,7 @@ import time
 from rich.console import Console
 
 from chatbot_ai.cli.progress import byte_progress
-from chatbot_ai.models.library import ModelLibrary
 from chatbot_ai.server import group, logs
-from chatbot_ai.server.checkup import hub_of
 from chatbot_ai.server.engines import DEMO_MODEL
 from chatbot_ai.settings import Config, load_config
 
@@ -72,6 +70,9 @@ def up() -> None:
 
 def fetch_demo(config: Config, console: Console) -> None:
     """Bring the demo model, with a progress bar; goes on where an earlier try was cut."""
+    from chatbot_ai.models.library import ModelLibrary
+    from chatbot_ai.server.checkup import hub_of
+
     with byte_progress(console, "SmolLM2-135M") as progress:
         ModelLibrary(config.shared.model_dir, hub=hub_of(config)).ensure(DEMO_MODEL, progress)
 

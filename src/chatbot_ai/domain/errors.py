@@ -26,6 +26,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+#: The exit code of a process whose set-up is wrong, so that restarting it does not help.
+#: Source: EX_CONFIG of sysexits.h.
+EXIT_CONFIGURATION = 78
+
 
 class ChatbotError(Exception):
     """The root. `str(error)` is for logs and operators, never for a caller."""

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx2
-
 from chatbot_ai.domain.conversation import ASSISTANTS, Assistant
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.gateway.config import render
@@ -22,6 +20,7 @@ from chatbot_ai.gateway.process import check_config, command, nginx_binary, work
 from chatbot_ai.server import engines
 from chatbot_ai.server.engines import ModelChoice
 from chatbot_ai.server.logs import DailyFile
+from chatbot_ai.server.probe import answers
 from chatbot_ai.server.sizing import slots_of
 from chatbot_ai.server.supervisor import ProcessSpec, Supervisor
 from chatbot_ai.settings import Config, process_environment
@@ -136,11 +135,10 @@ def _service(
     log_file: Callable[[str], DailyFile],
 ) -> ProcessSpec:
     settings = config.assistant(assistant)
-    url = f"http://127.0.0.1:{settings.service_port}/readyz"
     return ProcessSpec(
         name=assistant,
         command=[sys.executable, "-m", "chatbot_ai.cli.main", "serve", assistant],
-        ready=lambda: _answers(url),
+        ready=lambda: answers("127.0.0.1", settings.service_port, "/readyz"),
         environment={**environment, "LOG_FORMAT": "none"},
         on_line=log_file(f"{assistant}-console").write,
         start_timeout_s=settings.engine_start_timeout_s + 30,
@@ -171,22 +169,13 @@ def _gateway(config: Config, run_folder: Path, log_file: Callable[[str], DailyFi
     binary = nginx_binary(shared.nginx_binary)
     check_config(binary, conf)
     host = "127.0.0.1" if shared.gateway_host == "0.0.0.0" else shared.gateway_host  # noqa: S104
-    url = f"http://{host}:{shared.gateway_port}/healthz"
     return ProcessSpec(
         name="gateway",
         command=command(binary, conf),
-        ready=lambda: _answers(url),
+        ready=lambda: answers(host, shared.gateway_port, "/healthz"),
         on_line=log_file("gateway").write,
         start_timeout_s=20,
     )
-
-
-async def _answers(url: str) -> bool:
-    try:
-        async with httpx2.AsyncClient(trust_env=False, timeout=5) as client:
-            return (await client.get(url)).status_code == 200
-    except httpx2.HTTPError:
-        return False
 
 
 def _check_ports(config: Config) -> None:
