@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from chatbot_ai.api.messages import Language, language_of, message
 from chatbot_ai.domain.errors import (
@@ -66,6 +67,9 @@ FIELD_MESSAGES = {
     "greater_than": "field_range",
     "less_than": "field_range",
 }
+
+#: Where FastAPI says that a field was; the field's own name is enough.
+PLACES = ("body", "query", "path", "header")
 
 HTTP_CODES = {
     400: "malformed_json",
@@ -132,7 +136,8 @@ def validation_fields(errors: Sequence[Any], language: Language) -> list[dict[st
     """One entry per wrong field, with what is wrong and how to mend it."""
     fields = []
     for problem in errors:
-        name = ".".join(str(part) for part in problem["loc"] if part != "body") or "body"
+        where = problem["loc"][1:] if problem["loc"][0] in PLACES else problem["loc"]
+        name = ".".join(str(part) for part in where) or "body"
         key = FIELD_MESSAGES.get(problem["type"], "field_invalid")
         params = problem.get("ctx") or {}
         fields.append({"field": name, "message": message(key, language, **params)})
@@ -143,12 +148,20 @@ def _says_json(request: Request) -> bool:
     return "json" in request.headers.get("content-type", "").lower()
 
 
-def _is_alias(request: Request) -> bool:
-    """Whether the path is one that exists: a model's alias or a fixed route."""
-    path = request.scope["path"].strip("/")
-    aliases = request.app.state.services.chat.models
-    fixed = {getattr(route, "path", "").strip("/") for route in request.app.routes}
-    return path.lower() in {alias.lower() for alias in aliases} or path in fixed
+def allowed_methods(request: Request) -> set[str]:
+    """The methods that this path takes; none where there is no such path.
+
+    POST /{model} matches every name, but only the aliases of real models are paths.
+    """
+    alias = request.scope["path"].strip("/").lower()
+    aliases = {name.lower() for name in request.app.state.services.chat.models}
+    found: set[str] = set()
+    for route in request.app.state.api_routes:
+        if route.matches(request.scope)[0] == Match.NONE:
+            continue
+        if route.path != "/{model}" or alias in aliases:
+            found |= route.methods
+    return found
 
 
 def install(app: FastAPI) -> None:
@@ -182,10 +195,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
         status = error.status_code
-        if status == 405 and not _is_alias(request):
-            status = 404  # POST /{model} matches every name; only real ones exist
+        headers = error.headers
+        if status == 405:
+            allowed = allowed_methods(request)
+            status, headers = (405, {"Allow": ", ".join(sorted(allowed))}) if allowed else (404, {})
         code = HTTP_CODES.get(status, "bad_request" if status < 500 else "internal_error")
-        headers = error.headers if status == error.status_code else None
         return plain_error(status, code, request, headers)
 
     @app.exception_handler(Exception)

@@ -43,6 +43,22 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "en": "This is outside the allowed range.",
     },
     "field_invalid": {"ko": "올바르지 않은 값입니다.", "en": "This value is not valid."},
+    "invalid_request": {
+        "ko": "요청의 값이 올바르지 않습니다. fields를 확인해 주세요.",
+        "en": "A value of the request is not valid; see fields.",
+    },
+    "invalid_choice": {
+        "ko": "고를 수 없는 값입니다.",
+        "en": "This value is not one of the possible ones.",
+    },
+    "invalid_text": {
+        "ko": "올바른 유니코드 문자가 아닙니다.",
+        "en": "This is not valid Unicode text.",
+    },
+    "conversation_exists": {
+        "ko": "같은 이름의 대화가 이미 있습니다. 다른 db_id를 쓰거나 비워 두세요.",
+        "en": "A conversation of that name exists. Choose another db_id or leave it out.",
+    },
     "unknown_model": {
         "ko": "'{alias}' 모델은 없습니다. 사용할 수 있는 모델: {valid}.",
         "en": "There is no model '{alias}'. Valid ones: {valid}.",

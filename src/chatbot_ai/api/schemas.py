@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 from pydantic_core import PydanticCustomError
 
+from chatbot_ai.domain.persona import Character
+
 #: Control characters that text may keep; the others carry no meaning in a chat.
 KEPT_CONTROLS = "\n\t"
 
@@ -39,18 +41,20 @@ Text = Annotated[
     str, BeforeValidator(clean_text), BeforeValidator(_strict_string), Field(min_length=1)
 ]
 InputText = Annotated[Text, Field(max_length=500)]
+DB_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 DbId = Annotated[
     str | None,
     BeforeValidator(_strict_string),
     Field(
         default=None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
+        pattern=DB_ID_PATTERN,
         description="Conversation: a UUID or a slug of up to 64 letters, digits, - and _.",
         examples=["2f1c0a52-7d0e-4c6f-9b57-3d0a1b1f6a10"],
     ),
 ]
+UserName = Annotated[str, BeforeValidator(clean_text), Field(min_length=1, max_length=50)]
 UserId = Annotated[
-    Annotated[str, BeforeValidator(clean_text), Field(min_length=1, max_length=50)] | None,
+    UserName | None,
     BeforeValidator(_strict_string),
     Field(default=None, description="Who speaks; with `db_id` the conversation has memory."),
 ]
@@ -70,7 +74,19 @@ class OfficeRequest(BaseModel):
     user_id: UserId = None
 
 
-class CharacterRequest(BaseModel):
+class CharacterFields(BaseModel):
+    """The character that a caller describes."""
+
+    character_name: Annotated[Text, Field(max_length=200)]
+    greeting: Annotated[Text, Field(max_length=20_000)]
+    context: Annotated[Text, Field(max_length=40_000)]
+
+    @property
+    def character(self) -> Character:
+        return Character(self.character_name, self.greeting, self.context)
+
+
+class CharacterRequest(CharacterFields):
     """A line to a character that the caller describes."""
 
     model_config = ConfigDict(
@@ -90,8 +106,5 @@ class CharacterRequest(BaseModel):
     )
 
     input_data: InputText
-    character_name: Annotated[Text, Field(max_length=200)]
-    greeting: Annotated[Text, Field(max_length=20_000)]
-    context: Annotated[Text, Field(max_length=40_000)]
     db_id: DbId = None
     user_id: UserId = None

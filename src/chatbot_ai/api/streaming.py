@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from starlette.responses import Response
@@ -25,7 +25,15 @@ log = structlog.get_logger()
 HEARTBEAT_S = 10.0
 HEARTBEAT = b": keep-alive\n\n"
 
-ErrorBody = Callable[[BaseException], dict[str, Any]]
+
+class StreamForm(Protocol):
+    """How events, an error after the headers, and the end of a stream look as bytes."""
+
+    def event(self, event: ChatEvent) -> bytes: ...
+
+    def error(self, error: BaseException) -> bytes: ...
+
+    def end(self) -> bytes: ...
 
 
 def encode(event: str, data: dict[str, Any]) -> bytes:
@@ -71,11 +79,9 @@ def done_body(done: Done) -> dict[str, Any]:
 class EventStream(Response):
     """Streams events to one caller and ends their making when the caller leaves.
 
-    first       the event that was awaited before the headers went out, if there was one by then:
-                errors before it still have a status of their own
-    events      the rest of them
-    encode      one event as bytes
-    error_body  what the `error` event says when something fails after the headers
+    pending  the event that was awaited before the headers went out, done if there was one by
+             then: errors before it still have a status of their own
+    events   the rest of them
     """
 
     media_type = "text/event-stream"
@@ -84,16 +90,15 @@ class EventStream(Response):
         self,
         pending: asyncio.Future[ChatEvent],
         events: AsyncGenerator[ChatEvent, None],
-        error_body: ErrorBody,
-        encode_event: Callable[[ChatEvent], bytes] = encode_chat,
-        trailer: bytes = b"",
+        form: StreamForm,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.status_code = 200
         self.background = None
         self.body = b""
-        self._pending, self._events = pending, events
-        self._error_body, self._encode, self._trailer = error_body, encode_event, trailer
-        self.init_headers({"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"})
+        self._pending, self._events, self._form = pending, events, form
+        unbuffered = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+        self.init_headers({**unbuffered, **(headers or {})})
         del self.headers["content-length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -122,17 +127,18 @@ class EventStream(Response):
             try:
                 event = self._pending.result()
             except StopAsyncIteration:
-                if self._trailer:
-                    yield self._trailer
+                if end := self._form.end():
+                    yield end
                 return
             except ChatbotError as error:
-                yield encode("error", self._error_body(error)["error"])
+                yield self._form.error(error)
                 return
             except Exception as error:  # the edge: after the headers no handler can answer
                 log.exception("stream.crashed")
-                yield encode("error", self._error_body(error)["error"])
+                yield self._form.error(error)
                 return
-            yield self._encode(event)
+            if chunk := self._form.event(event):
+                yield chunk
             self._pending = asyncio.ensure_future(anext(self._events))
 
 
