@@ -11,7 +11,15 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from chatbot_ai import __version__
-from chatbot_ai.api import chat, conversation_answers, conversations, docs, errors, operations
+from chatbot_ai.api import (
+    chat,
+    conversation_answers,
+    conversations,
+    docs,
+    errors,
+    openai_compat,
+    operations,
+)
 from chatbot_ai.api.metrics import Metrics
 from chatbot_ai.api.metrics import router as metrics_router
 from chatbot_ai.api.middleware import BodyLimit, RequestContext
@@ -56,6 +64,7 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
         metrics_router(metrics),
         conversations.router(),
         conversation_answers.router(options),
+        openai_compat.router(options),
         # last, as /{model} takes every other POST
         chat.router(options),
     ]

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from chatbot_ai.api.messages import Language, language_of, message
+from chatbot_ai.api.openai_errors import reshaped, speaks_openai
 from chatbot_ai.domain.errors import (
     CallerLimited,
     ChatbotError,
@@ -66,6 +67,12 @@ FIELD_MESSAGES = {
     "less_than_equal": "field_range",
     "greater_than": "field_range",
     "less_than": "field_range",
+    "finite_number": "field_number",
+    "unsupported": "field_text_only",
+    "unsupported_parameter": "field_unsupported",
+    "nobody_speaks": "field_nobody_speaks",
+    "literal_error": "field_choice",
+    "response_format": "field_response_format",
 }
 
 #: Where FastAPI says that a field was; the field's own name is enough.
@@ -120,6 +127,15 @@ def plain_error(
 ) -> JSONResponse:
     text = message(code, language_for(request), **params)
     body = {"error": {"code": code, "message": text, "request_id": request_id_of(request)}}
+    return shaped(request, status, body, headers)
+
+
+def shaped(
+    request: Request, status: int, body: dict[str, Any], headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """An error's answer; under /v1 in OpenAI's shape."""
+    if speaks_openai(request):
+        status, body = reshaped(status, body)
     return JSONResponse(body, status, dict(headers or {}))
 
 
@@ -136,10 +152,10 @@ def validation_fields(errors: Sequence[Any], language: Language) -> list[dict[st
     """One entry per wrong field, with what is wrong and how to mend it."""
     fields = []
     for problem in errors:
-        where = problem["loc"][1:] if problem["loc"][0] in PLACES else problem["loc"]
-        name = ".".join(str(part) for part in where) or "body"
-        key = FIELD_MESSAGES.get(problem["type"], "field_invalid")
         params = problem.get("ctx") or {}
+        where = problem["loc"][1:] if problem["loc"][0] in PLACES else problem["loc"]
+        name = ".".join(str(part) for part in where) or params.get("parameter", "body")
+        key = FIELD_MESSAGES.get(problem["type"], "field_invalid")
         fields.append({"field": name, "message": message(key, language, **params)})
     return fields
 
@@ -175,7 +191,7 @@ def install(app: FastAPI) -> None:
         status = status_of(error)
         if status >= 500:
             log.warning("request.unavailable", code=error.code, detail=str(error))
-        return JSONResponse(body, status, headers)
+        return shaped(request, status, body, headers)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -190,7 +206,7 @@ def install(app: FastAPI) -> None:
             "fields": validation_fields(problems, language),
             "request_id": request_id_of(request),
         }
-        return JSONResponse({"error": body}, 422)
+        return shaped(request, 422, {"error": body})
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:

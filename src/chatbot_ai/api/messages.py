@@ -42,6 +42,30 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "ko": "허용된 범위를 벗어났습니다.",
         "en": "This is outside the allowed range.",
     },
+    "field_choice": {
+        "ko": "쓸 수 있는 값은 {expected}입니다.",
+        "en": "Possible values: {expected}.",
+    },
+    "field_text_only": {
+        "ko": "여기서는 텍스트만 보낼 수 있습니다.",
+        "en": "Only text can be sent here.",
+    },
+    "field_unsupported": {
+        "ko": "지원하지 않는 매개변수입니다. 빼고 보내 주세요.",
+        "en": "This parameter is not supported; leave it out.",
+    },
+    "field_nobody_speaks": {
+        "ko": "user 메시지가 하나 이상 있어야 합니다.",
+        "en": "There must be at least one user message.",
+    },
+    "field_response_format": {
+        "ko": "text, json_object, json_schema 가운데 하나를 올바른 형식으로 보내 주세요.",
+        "en": "This must be a well-formed text, json_object or json_schema.",
+    },
+    "response_format_refused": {
+        "ko": "모델이 이 JSON 스키마를 쓸 수 없습니다. 더 단순한 스키마를 보내 주세요.",
+        "en": "The model cannot follow this JSON schema; send a simpler one.",
+    },
     "field_invalid": {"ko": "올바르지 않은 값입니다.", "en": "This value is not valid."},
     "invalid_request": {
         "ko": "요청의 값이 올바르지 않습니다. fields를 확인해 주세요.",

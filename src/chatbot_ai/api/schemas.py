@@ -14,8 +14,8 @@ from chatbot_ai.domain.persona import Character
 KEPT_CONTROLS = "\n\t"
 
 
-def clean_text(value: object) -> object:
-    """Normalise what a person typed: composed Hangul (NFC), no control characters, no outer space.
+def plain_text(value: object) -> object:
+    """Normalise text: composed Hangul (NFC), newlines as line ends, no control characters.
 
     macOS sends Hangul as separate letters (NFD), three characters for a syllable; lengths count
     what the user sees. A lone surrogate is refused: it is no character at all.
@@ -28,7 +28,13 @@ def clean_text(value: object) -> object:
         raise PydanticCustomError("surrogate", "unpaired surrogate") from None
     text = value.replace("\r\n", "\n").replace("\r", "\n")
     text = "".join(c for c in text if c in KEPT_CONTROLS or unicodedata.category(c) != "Cc")
-    return unicodedata.normalize("NFC", text).strip()
+    return unicodedata.normalize("NFC", text)
+
+
+def clean_text(value: object) -> object:
+    """Normalise what a person typed, and take the space around it away."""
+    text = plain_text(value)
+    return text.strip() if isinstance(text, str) else text
 
 
 def _strict_string(value: object) -> object:

@@ -49,12 +49,14 @@ class SpokenModel:
 
     gate     where given, every delta after the first waits for it
     faults   one is raised instead of the next answer, in order
+    breaks   one is raised after the first word of the next answer, in order
     """
 
     name: str = "spoken-1"
     context_tokens: int = 4096
     gate: asyncio.Event | None = None
     faults: list[BaseException] = field(default_factory=list)
+    breaks: list[BaseException] = field(default_factory=list)
     requests: list[GenerationRequest] = field(default_factory=list)
     running: int = 0
 
@@ -70,6 +72,8 @@ class SpokenModel:
         self.running += 1
         try:
             for at, word in enumerate(words[:wished]):
+                if at and self.breaks:
+                    raise self.breaks.pop(0)
                 if at and self.gate is not None:
                     await self.gate.wait()
                 await asyncio.sleep(0)
