@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
+from chatbot_ai.api.access import owner_of
 from chatbot_ai.api.errors import error_body, language_for, request_id_of
+from chatbot_ai.api.idempotency import claim_of
 from chatbot_ai.api.presence import while_present
+from chatbot_ai.api.resumption import followed, wants_resumable
 from chatbot_ai.api.services import Services
 from chatbot_ai.api.streaming import EventStream, encode, encode_chat, first_event
-from chatbot_ai.core.admission import QueuePosition
+from chatbot_ai.core.answer import Answer, collect
 from chatbot_ai.core.exchange import ChatEvent, ChatRequest, Delta, Done
 from chatbot_ai.domain.access import Principal
-from chatbot_ai.domain.errors import BackendProtocolError, ChatbotError
-from chatbot_ai.domain.generation import Restarted
+from chatbot_ai.domain.errors import ChatbotError
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer; `first` is its place in the queue at arrival, if it had to wait."""
-
-    text: str
-    first: QueuePosition | None
-    done: Done
 
 
 class Form(Protocol):
@@ -107,12 +100,21 @@ async def respond(
 ) -> Response:
     """Answer as the caller wished: events, or the whole with what it took in headers."""
     form = form or PlainForm(request)
-    events = metered(services, request.state.principal, services.chat.answer(alias, wanted))
-    if wanted.stream:
-        pending = await first_event(request.receive, events)
-        return EventStream(pending, events, form)
-    answer = await while_present(request.receive, collect(events))
-    return form.whole(answer)
+    principal: Principal = request.state.principal
+    owner = owner_of(request, principal, principal.speaks_for(wanted.user_id))
+    claim = await claim_of(request, owner)
+    if claim is None:
+        made = services.chat.answer(alias, wanted)
+    else:
+        made = services.once.answer(alias, wanted, claim)
+    events = metered(services, principal, made)
+    if not wanted.stream:
+        return form.whole(await while_present(request.receive, collect(events)))
+    if wants_resumable(request):
+        job = services.jobs.start(events, owner, copy.copy(form))
+        return await followed(request, job, form)
+    pending = await first_event(request.receive, events)
+    return EventStream(pending, events, form)
 
 
 async def metered(
@@ -127,33 +129,14 @@ async def metered(
                 match event:
                     case Delta():
                         tokens += 1
+                    case Done(replayed=True):
+                        tokens = 0
                     case Done():
                         tokens = event.usage.prompt_tokens + event.usage.completion_tokens
                 yield event
     finally:
         if tokens:
             services.access.spent(principal, tokens)
-
-
-async def collect(events: AsyncGenerator[ChatEvent, None]) -> Answer:
-    """The whole answer of a stream of events."""
-    parts: list[str] = []
-    first: QueuePosition | None = None
-    done: Done | None = None
-    async with aclosing(events):
-        async for event in events:
-            match event:
-                case Delta():
-                    parts.append(event.text)
-                case QueuePosition():
-                    first = first or event
-                case Restarted():
-                    parts.clear()
-                case Done():
-                    done = event
-    if done is None:
-        raise BackendProtocolError("the answer never ended")
-    return Answer("".join(parts), first, done)
 
 
 def answer_headers(answer: Answer) -> dict[str, str]:
@@ -181,6 +164,8 @@ def answer_headers(answer: Answer) -> dict[str, str]:
         headers["X-Queue-Wait"] = f"{first.wait_s:.1f}"
     if done.backup:
         headers["X-Backup-Answer"] = "true"
+    if done.replayed:
+        headers["Idempotent-Replayed"] = "true"
     if done.turn is not None:
         headers["X-Turn"] = str(done.turn)
     return headers

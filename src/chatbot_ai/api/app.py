@@ -19,6 +19,7 @@ from chatbot_ai.api import (
     errors,
     openai_compat,
     operations,
+    streams,
 )
 from chatbot_ai.api.metrics import Metrics
 from chatbot_ai.api.metrics import router as metrics_router
@@ -40,7 +41,10 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_services() as services:
             app.state.services = services
-            yield
+            try:
+                yield
+            finally:
+                await services.jobs.close()
 
     app = FastAPI(
         title=TITLES[options.assistant],
@@ -65,6 +69,7 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
         conversations.router(),
         conversation_answers.router(options),
         openai_compat.router(options),
+        streams.router(),
         # last, as /{model} takes every other POST
         chat.router(options),
     ]

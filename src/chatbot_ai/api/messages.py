@@ -105,6 +105,22 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "ko": "요청한 것을 찾을 수 없습니다. 주소와 ID를 확인해 주세요.",
         "en": "There is no such thing here. Check the address and the id.",
     },
+    "idempotency_key_reused": {
+        "ko": "이 Idempotency-Key는 다른 요청에 이미 쓰였습니다. 요청마다 새 키를 써 주세요.",
+        "en": "This Idempotency-Key was used for another request; use a new one for each.",
+    },
+    "idempotency_key_form": {
+        "ko": "Idempotency-Key는 공백 없는 ASCII 문자 1~255자여야 합니다.",
+        "en": "An Idempotency-Key is 1 to 255 ASCII characters without spaces.",
+    },
+    "stream_expired": {
+        "ko": "스트림의 그 부분은 더 이상 보관되어 있지 않습니다. 요청을 다시 보내 주세요.",
+        "en": "That part of the stream is no longer kept. Send the request again.",
+    },
+    "stream_cancelled": {
+        "ko": "답변 생성이 취소되었습니다.",
+        "en": "The answer was cancelled before it was complete.",
+    },
     "method_not_allowed": {
         "ko": "이 주소에서는 쓸 수 없는 메서드입니다. Allow 헤더를 확인해 주세요.",
         "en": "This method is not allowed here; see the Allow header.",

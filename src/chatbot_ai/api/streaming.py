@@ -7,7 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 from starlette.responses import Response
@@ -26,10 +26,14 @@ HEARTBEAT_S = 10.0
 HEARTBEAT = b": keep-alive\n\n"
 
 
-class StreamForm(Protocol):
+Event = TypeVar("Event")
+Shown_contra = TypeVar("Shown_contra", contravariant=True)
+
+
+class StreamForm(Protocol[Shown_contra]):
     """How events, an error after the headers, and the end of a stream look as bytes."""
 
-    def event(self, event: ChatEvent) -> bytes: ...
+    def event(self, event: Shown_contra) -> bytes: ...
 
     def error(self, error: BaseException) -> bytes: ...
 
@@ -73,10 +77,11 @@ def done_body(done: Done) -> dict[str, Any]:
         "turn": done.turn,
         "warnings": list(done.warnings),
         "sources": [asdict(source) for source in done.sources],
+        "replayed": done.replayed,
     }
 
 
-class EventStream(Response):
+class EventStream(Response, Generic[Event]):
     """Streams events to one caller and ends their making when the caller leaves.
 
     pending  the event that was awaited before the headers went out, done if there was one by
@@ -88,9 +93,9 @@ class EventStream(Response):
 
     def __init__(
         self,
-        pending: asyncio.Future[ChatEvent],
-        events: AsyncGenerator[ChatEvent, None],
-        form: StreamForm,
+        pending: asyncio.Future[Event],
+        events: AsyncGenerator[Event, None],
+        form: StreamForm[Event],
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.status_code = 200
@@ -143,8 +148,8 @@ class EventStream(Response):
 
 
 async def first_event(
-    receive: Receive, events: AsyncGenerator[ChatEvent, None]
-) -> asyncio.Future[ChatEvent]:
+    receive: Receive, events: AsyncGenerator[Event, None]
+) -> asyncio.Future[Event]:
     """Wait for the first event, an error, the heartbeat interval or the caller's leaving.
 
     The future is done or still pending; an error that came first is raised here.
@@ -166,9 +171,7 @@ async def first_event(
     return pending
 
 
-async def abandon(
-    pending: asyncio.Future[ChatEvent], events: AsyncGenerator[ChatEvent, None]
-) -> None:
+async def abandon(pending: asyncio.Future[Event], events: AsyncGenerator[Event, None]) -> None:
     """End the making of events: the one that is awaited, then the generator."""
     pending.cancel()
     with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, ChatbotError):
