@@ -10,7 +10,8 @@ from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from chatbot_ai import __version__
-from chatbot_ai.api import chat, docs, errors, operations
+from chatbot_ai.api import card_errors, character_files, characters, chat, docs, errors, operations
+from chatbot_ai.api.character_access import MAX_UPLOAD_BYTES, PATH
 from chatbot_ai.api.metrics import Metrics
 from chatbot_ai.api.metrics import router as metrics_router
 from chatbot_ai.api.middleware import BodyLimit, RequestContext
@@ -52,9 +53,19 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
 
     app.include_router(operations.router())
     app.include_router(metrics_router(metrics))
+    larger: dict[str, int] = {}
+    if options.assistant == "character":
+        card_errors.install(app)
+        app.include_router(character_files.router())
+        app.include_router(characters.router())
+        larger[PATH] = MAX_UPLOAD_BYTES
     docs.install(app, title=TITLES[options.assistant])
     # last, as /{model} would take every other POST
     app.include_router(chat.router(options))
+
+    def limit_of(scope: Scope) -> int:
+        below = [limit for path, limit in larger.items() if scope["path"].startswith(path)]
+        return max(options.max_body_bytes, *below, 0)
 
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("app", app)
@@ -64,11 +75,11 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
             "payload_too_large",
             request,
             {"Connection": "close"},
-            limit=options.max_body_bytes,
+            limit=limit_of(scope),
         )
         await answer(scope, receive, send)
 
     # the last added is the outermost
-    app.add_middleware(BodyLimit, limit_bytes=options.max_body_bytes, refuse=refuse)
+    app.add_middleware(BodyLimit, limit_bytes=options.max_body_bytes, refuse=refuse, larger=larger)
     app.add_middleware(RequestContext, prefix=options.prefix)
     return app

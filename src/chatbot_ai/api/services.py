@@ -12,6 +12,7 @@ from chatbot_ai.api.messages import Language
 from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.stats import Stats
 from chatbot_ai.domain.access import Access
+from chatbot_ai.domain.characters import CharacterStore
 from chatbot_ai.domain.conversation import Assistant
 
 
@@ -34,12 +35,14 @@ class Services:
     """One assistant, ready to serve.
 
     engine tells the engine's state for /performance: restarts, state, slots.
+    characters: only where the assistant plays them.
     """
 
     chat: Chat
     stats: Stats
     engine: Callable[[], Awaitable[dict[str, Any]]]
     access: Access
+    characters: CharacterStore | None = None
 
 
 def services_of(request: Request) -> Services:

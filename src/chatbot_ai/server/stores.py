@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from chatbot_ai.domain.characters import CharacterStore
 from chatbot_ai.domain.ports import ConversationStore
 from chatbot_ai.settings import Settings
 from chatbot_ai.settings.kinds import plain
 from chatbot_ai.storage.mongodb import MongoConversationStore
 from chatbot_ai.storage.mongodb_server import mongodb_url
 from chatbot_ai.storage.sqlite import SqliteConversationStore
+from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
 
 SQLITE_FILE = "chatbot.sqlite3"
+CHARACTERS_FILE = "characters.sqlite3"
 
 
 def mongodb_address(shared: Settings) -> str | None:
@@ -33,3 +36,8 @@ def conversation_store(shared: Settings) -> ConversationStore:
     if address is None:
         return SqliteConversationStore(shared.data_dir / SQLITE_FILE)
     return MongoConversationStore(address, shared.mongo_database)
+
+
+def character_store(shared: Settings) -> CharacterStore:
+    """The file of the characters that users keep."""
+    return SqliteCharacterStore(shared.data_dir / CHARACTERS_FILE)

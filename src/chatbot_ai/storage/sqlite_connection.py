@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from chatbot_ai.domain.errors import StoreUnavailable
-from chatbot_ai.storage.sqlite_schema import migrate
+from chatbot_ai.storage.sqlite_schema import Migration, migrate
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -51,19 +51,23 @@ def unavailable(path: Path, error: BaseException) -> StoreUnavailable:
     if isinstance(error, sqlite3.Error):
         cause = _CAUSES.get(_primary_code(error), cause)
     elif isinstance(error, json.JSONDecodeError):
-        cause = f"a stored turn is unreadable ({cause}); restore a backup"
-    return StoreUnavailable(f"conversation store {path}: {cause} [{type(error).__name__}]")
+        cause = f"a stored entry is unreadable ({cause}); restore a backup"
+    return StoreUnavailable(f"store {path}: {cause} [{type(error).__name__}]")
 
 
 class SqliteConnection:
     """One connection to `path` and the thread that owns it; calls are served in order.
 
     Every failure of the file is StoreUnavailable. `busy_timeout_s` bounds the wait for another
-    process's lock.
+    process's lock. `migrations` are the file's own
+    schema; None: that of conversations.
     """
 
-    def __init__(self, path: Path, busy_timeout_s: float) -> None:
+    def __init__(
+        self, path: Path, busy_timeout_s: float, migrations: tuple[Migration, ...] | None = None
+    ) -> None:
         self._path = path
+        self._migrations = migrations
         self._busy_timeout_s = busy_timeout_s
         self._connection: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
@@ -96,7 +100,7 @@ class SqliteConnection:
 
     async def _submit(self, call: Callable[[], T]) -> T:
         if self._executor is None:
-            raise StoreUnavailable(f"conversation store {self._path}: it is not open")
+            raise StoreUnavailable(f"store {self._path}: it is not open")
         return await asyncio.wrap_future(self._executor.submit(self._translated, call))
 
     def _translated(self, call: Callable[[], T]) -> T:
@@ -137,7 +141,7 @@ class SqliteConnection:
         connection.execute("PRAGMA foreign_keys = ON")
         # A deleted conversation's text must not stay readable in free pages.
         connection.execute("PRAGMA secure_delete = ON")
-        self._run(connection, migrate)
+        self._run(connection, lambda c: migrate(c, self._migrations))
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
@@ -148,8 +152,7 @@ class SqliteConnection:
         connection = self._current()
         if self._file_identity() != self._inode:
             raise StoreUnavailable(
-                f"conversation store {self._path}: the file was replaced while open; "
-                "restart the service"
+                f"store {self._path}: the file was replaced while open; restart the service"
             )
         return self._run(connection, work)
 
@@ -167,7 +170,7 @@ class SqliteConnection:
 
     def _current(self) -> sqlite3.Connection:
         if self._connection is None:
-            raise StoreUnavailable(f"conversation store {self._path}: it is not open")
+            raise StoreUnavailable(f"store {self._path}: it is not open")
         return self._connection
 
     def _file_identity(self) -> tuple[int, int]:

@@ -67,23 +67,26 @@ MIGRATIONS: tuple[Migration, ...] = (
 )
 
 
-def migrate(connection: sqlite3.Connection) -> None:
+def migrate(
+    connection: sqlite3.Connection, migrations: tuple[Migration, ...] | None = None
+) -> None:
     """Bring the file up to the newest migration; call inside a write transaction.
 
     Raises StoreUnavailable where the file has had a migration that this version does not know.
     """
+    migrations = MIGRATIONS if migrations is None else migrations
     connection.execute(
         "CREATE TABLE IF NOT EXISTS migrations"
         " (name TEXT PRIMARY KEY, applied_at REAL NOT NULL) STRICT"
     )
     applied = {name for (name,) in connection.execute("SELECT name FROM migrations")}
-    unknown = applied - {migration.name for migration in MIGRATIONS}
+    unknown = applied - {migration.name for migration in migrations}
     if unknown:
         raise StoreUnavailable(
             f"the database was written by a newer version ({', '.join(sorted(unknown))}): "
             "install that version, or restore a backup"
         )
-    for migration in MIGRATIONS:
+    for migration in migrations:
         if migration.name not in applied:
             for statement in migration.statements:
                 connection.execute(statement)
