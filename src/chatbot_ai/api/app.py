@@ -12,6 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 from chatbot_ai import __version__
 from chatbot_ai.api import (
+    card_errors,
+    character_files,
+    characters,
     chat,
     conversation_answers,
     conversations,
@@ -21,6 +24,7 @@ from chatbot_ai.api import (
     operations,
     streams,
 )
+from chatbot_ai.api.character_access import MAX_UPLOAD_BYTES, PATH
 from chatbot_ai.api.metrics import Metrics
 from chatbot_ai.api.metrics import router as metrics_router
 from chatbot_ai.api.middleware import BodyLimit, RequestContext
@@ -63,6 +67,7 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
         # nobody reads this; 499 is nginx's own number for it and shows in the log
         return Response(status_code=499)
 
+    larger: dict[str, int] = {}
     routers = [
         operations.router(),
         metrics_router(metrics),
@@ -70,15 +75,23 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
         conversation_answers.router(options),
         openai_compat.router(options),
         streams.router(),
-        # last, as /{model} takes every other POST
-        chat.router(options),
     ]
+    if options.assistant == "character":
+        card_errors.install(app)
+        routers += [character_files.router(), characters.router()]
+        larger[PATH] = MAX_UPLOAD_BYTES
+    # last, as /{model} takes every other POST
+    routers.append(chat.router(options))
     docs.install(app, title=TITLES[options.assistant])
     for router in routers:
         app.include_router(router)
     app.state.api_routes = [route for router in routers for route in router.routes] + [
         route for route in app.routes if isinstance(route, Route)
     ]
+
+    def limit_of(scope: Scope) -> int:
+        below = [limit for path, limit in larger.items() if scope["path"].startswith(path)]
+        return max(options.max_body_bytes, *below, 0)
 
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("app", app)
@@ -88,11 +101,11 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
             "payload_too_large",
             request,
             {"Connection": "close"},
-            limit=options.max_body_bytes,
+            limit=limit_of(scope),
         )
         await answer(scope, receive, send)
 
     # the last added is the outermost
-    app.add_middleware(BodyLimit, limit_bytes=options.max_body_bytes, refuse=refuse)
+    app.add_middleware(BodyLimit, limit_bytes=options.max_body_bytes, refuse=refuse, larger=larger)
     app.add_middleware(RequestContext, prefix=options.prefix)
     return app

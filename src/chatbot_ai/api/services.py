@@ -15,6 +15,7 @@ from chatbot_ai.core.jobs import Jobs
 from chatbot_ai.core.once import Once
 from chatbot_ai.core.stats import Stats
 from chatbot_ai.domain.access import Access
+from chatbot_ai.domain.characters import CharacterStore
 from chatbot_ai.domain.conversation import Assistant
 
 
@@ -39,12 +40,14 @@ class Services:
     engine  tells the engine's state for /performance: restarts, state, slots
     jobs    answers whose streams can be taken up again
     once    answers that are given once for each idempotency key
+    characters  only where the assistant plays them
     """
 
     chat: Chat
     stats: Stats
     engine: Callable[[], Awaitable[dict[str, Any]]]
     access: Access
+    characters: CharacterStore | None = None
     jobs: Jobs[ChatEvent] = field(default_factory=Jobs)
     once: Once = field(init=False)
 

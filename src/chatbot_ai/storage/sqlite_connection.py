@@ -51,7 +51,7 @@ def unavailable(path: Path, error: BaseException) -> StoreUnavailable:
     if isinstance(error, sqlite3.Error):
         cause = _CAUSES.get(_primary_code(error), cause)
     elif isinstance(error, json.JSONDecodeError):
-        cause = f"a stored turn is unreadable ({cause}); restore a backup"
+        cause = f"a stored entry is unreadable ({cause}); restore a backup"
     return StoreUnavailable(f"store {path}: {cause} [{type(error).__name__}]")
 
 
@@ -65,6 +65,7 @@ class SqliteConnection:
     def __init__(self, path: Path, busy_timeout_s: float, migrations: Sequence[Migration]) -> None:
         self._migrations = migrations
         self._path = path
+        self._migrations = migrations
         self._busy_timeout_s = busy_timeout_s
         self._connection: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
