@@ -12,21 +12,19 @@ own() { # own VOLUME: it is the services' alone
 }
 
 share() { # share FOLDER: of the clone, for the person who owns the clone and for the services
+    person=$(stat -c %u /app/prompt)
+    [ "$person" != 0 ] || person=$uid
     owner=$(stat -c %u "$1")
-    [ "$owner" != "$uid" ] || return 0
-    if [ "$owner" = 0 ]; then # made by Docker a moment ago, or root's clone
-        owner=$(stat -c %u /app/prompt)
-        [ "$owner" != 0 ] || owner=$uid
-    fi
-    { chown "$owner:$gid" "$1" && chmod u+rwx,g+rwxs "$1"; } ||
+    case $owner in 0 | "$uid") owner=$person ;; esac # 0: made by Docker a moment ago, or root's clone
+    [ "$(stat -c %u:%g "$1")" = "$owner:$gid" ] || { chown "$owner:$gid" "$1" && chmod u+rwx,g+rwx "$1"; } ||
         say "cannot change the owner of $1: let user $uid write there, or set RUN_UID and RUN_GID"
 }
 
 if [ "$(id -u)" = 0 ] && [ "$uid" != 0 ]; then
     own /opt/python-libs
     own /app/data
-    share /app/logs
-    share /app/ai_model
+    mkdir -p /app/ai_model/demo
+    for folder in /app/logs /app/ai_model /app/ai_model/*/; do share "$folder"; done
     find /app/logs -maxdepth 1 -name '*.log' ! -user "$uid" -exec chgrp "$gid" {} + -exec chmod g+rw {} +
     exec setpriv --reuid "$uid" --regid "$gid" --clear-groups --inh-caps=-all --no-new-privs "$0" "$@"
 fi
@@ -38,5 +36,8 @@ fi
 [ ! -f /etc/chatbot-pip/pip.conf ] || export PIP_CONFIG_FILE=/etc/chatbot-pip/pip.conf
 
 install_libs.sh
+# wheels may be larger than the tmpfs on /tmp
+export TMPDIR=/opt/python-libs/.tmp
+rm -rf "$TMPDIR" && mkdir "$TMPDIR"
 PYTHONPATH="/app/src:$(readlink -f /opt/python-libs/current)" demo_model.py
 [ $# = 0 ] || exec chatbot-ai "$@"
