@@ -21,7 +21,5 @@ def deployment() -> Deployment:
 def gateway() -> Iterator[httpx2.Client]:
     """A client of the published port."""
     port = os.environ["GATEWAY_PORT"]
-    with httpx2.Client(
-        base_url=f"http://127.0.0.1:{port}", timeout=180, trust_env=False
-    ) as client:
+    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=180, trust_env=False) as client:
         yield client

@@ -25,7 +25,7 @@ done
 """
 KILL_ENGINE = """
 for folder in /proc/[0-9]*; do
-    if tr '\\0' ' ' <"$folder/cmdline" | grep -q engine_process; then kill -9 "${folder#/proc/}"; fi
+    if tr '\\0' ' ' <"$folder/cmdline" | grep -q "[e]ngine_process"; then kill -9 "${folder#/proc/}"; fi
 done
 """
 
@@ -73,7 +73,12 @@ class Deployment:
     def memory_bytes(self, service: str) -> int:
         """What the container's processes hold, without the kernel's file cache."""
         shown = _run(
-            "docker", "stats", "--no-stream", "--format", "{{.MemUsage}}", self.container(service)["Id"]
+            "docker",
+            "stats",
+            "--no-stream",
+            "--format",
+            "{{.MemUsage}}",
+            self.container(service)["Id"],
         )
         number = shown.split("/")[0].strip()
         for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10), ("B", 1)):

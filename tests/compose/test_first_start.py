@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from pathlib import Path
 
 import httpx2
@@ -60,7 +61,7 @@ async def test_a_conversation_with_both_ids_is_kept_in_mongodb(
     gateway: httpx2.Client, deployment: Deployment
 ) -> None:
     """Two answered calls are two turns in the database, in their order, with what was answered."""
-    key = ConversationKey("office", "memory", "first-start")
+    key = ConversationKey("office", "memory", str(uuid.uuid4()))
     said = ["My name is Mina.", "What is my name?"]
     answers = [
         gateway.post(

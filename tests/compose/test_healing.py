@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
+
 import httpx2
 import pytest
 from deployment import SERVICES, Deployment
 
 from chatbot_ai.domain.conversation import ConversationKey
 
-KEY = ConversationKey("office", "healing", "every-turn")
+KEY = ConversationKey("office", "healing", str(uuid.uuid4()))
 
 
 def ask(gateway: httpx2.Client) -> httpx2.Response:
