@@ -20,13 +20,14 @@ share() { # share FOLDER: of the clone, for the person who owns the clone and fo
         say "cannot change the owner of $1: let user $uid write there, or set RUN_UID and RUN_GID"
 }
 
-if [ "$(id -u)" = 0 ] && [ "$uid" != 0 ]; then
+if [ "$(id -u)" = 0 ]; then
     own /opt/python-libs
     own /app/data
     mkdir -p /app/ai_model/demo
     for folder in /app/logs /app/ai_model /app/ai_model/*/; do share "$folder"; done
     find /app/logs -maxdepth 1 -name '*.log' ! -user "$uid" -exec chgrp "$gid" {} + -exec chmod g+rw {} +
-    exec setpriv --reuid "$uid" --regid "$gid" --clear-groups --inh-caps=-all --no-new-privs "$0" "$@"
+    [ "$uid" = 0 ] || # rootless Docker, where 0 is the person who runs it
+        exec setpriv --reuid "$uid" --regid "$gid" --clear-groups --inh-caps=-all --no-new-privs "$0" "$@"
 fi
 
 if ls /etc/chatbot-pip/*.crt >/dev/null 2>&1; then # certificates of the company's own proxy or index

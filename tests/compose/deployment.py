@@ -25,7 +25,8 @@ done
 """
 KILL_ENGINE = """
 for folder in /proc/[0-9]*; do
-    if tr '\\0' ' ' <"$folder/cmdline" | grep -q "[e]ngine_process"; then kill -9 "${folder#/proc/}"; fi
+    tr '\\0' ' ' <"$folder/cmdline" | grep -q "[e]ngine_process" || continue
+    kill -9 "${folder#/proc/}"
 done
 """
 
@@ -34,7 +35,7 @@ class Deployment:
     """Everything through the command line, as an operator would."""
 
     def compose(self, *arguments: str) -> str:
-        return _run("docker", "compose", *arguments)
+        return _run("docker", "compose", "--progress", "quiet", *arguments)
 
     def container(self, service: str) -> dict[str, Any]:
         """What `docker inspect` says of the service's container, running or not."""
@@ -72,14 +73,8 @@ class Deployment:
 
     def memory_bytes(self, service: str) -> int:
         """What the container's processes hold, without the kernel's file cache."""
-        shown = _run(
-            "docker",
-            "stats",
-            "--no-stream",
-            "--format",
-            "{{.MemUsage}}",
-            self.container(service)["Id"],
-        )
+        container: str = self.container(service)["Id"]
+        shown = _run("docker", "stats", "--no-stream", "--format", "{{.MemUsage}}", container)
         number = shown.split("/")[0].strip()
         for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10), ("B", 1)):
             if number.endswith(unit):

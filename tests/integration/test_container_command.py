@@ -33,7 +33,7 @@ def environment_of(folder: Path, **extra: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("published", "trusted"),
-    [("127.0.0.1", "true"), ("::1", "true"), ("0.0.0.0", None), ("192.168.0.5", None), ("", None)],
+    [("127.0.0.1", "true"), ("::1", "true"), ("::", None), ("192.168.0.5", None), ("", None)],
 )
 def test_callers_without_a_key_are_served_only_behind_loopback(
     tmp_path: Path, published: str, trusted: str | None
