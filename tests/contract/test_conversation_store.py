@@ -39,7 +39,7 @@ def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongodbProcess
     server.stop()
 
 
-@pytest.fixture(params=["sqlite", "mongodb"])
+@pytest.fixture(params=["sqlite", "mongodb", "outbox"])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> Address:
     if request.param == "mongodb":
         server: MongodbProcess = request.getfixturevalue("mongodb")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator, Iterator
 from urllib.parse import quote_plus
@@ -21,10 +22,21 @@ from pymongo import errors as pymongo_errors
 from pymongo.uri_parser import parse_uri
 from structlog.testing import capture_logs
 
+from chatbot_ai.domain.conversation import Turn
 from chatbot_ai.domain.errors import ConfigurationError, StoreUnavailable
 from chatbot_ai.storage import mongodb_schema
 from chatbot_ai.storage.mongodb import MongoConversationStore
 from chatbot_ai.storage.mongodb_server import FAILURES, mongodb_url, server_name, unavailable
+
+#: The driver leaves a connecting socket to the garbage collector when its client is closed.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def collected_sockets() -> Iterator[None]:
+    """Collect the driver's sockets within the test that lost them."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +78,8 @@ async def test_S4_reads_examine_only_what_they_return(
     store: MongoConversationStore, server: MongodbProcess, database: str
 ) -> None:
     """The newest 5 of 200 turns are found by an index whose bounds hold 5 entries."""
-    for number in range(200):
-        await store.append(KEY, new_turn(f"t{number}"))
+    stored = [Turn(n, f"t{n}", "i", ("o",), 0, "m", 1.0) for n in range(200)]
+    await asyncio.gather(*(store.restore(KEY, turn) for turn in stored))
     client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(server.url)
     turns = client[database]["turns"]
     seen = []
@@ -251,3 +263,21 @@ def test_S7_every_driver_error_is_mapped() -> None:
     for code in (None, 13, 18, 14031, 9001):
         error = pymongo.errors.OperationFailure("text", code)
         assert isinstance(unavailable("host", error), StoreUnavailable)
+
+
+async def test_a_repeated_append_mends_what_a_dead_process_left(
+    store: MongoConversationStore, server: MongodbProcess, database: str
+) -> None:
+    """A turn stored by a process that died before the conversation's line was told is listed
+    once it is appended or restored again."""
+    turn = await store.append(KEY, new_turn("t"))
+    expected = await store.list_conversations("office", "test_user")
+    client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(server.url)
+    for repeat in (lambda: store.append(KEY, new_turn("t")), lambda: store.restore(KEY, turn)):
+        await client[database]["conversations"].update_one(
+            {}, {"$set": {"next_index": 0, "updated_at": 0.0}, "$unset": {"first_index": ""}}
+        )
+        assert await store.list_conversations("office", "test_user") == []
+        await repeat()
+        assert await store.list_conversations("office", "test_user") == expected
+    await client.close()

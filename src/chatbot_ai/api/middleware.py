@@ -23,7 +23,8 @@ class RequestContext:
     """Gives a request its id and prefix, and logs how it went, without any of its content.
 
     A sane X-Request-ID of the caller or the gateway is kept. X-Forwarded-Prefix counts only if it
-    is the one prefix under which the gateway serves this assistant.
+    is the one prefix under which the gateway serves this assistant. `extra_headers` that the
+    application put into the request's state go out with whatever it answers.
     """
 
     def __init__(self, app: ASGIApp, *, prefix: str) -> None:
@@ -48,7 +49,9 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                answer = MutableHeaders(scope=message)
+                answer["X-Request-ID"] = request_id
+                answer.update(scope["state"].get("extra_headers", {}))
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):

@@ -10,11 +10,14 @@ import typer
 from chatbot_ai import __version__
 from chatbot_ai.cli.chat import chat
 from chatbot_ai.cli.doctor import add_doctor
+from chatbot_ai.cli.history import history_app
+from chatbot_ai.cli.loadtest import loadtest
 from chatbot_ai.cli.models import ModelDefaults, build_models
 from chatbot_ai.cli.up import up
 from chatbot_ai.doctor.plan import Plan
 from chatbot_ai.domain.conversation import ASSISTANTS, Assistant
 from chatbot_ai.domain.errors import ChatbotError, ConfigurationError
+from chatbot_ai.domain.ports import ConversationStore
 from chatbot_ai.server.supervisor import EXIT_CONFIGURATION
 
 app = typer.Typer(
@@ -42,8 +45,19 @@ def _plan() -> Plan:
     return plan_checks(load_config())
 
 
+app.command()(loadtest)
 app.add_typer(build_models(_hub_and_folder), name="models")
 add_doctor(app, _plan)
+
+
+def _store() -> ConversationStore:
+    from chatbot_ai.server.stores import conversation_store
+    from chatbot_ai.settings import load_config
+
+    return conversation_store(load_config().shared)
+
+
+app.add_typer(history_app(_store), name="history")
 
 
 @app.command()

@@ -85,7 +85,7 @@ class Chat:
             progress.timings.queue_s = ticket.queue_s
             async with aclosing(self._respond(job)) as events:
                 async for event in events:
-                    ticket.tokens_done = progress.tokens
+                    ticket.progressed(progress.tokens)
                     yield event
         except BaseException as raised:
             error = raised

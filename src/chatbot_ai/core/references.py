@@ -59,6 +59,11 @@ class References:
                 lines.append(text)
         return "\n".join(lines), grounded
 
+    async def start(self) -> None:
+        """Make ready what the first search would wait for."""
+        if self._grounder is not None:
+            await self._grounder.start()
+
     async def close(self) -> None:
         if self._grounder is not None:
             await self._grounder.close()

@@ -148,6 +148,14 @@ def filtered(text: str, sources: int) -> str:
     return citations.feed(text) + citations.finish()
 
 
+def cited_in(text: str, sources: Sequence[Source]) -> set[int] | None:
+    """Return the numbers that a filtered text cites; None where it cites nothing, for all."""
+    citations = CitationFilter(len(sources))
+    citations.feed(text)
+    citations.finish()
+    return citations.cited or None
+
+
 def source_list(
     sources: Sequence[Source], cited: set[int] | None = None, language: Literal["ko", "en"] = "ko"
 ) -> str:

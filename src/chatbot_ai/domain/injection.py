@@ -25,12 +25,12 @@ _MARKERS = re.compile(
     r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|IMG|gMASK|sMASK)\]"
     r"|<{1,2}/?SYS>{1,2}"
     r"|</?(?:s|bos|eos|unk|pad|sop|eop|start_of_turn|end_of_turn|think|thinking|reasoning"
-    r"|tool_call|tool_response|function_call|system|assistant|user|자료)\s{0,4}/?>",
+    r"|tool_call|tool_response|function_call|system|assistant|user|자료)[ ]{0,4}/?>",
     re.IGNORECASE,
 )
 #: A number in brackets would pass for one of our own sources.
 _FORGED_NUMBER = re.compile(
-    r"[\[【［]\s{0,2}\^?\d{1,3}(?:\s{0,2}[,\-~–]\s{0,2}\d{1,3}){0,8}\s{0,2}[\]】］]"
+    r"[\[【［][ ]{0,2}\^?\d{1,3}(?:[ ]{0,2}[,\-~–][ ]{0,2}\d{1,3}){0,8}[ ]{0,2}[\]】］]"
 )
 _STEERING = re.compile(
     r"(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instruction|prompt|rule|guideline|context"
@@ -41,19 +41,22 @@ _STEERING = re.compile(
     r"\b(?:ai|llm|assistant|model|bot|chatbot)"
     r"|\b(?:ai|llm|assistant|language model|chatbot)s?\b.{0,40}\b(?:must|should) (?:now )?"
     r"(?:respond|reply|answer|say|output|recommend|include)"
-    r"|(?:이전|위|앞|지금까지|기존|상기|모든|원래)(?:의|에)?.{0,20}(?:지시|명령|지침|프롬프트|규칙|대화)"
-    r".{0,15}(?:무시|잊|따르지|버리|덮어)"
-    r"|(?:시스템|숨겨진|초기)\s{0,2}(?:프롬프트|지시|메시지).{0,20}(?:출력|공개|보여|알려|말해|반복)"
-    r"|(?:너는|당신은|넌)\s{0,2}(?:이제|지금)부터.{0,40}"
+    r"|(?:이전|위|앞|지금까지|기존|상기|모든|원래)(?:의|에)?.{0,20}"
+    r"(?:지시|명령|지침|프롬프트|규칙|대화).{0,15}(?:무시|잊|따르지|버리|덮어)"
+    r"|(?:시스템|숨겨진|초기)[ ]{0,2}(?:프롬프트|지시|메시지).{0,20}"
+    r"(?:출력|공개|보여|알려|말해|반복)"
+    r"|(?:너는|당신은|넌)[ ]{0,2}(?:이제|지금)부터.{0,40}"
     r"|(?:AI|인공지능|챗봇|언어\s?모델|어시스턴트)(?:은|는|이|가|에게|라면)?.{0,40}"
     r"(?:답해야|답하라|대답하라|출력하라|말해야 한다|무시하라|따라야 한다|추천하라)",
     re.IGNORECASE,
 )
-_ROLE_LABEL = re.compile(
-    r"^\s{0,8}(?:#{1,6}\s{0,2})?(?:system|assistant|developer|human|user|instruction|시스템|어시스턴트)"
-    r"\s{0,2}(?:prompt|message)?\s{0,2}[:：]",
+_ROLE_LABELS = re.compile(
+    r"^(?:[ ]{0,8}(?:#{1,6}[ ]{0,2})?"
+    r"(?:system|assistant|developer|human|user|instruction|시스템|어시스턴트)"
+    r"[ ]{0,2}(?:prompt|message)?[ ]{0,2}[:：])+",
     re.IGNORECASE,
 )
+_MAX_PASSES = 6
 _SENTENCES = re.compile(r"(?<=[.!?。！？])\s+")
 _SPACES = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
 _BLANK_LINES = re.compile(r"\n{3,}")
@@ -63,14 +66,11 @@ def clean_text(text: str) -> str:
     """Return `text` without what is invisible, marks up a prompt, or orders a model about.
 
     Lines stay lines; runs of spaces and of blank lines shrink. `clean_text` of the result is the
-    result.
+    result. Linear in the length of `text`.
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    while True:
-        cleaned = _clean_once(text)
-        if cleaned == text:
-            return cleaned
-        text = cleaned
+    text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text.replace("\r", "\n")))
+    lines = (_clean_line(line) for line in text.split("\n"))
+    return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
 
 
 def clean_line(text: str, max_chars: int) -> str:
@@ -81,14 +81,19 @@ def clean_line(text: str, max_chars: int) -> str:
     return line[: max_chars - 1].rstrip() + "…"
 
 
-def _clean_once(text: str) -> str:
-    text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
-    text = _FORGED_NUMBER.sub("", _MARKERS.sub(" ", text))
-    lines = (_clean_line(line) for line in text.split("\n"))
-    return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
-
-
 def _clean_line(line: str) -> str:
-    line = _ROLE_LABEL.sub("", line)
+    """Clean until nothing changes: what is removed may have been hiding a marker around it. A line
+    that goes on changing was made to, and is dropped."""
+    for _ in range(_MAX_PASSES):
+        cleaned = _clean_once(line)
+        if cleaned == line:
+            return line
+        line = cleaned
+    return ""
+
+
+def _clean_once(line: str) -> str:
+    line = _FORGED_NUMBER.sub("", _MARKERS.sub(" ", line))
+    line = _ROLE_LABELS.sub("", line)
     kept = [part for part in _SENTENCES.split(line) if not _STEERING.search(part)]
-    return _SPACES.sub(" ", " ".join(kept)).strip()
+    return unicodedata.normalize("NFC", _SPACES.sub(" ", " ".join(kept)).strip())

@@ -26,10 +26,10 @@ _EXAMPLES = (
     ("질문: 요즘 서울에서 가볼 만한 전시회 좀 알려줄래?", "서울 전시회 추천"),
 )
 _LABEL = re.compile(
-    r"^\s*(?:[-*•>#]+\s*|\d+[.)]\s+)?"
-    r"(?:(?:웹\s?)?(?:검색어|검색|질의|쿼리)(?:는|은)?|(?:search )?query)\s*[:：]\s*",
+    r"^(?:(?:웹\s?)?(?:검색어|검색|질의|쿼리)(?:는|은)?|(?:search )?query)\s*[:：]\s*",
     re.IGNORECASE,
 )
+_LIST_MARK = re.compile(r"^(?:[-*•>#]+\s*|\d+[.)]\s+)+")
 _QUOTES = "\"'`“”‘’「」『』<>[]()*_ \t"
 #: A model that answers the question instead of naming a query, or refuses.
 _PROSE_END = re.compile(r"(?:니다|세요|어요|아요|에요|예요|해요|돼요|죠|네요|sorry|cannot)[.!。]?$")
@@ -65,7 +65,8 @@ def cleaned_query(answer: str, sentence: str) -> str:
     Never empty unless the sentence has no visible character; at most MAX_QUERY_CHARS characters.
     """
     for line in answer.splitlines():
-        text = _END.sub("", _LABEL.sub("", clean_line(line, 400)).strip(_QUOTES))
+        text = _LIST_MARK.sub("", clean_line(line, 400))
+        text = _END.sub("", _LABEL.sub("", text).strip(_QUOTES))
         if not any(char.isalnum() for char in text):
             continue
         if len(text) > MAX_QUERY_CHARS or _PROSE_END.search(text):

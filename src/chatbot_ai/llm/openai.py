@@ -23,14 +23,23 @@ from chatbot_ai.domain.generation import (
     GenerationRequest,
     TextDelta,
     Usage,
+    upper_bound,
 )
-from chatbot_ai.llm.chat_protocol import FINISH_REASONS, request_body
+from chatbot_ai.llm.chat_protocol import (
+    FINISH_REASONS,
+    UNREADABLE,
+    checked_text,
+    request_body,
+    retry_after_s,
+)
 from chatbot_ai.llm.deadline import before
 
 #: Attempts beyond the first that the SDK makes by itself, before the first token only.
 MAX_RETRIES = 1
 #: Seconds without an event after which a stream counts as stalled.
 STALL_TIMEOUT_S = 45.0
+#: Seconds after which a caller may try again where the server tells none.
+RETRY_AFTER_S = 5.0
 
 
 class OpenAIModel:
@@ -41,6 +50,7 @@ class OpenAIModel:
     ) -> None:
         self.name = model
         self.context_tokens = context_tokens
+        self._at_openai = base_url is None
         self._sdk: AsyncOpenAI | None = None
         if api_key or base_url:
             self._sdk = AsyncOpenAI(
@@ -71,7 +81,7 @@ class OpenAIModel:
                         reason = FINISH_REASONS.get(choice.finish_reason or "", reason)
                         if choice.delta.content:
                             first = first or time.monotonic()
-                            yield TextDelta(choice.delta.content)
+                            yield TextDelta(checked_text(choice.delta.content))
         if reason is None:
             raise BackendProtocolError("the stream ended without a finish reason")
         yield Finished(
@@ -83,8 +93,14 @@ class OpenAIModel:
         )
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
-        """An upper bound: OpenAI has no counting call. One token per non-ASCII character (Hangul
-        measures 0.6 to 0.96 with o200k) and one per two ASCII ones, plus 8 a message."""
+        """An upper bound, as the protocol has no counting call.
+
+        For OpenAI's own models one token per non-ASCII character (Hangul measures 0.6 to 0.96 with
+        o200k) and one per two ASCII ones, plus 8 a message. Another server's tokeniser is unknown:
+        small models need up to three tokens for a Hangul syllable, one per byte of UTF-8.
+        """
+        if not self._at_openai:
+            return upper_bound(messages)
         total = 0
         for message in messages:
             ascii_count = sum(c.isascii() for c in message.content)
@@ -107,7 +123,7 @@ class OpenAIModel:
 def _usage(usage: Any) -> Usage:
     details = usage.prompt_tokens_details
     cached = (details.cached_tokens or 0) if details else 0
-    return Usage(usage.prompt_tokens, cached, usage.completion_tokens)
+    return Usage(int(usage.prompt_tokens), int(cached), int(usage.completion_tokens))
 
 
 @asynccontextmanager
@@ -126,10 +142,9 @@ async def _translated() -> AsyncIterator[None]:
         raise BackendProtocolError(text) from error
     except openai.APIConnectionError as error:
         raise BackendUnavailable("the remote model cannot be reached") from error
-    except (openai.APIError, ValueError, AttributeError, TypeError) as error:
+    except (openai.APIError, *UNREADABLE) as error:
         raise BackendProtocolError("the remote model sent nonsense") from error
 
 
 def _retry_after(error: openai.APIStatusError) -> float:
-    value = error.response.headers.get("retry-after", "")
-    return float(value) if value.replace(".", "", 1).isdigit() else 5.0
+    return retry_after_s(error.response.headers.get("retry-after"), RETRY_AFTER_S)

@@ -62,6 +62,10 @@ class SearchChain:
         self._cache: ExpiringCache[_Key, Found] = ExpiringCache(cache_entries, cache_ttl_s, clock)
         self._calls: SharedCalls[_Key, Found] = SharedCalls()
 
+    @property
+    def providers(self) -> tuple[str, ...]:
+        return tuple(provider.name for provider in self._providers)
+
     async def search(self, query: str, *, limit: int, timeout_s: float) -> list[SearchResult]:
         return list((await self.find(query, limit=limit, timeout_s=timeout_s)).results)
 
@@ -85,7 +89,7 @@ class SearchChain:
     async def _ask(self, key: _Key, query: str, limit: int, timeout_s: float) -> Found:
         waiting = deque(p for p in self._providers if not self._cooldown.rests(p.name))
         if not waiting:
-            raise all_resting(self._cooldown, tuple(p.name for p in self._providers))
+            raise all_resting(self._cooldown, self.providers)
         running: dict[asyncio.Task[list[SearchResult]], WebSearch] = {}
         empty: Found | None = None
         end = time.monotonic() + timeout_s * _OWN_SHARE
@@ -127,7 +131,9 @@ class SearchChain:
         if isinstance(error, SearchUnavailable):
             _log.warning("search.provider_failed", provider=provider.name, error=kind)
         else:  # a provider broke its contract; the chain goes on all the same
-            _log.error("search.provider_broken", provider=provider.name, exc_info=error)
+            _log.error(
+                "search.provider_broken", provider=provider.name, error=kind, at=_place(error)
+            )
         return None
 
     async def _abandon(self, running: dict[asyncio.Task[list[SearchResult]], WebSearch]) -> None:
@@ -135,3 +141,11 @@ class SearchChain:
             task.cancel()
             self._cooldown.failed(provider.name, ExchangeFailed("timeout"))
         await asyncio.gather(*running, return_exceptions=True)
+
+
+def _place(error: BaseException) -> str:
+    """Return file and line where an error was raised; a whole traceback would read files."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place is not None else ""

@@ -51,6 +51,7 @@ class DuckDuckGoSearch:
             raise ConfigurationError(f"ddgs has no text engine {engine!r}")
         self.name = engine
         self._engine = _checked(engine)(timeout=math.ceil(call_timeout_s))
+        self._engine.http_client.client.follow_redirects = False
         if base_url is not None:
             self._engine.search_url = base_url
         self._options = {"region": region, "safesearch": safesearch, "timelimit": timelimit}

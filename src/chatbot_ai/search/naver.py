@@ -83,15 +83,15 @@ def _plain(answer: JsonAnswer) -> object:
     items = answer.content.get("items") if isinstance(answer.content, dict) else None
     if not isinstance(items, list):
         return None
-    return [
-        {
-            "title": _unmarked(item.get("title")),
-            "link": item.get("originallink") or item.get("link"),
-            "description": _unmarked(item.get("description")),
-        }
-        for item in items
-        if isinstance(item, dict)
-    ]
+    return [_plain_item(item) if isinstance(item, dict) else item for item in items]
+
+
+def _plain_item(item: dict[str, object]) -> dict[str, object]:
+    return {
+        "title": _unmarked(item.get("title")),
+        "link": item.get("originallink") or item.get("link"),
+        "description": _unmarked(item.get("description")),
+    }
 
 
 def _unmarked(text: object) -> str:

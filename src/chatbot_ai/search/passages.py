@@ -66,32 +66,37 @@ def rank(passages: Sequence[Passage], question: str) -> list[Passage]:
     return [passage for _, passage in weighed]
 
 
+def diverse(ranked: Sequence[Passage], per_page: int = 3) -> list[Passage]:
+    """Keep the first `per_page` passages of each page, so that several sources are heard, and one
+    of those with the same text."""
+    kept: list[Passage] = []
+    of_page: Counter[int] = Counter()
+    seen: set[str] = set()
+    for passage in ranked:
+        if of_page[passage.page] < per_page and passage.text not in seen:
+            kept.append(passage)
+            of_page[passage.page] += 1
+            seen.add(passage.text)
+    return kept
+
+
 def pick(
-    ranked: Sequence[Passage],
-    costs: Sequence[int],
-    budget: int,
-    *,
-    per_page: int = 3,
-    page_cost: int = 0,
+    ranked: Sequence[Passage], costs: Sequence[int], budget: int, *, page_cost: int = 0
 ) -> list[Passage]:
     """Take passages in their order as far as `budget` goes; a costlier one is passed over.
 
     costs      tokens of each passage
-    per_page   passages of one page at most, so that several sources are heard
     page_cost  tokens that the first passage of a page costs on top, for its heading
     """
     taken: list[Passage] = []
-    of_page: Counter[int] = Counter()
-    seen: set[str] = set()
+    pages: set[int] = set()
     left = budget
     for passage, cost in zip(ranked, costs, strict=True):
-        total = cost + (0 if of_page[passage.page] else page_cost)
-        if total > left or of_page[passage.page] >= per_page or passage.text in seen:
-            continue
-        taken.append(passage)
-        of_page[passage.page] += 1
-        seen.add(passage.text)
-        left -= total
+        total = cost + (0 if passage.page in pages else page_cost)
+        if total <= left:
+            taken.append(passage)
+            pages.add(passage.page)
+            left -= total
     return taken
 
 

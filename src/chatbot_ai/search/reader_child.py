@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import struct
 import sys
 from typing import BinaryIO
@@ -17,6 +18,9 @@ from typing import BinaryIO
 REQUEST_HEAD = struct.Struct(">II")
 REPLY_HEAD = struct.Struct(">I")
 FAILED = 0xFFFFFFFF
+#: A page that is still read after this many seconds ends the process, also when nobody is left to
+#: kill it.
+_MAX_PAGE_S = 30
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
@@ -29,12 +33,14 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
         type_bytes, body_bytes = REQUEST_HEAD.unpack(head)
         content_type = requests.read(type_bytes).decode("utf-8", "replace")
         body = requests.read(body_bytes)
+        signal.alarm(_MAX_PAGE_S)
         try:
             text = page_text(body, content_type).encode("utf-8", "replace")
         except Exception:  # the edge of this process: whatever a page causes is one failed page
             replies.write(REPLY_HEAD.pack(FAILED))
         else:
             replies.write(REPLY_HEAD.pack(len(text)) + text)
+        signal.alarm(0)
         replies.flush()
 
 

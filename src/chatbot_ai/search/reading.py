@@ -8,8 +8,10 @@ import re
 
 import trafilatura
 
+from chatbot_ai.domain.injection import clean_text
+
 #: More text than any prompt takes from one page.
-MAX_TEXT_CHARS = 30_000
+MAX_TEXT_CHARS = 20_000
 #: Below this, extraction found a stub and the plain text of the whole page is taken instead.
 _MIN_EXTRACTED_CHARS = 80
 _HEADER_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
@@ -33,7 +35,6 @@ _CP949_LABELS = """
 _KOREAN_LABELS = frozenset(_CP949_LABELS.split())
 #: Declared by servers that were never told; they never fail to decode, so they come last.
 _WEAK = frozenset({"ascii", "iso8859-1", "cp1252"})
-_BLANK = re.compile(r"[ \t]*\n\s*\n\s*")
 
 
 def declared_encoding(body: bytes, content_type: str) -> str | None:
@@ -66,7 +67,8 @@ def decode(body: bytes, content_type: str) -> str:
 
 
 def page_text(body: bytes, content_type: str) -> str:
-    """Return the main text of a page, "" where it has none; at most MAX_TEXT_CHARS."""
+    """Return the main text of a page, cleaned (injection.py), at most MAX_TEXT_CHARS of it; ""
+    where it has none."""
     text = decode(body, content_type)
     if content_type.partition(";")[0].strip().lower() == "text/plain":
         return _shortened(text)
@@ -82,7 +84,7 @@ def page_text(body: bytes, content_type: str) -> str:
 
 
 def _shortened(text: str) -> str:
-    return _BLANK.sub("\n\n", text).strip()[:MAX_TEXT_CHARS]
+    return clean_text(text[: 2 * MAX_TEXT_CHARS])[:MAX_TEXT_CHARS].rstrip()
 
 
 def _python_name(label: str) -> str | None:
@@ -91,6 +93,7 @@ def _python_name(label: str) -> str | None:
         return "cp949"
     try:
         name = codecs.lookup(label).name
+        b"a".decode(name)  # Python also has codecs that are no character encodings
     except (LookupError, ValueError):
         return None
     # A page whose declaration could be read as ASCII is no UTF-16 (HTML standard, 13.2.3.2).

@@ -16,7 +16,6 @@ from chatbot_ai.api.services import ApiOptions, Services
 from chatbot_ai.core.admission import Admission
 from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.clock import SystemClock
-from chatbot_ai.core.references import References
 from chatbot_ai.core.stats import Stats
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.persona import Persona
@@ -25,10 +24,11 @@ from chatbot_ai.llm.backup import ModelWithBackup
 from chatbot_ai.llm.llama import LlamaModel
 from chatbot_ai.llm.openai import OpenAIModel
 from chatbot_ai.server import engines
+from chatbot_ai.server.grounding import references
 from chatbot_ai.server.logs import DailyFile
 from chatbot_ai.server.personas import read_personas
 from chatbot_ai.server.sizing import slots_of
-from chatbot_ai.server.stores import character_store, conversation_store
+from chatbot_ai.server.stores import character_store, service_store
 from chatbot_ai.server.supervisor import Supervisor
 from chatbot_ai.settings import AssistantSettings, Config, process_environment
 from chatbot_ai.settings.kinds import plain
@@ -66,7 +66,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
         async with AsyncExitStack() as stack:
             clock = SystemClock()
             stats = Stats(clock)
-            store = conversation_store(shared)
+            store, outbox_turns = service_store(assistant, shared)
             await store.open()
             stack.push_async_callback(store.close)
             characters = character_store(shared) if assistant == "character" else None
@@ -75,6 +75,9 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
                 stack.push_async_callback(characters.close)
             engine = await stack.enter_async_context(open_engine(settings, config))
             models = chat_models(engine, config, llama, openai)
+            gathered = references(assistant, shared)
+            stack.push_async_callback(gathered.close)
+            await gathered.start()
             chat = Chat(
                 assistant=assistant,
                 models=models,
@@ -86,7 +89,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
                     clock=clock,
                 ),
                 clock=clock,
-                references=References(zone=shared.zone, with_time=assistant == "office"),
+                references=gathered,
                 observers=(stats, metrics),
                 history_turns=shared.history_turns,
                 answer_tokens=settings.answer_tokens,
@@ -94,7 +97,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
             for model, _ in models.values():
                 stack.push_async_callback(model.close)
             stack.push_async_callback(chat.close)
-            metrics.watch(chat.admission, engine.restarts, lambda: 0)
+            metrics.watch(chat.admission, engine.restarts, outbox_turns)
             access = LoopbackAccess(anywhere=shared.trust_unkeyed_callers)
             yield Services(
                 chat=chat,

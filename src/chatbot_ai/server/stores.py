@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from chatbot_ai.domain.characters import CharacterStore
+from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.ports import ConversationStore
 from chatbot_ai.settings import Settings
 from chatbot_ai.settings.kinds import plain
 from chatbot_ai.storage.mongodb import MongoConversationStore
 from chatbot_ai.storage.mongodb_server import mongodb_url
+from chatbot_ai.storage.outbox import OutboxConversationStore
 from chatbot_ai.storage.sqlite import SqliteConversationStore
 from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
 
@@ -31,7 +35,7 @@ def mongodb_address(shared: Settings) -> str | None:
 
 
 def conversation_store(shared: Settings) -> ConversationStore:
-    """MongoDB where it is configured, else one SQLite file."""
+    """MongoDB where it is configured, else one SQLite file; what a command works on."""
     address = mongodb_address(shared)
     if address is None:
         return SqliteConversationStore(shared.data_dir / SQLITE_FILE)
@@ -41,3 +45,17 @@ def conversation_store(shared: Settings) -> ConversationStore:
 def character_store(shared: Settings) -> CharacterStore:
     """The file of the characters that users keep."""
     return SqliteCharacterStore(shared.data_dir / CHARACTERS_FILE)
+
+
+def service_store(
+    assistant: Assistant, shared: Settings
+) -> tuple[ConversationStore, Callable[[], int]]:
+    """The store of a service, and how many answered turns wait in its outbox.
+
+    The outbox holds turns that were answered while MongoDB was away; the embedded file needs none.
+    """
+    store = conversation_store(shared)
+    if isinstance(store, SqliteConversationStore):
+        return store, lambda: 0
+    outbox = OutboxConversationStore(store, shared.data_dir / f"outbox-{assistant}.sqlite3")
+    return outbox, outbox.pending

@@ -22,3 +22,8 @@ OptionalPath = Annotated[Path | None, Blank]
 def plain(secret: SecretStr | None) -> str | None:
     """The secret's value, for the adapter that needs it."""
     return secret.get_secret_value() if secret else None
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The items of a setting that holds several, separated by commas."""
+    return tuple(item.strip() for item in text.split(",") if item.strip())

@@ -51,8 +51,8 @@ class MongoConversationStore:
 
     Works on a standalone server, a replica set and a sharded cluster: it needs no transaction.
     A server that is away at `open` is no error there; calls raise StoreUnavailable until it is
-    back. One call takes `timeout_s` at most, of which `server_selection_timeout_s` for finding
-    the server. A cancelled call goes on to its end by itself.
+    back. A call takes `timeout_s` at most, and `server_selection_timeout_s` while the server is
+    known to be away. A cancelled call goes on to its end by itself.
     """
 
     def __init__(
@@ -100,7 +100,11 @@ class MongoConversationStore:
                 index = await places.next_index(database, key, hint or 0)
                 stored = replace(new, index=index)
                 if await places.insert(database, key, stored, is_new=hint is None):
-                    if await places.is_gapless(database, key, index):
+                    is_gapless, _ = await asyncio.gather(
+                        places.is_gapless(database, key, index),
+                        places.tell_line(database, key, stored),
+                    )
+                    if is_gapless:
                         return stored
                     # The turns before it were truncated meanwhile: take it back.
                     await database["turns"].delete_one(
@@ -108,7 +112,10 @@ class MongoConversationStore:
                     )
                 known = await places.with_turn_id(database, key, new.turn_id)
                 hint = await places.next_index_hint(database, key)
-            return turn_of(known)
+            # Told again: whoever stored it may have died before telling.
+            known_turn = turn_of(known)
+            await places.tell_line(database, key, known_turn)
+            return known_turn
 
     @uninterrupted
     async def recent_turns(self, key: ConversationKey, limit: int) -> list[Turn]:
@@ -246,7 +253,12 @@ class MongoConversationStore:
         checked_key(key)
         restored = restored_turn(turn)
         async with self._connection.access() as database:
-            return await places.insert(database, key, restored, is_new=True)
+            is_written = await places.insert(database, key, restored, is_new=True)
+            # Told again where the turn was there: the process may have died before telling.
+            known = await places.with_turn_id(database, key, restored.turn_id)
+            if known is not None:
+                await places.tell_line(database, key, turn_of(known))
+            return is_written
 
     @uninterrupted
     async def _lines(self, query: Document) -> list[Document]:

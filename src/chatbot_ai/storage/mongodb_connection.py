@@ -24,7 +24,7 @@ class MongoConnection:
     """Gives access to a database whose schema is up to date.
 
     timeout_s                   bound of everything done within one `access`, retries included
-    server_selection_timeout_s  how long to look for a server before it counts as away
+    server_selection_timeout_s  how long to look for a server that was not there last time
     max_pool_size               connections at most
     """
 
@@ -80,6 +80,11 @@ class MongoConnection:
             self._database_name, write_concern=WriteConcern(w="majority", j=True)
         )
         try:
+            if not client.topology_description.has_writable_server():
+                # Under a time limit the driver looks for a server as long as that lasts; one
+                # that is known to be away must fail sooner.
+                with pymongo.timeout(self._server_selection_timeout_s):
+                    await client.admin.command("ping")
             await self._prepared(database)
             with pymongo.timeout(self._timeout_s):
                 yield database

@@ -92,20 +92,27 @@ async def is_gapless(database: Database, key: ConversationKey, index: int) -> bo
 
 
 async def insert(database: Database, key: ConversationKey, turn: Turn, *, is_new: bool) -> bool:
-    """Insert `turn` and tell its conversation's line; False where index or turn_id is taken.
+    """Insert `turn`; False where its index or turn_id is taken. `tell_line` must follow.
 
-    With `is_new` the line is made first, so that no turn is ever without one: deleting a user
-    and scanning go by the lines.
+    With `is_new` the conversation's line is made first, so that no turn is ever without one:
+    deleting a user and scanning go by the lines.
     """
-    lines = database["conversations"]
     if is_new:
         blank = {"title": None, "next_index": 0, "updated_at": 0.0}
         with suppress(DuplicateKeyError):
-            await lines.update_one(identity(key), {"$setOnInsert": blank}, upsert=True)
+            await database["conversations"].update_one(
+                identity(key), {"$setOnInsert": blank}, upsert=True
+            )
     try:
         await database["turns"].insert_one(document_of(key, turn, answers_of(turn)))
     except DuplicateKeyError:
         return False
+    return True
+
+
+async def tell_line(database: Database, key: ConversationKey, turn: Turn) -> None:
+    """Bring the conversation's line up to date with a turn that was inserted."""
+    lines = database["conversations"]
     line = await lines.find_one_and_update(
         identity(key),
         {
@@ -115,8 +122,8 @@ async def insert(database: Database, key: ConversationKey, turn: Turn, *, is_new
         return_document=ReturnDocument.AFTER,
     )
     if line is not None and line["first_index"] == turn.index:
-        await lines.update_one(identity(key), {"$set": {"preview": preview(turn.input)}})
-    return True
+        first = {**identity(key), "first_index": turn.index}
+        await lines.update_one(first, {"$set": {"preview": preview(turn.input)}})
 
 
 async def remove(database: Database, chosen: Document) -> int:

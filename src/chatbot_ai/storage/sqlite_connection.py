@@ -13,7 +13,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -51,7 +51,7 @@ def unavailable(path: Path, error: BaseException) -> StoreUnavailable:
     if isinstance(error, sqlite3.Error):
         cause = _CAUSES.get(_primary_code(error), cause)
     elif isinstance(error, json.JSONDecodeError):
-        cause = f"a stored entry is unreadable ({cause}); restore a backup"
+        cause = f"a stored turn is unreadable ({cause}); restore a backup"
     return StoreUnavailable(f"store {path}: {cause} [{type(error).__name__}]")
 
 
@@ -59,15 +59,12 @@ class SqliteConnection:
     """One connection to `path` and the thread that owns it; calls are served in order.
 
     Every failure of the file is StoreUnavailable. `busy_timeout_s` bounds the wait for another
-    process's lock. `migrations` are the file's own
-    schema; None: that of conversations.
+    process's lock; `migrations` make the schema.
     """
 
-    def __init__(
-        self, path: Path, busy_timeout_s: float, migrations: tuple[Migration, ...] | None = None
-    ) -> None:
-        self._path = path
+    def __init__(self, path: Path, busy_timeout_s: float, migrations: Sequence[Migration]) -> None:
         self._migrations = migrations
+        self._path = path
         self._busy_timeout_s = busy_timeout_s
         self._connection: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None

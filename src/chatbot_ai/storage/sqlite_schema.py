@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chatbot_ai.domain.errors import StoreUnavailable
@@ -67,14 +68,11 @@ MIGRATIONS: tuple[Migration, ...] = (
 )
 
 
-def migrate(
-    connection: sqlite3.Connection, migrations: tuple[Migration, ...] | None = None
-) -> None:
-    """Bring the file up to the newest migration; call inside a write transaction.
+def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> None:
+    """Bring the file up to the newest of `migrations`; call inside a write transaction.
 
     Raises StoreUnavailable where the file has had a migration that this version does not know.
     """
-    migrations = MIGRATIONS if migrations is None else migrations
     connection.execute(
         "CREATE TABLE IF NOT EXISTS migrations"
         " (name TEXT PRIMARY KEY, applied_at REAL NOT NULL) STRICT"
