@@ -7,9 +7,9 @@ import time
 import uuid
 from typing import Annotated, Literal
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Path, Request
 
-from chatbot_ai.api.access import Caller
+from chatbot_ai.api.answering import CALLER_RESPONSES, documented
 from chatbot_ai.api.character_bodies import CharacterView, view_of
 from chatbot_ai.api.errors import language_for
 from chatbot_ai.api.services import Services, services_of
@@ -17,7 +17,6 @@ from chatbot_ai.cards import CardWarning, inspect_picture
 from chatbot_ai.cards.errors import CardError
 from chatbot_ai.cards.limits import CardLimits
 from chatbot_ai.domain.characters import CharacterSheet, CharacterStore, StoredCharacter
-from chatbot_ai.domain.errors import InvalidRequest
 
 PATH = "/characters"
 #: Largest request body below PATH, as the gateway has it.
@@ -25,21 +24,19 @@ MAX_UPLOAD_BYTES = 8 << 20
 #: Characters that one user may keep, so that nobody fills the disk.
 MAX_CHARACTERS = 500
 
+RESPONSES = {
+    **CALLER_RESPONSES,
+    **documented(400, "Not JSON."),
+    **documented(403, "A user key that names another user."),
+    **documented(404, "This user has no such character."),
+    **documented(413, "The body or the card is too large."),
+    **documented(422, "A field is wrong, or the card is refused; `reason` says why."),
+    **documented(503, "The store of characters is down; see Retry-After."),
+}
 UPLOAD_LIMITS = CardLimits(file_bytes=MAX_UPLOAD_BYTES)
 
 Id = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="The character's id.")]
 Format = Literal["png", "json", "charx"]
-
-
-def user_of(
-    caller: Caller,
-    user_id: Annotated[str | None, Query(min_length=1, max_length=50)] = None,
-) -> str:
-    """Whose characters are meant. Raises Forbidden, or InvalidRequest where nobody is named."""
-    user = caller.speaks_for(user_id)
-    if user is None:
-        raise InvalidRequest("user_id", "field_missing")
-    return user
 
 
 def store_of(services: Annotated[Services, Depends(services_of)]) -> CharacterStore:
@@ -49,7 +46,6 @@ def store_of(services: Annotated[Services, Depends(services_of)]) -> CharacterSt
     return services.characters
 
 
-User = Annotated[str, Depends(user_of)]
 Store = Annotated[CharacterStore, Depends(store_of)]
 
 

@@ -8,17 +8,18 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from starlette.datastructures import UploadFile
 
+from chatbot_ai.api.access import User, principal_of
 from chatbot_ai.api.character_access import (
     PATH,
+    RESPONSES,
     UPLOAD_LIMITS,
     Format,
     Id,
     Store,
-    User,
     add_character,
     checked_picture,
 )
@@ -33,7 +34,9 @@ _MEDIA_TYPES = {"png": "image/png", "json": "application/json", "charx": "applic
 
 def router() -> APIRouter:
     """The routes that take or give files."""
-    routes = APIRouter(prefix=PATH, tags=["characters"])
+    routes = APIRouter(
+        prefix=PATH, tags=["characters"], dependencies=[Depends(principal_of)], responses=RESPONSES
+    )
 
     @routes.post(
         "/import", status_code=201, openapi_extra={"requestBody": _file_body("The card's file.")}

@@ -9,11 +9,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 
+from chatbot_ai.api.access import User, principal_of
 from chatbot_ai.api.character_access import (
     PATH,
+    RESPONSES,
     Id,
     Store,
-    User,
     add_character,
     checked_picture,
 )
@@ -51,7 +52,9 @@ class PromptChoice:
 
 def router() -> APIRouter:
     """The routes; to be included before those that take any name."""
-    routes = APIRouter(prefix=PATH, tags=["characters"])
+    routes = APIRouter(
+        prefix=PATH, tags=["characters"], dependencies=[Depends(principal_of)], responses=RESPONSES
+    )
 
     @routes.get("")
     async def list_characters(

@@ -65,7 +65,6 @@ class SqliteConnection:
     def __init__(self, path: Path, busy_timeout_s: float, migrations: Sequence[Migration]) -> None:
         self._migrations = migrations
         self._path = path
-        self._migrations = migrations
         self._busy_timeout_s = busy_timeout_s
         self._connection: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
