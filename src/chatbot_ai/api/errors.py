@@ -147,8 +147,13 @@ def _is_alias(request: Request) -> bool:
     """Whether the path is one that exists: a model's alias or a fixed route."""
     path = request.scope["path"].strip("/")
     aliases = request.app.state.services.chat.models
-    fixed = {getattr(route, "path", "").strip("/") for route in request.app.routes}
-    return path.lower() in {alias.lower() for alias in aliases} or path in fixed
+    return path.lower() in {alias.lower() for alias in aliases} or bool(_other_methods(request))
+
+
+def _other_methods(request: Request) -> str:
+    """The methods of a path such as /performance, which POST /{model} takes for a model's name."""
+    operations = request.app.openapi()["paths"].get(request.scope["path"], {})
+    return ", ".join(sorted(method.upper() for method in operations))
 
 
 def install(app: FastAPI) -> None:
@@ -156,6 +161,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ChatbotError)
     async def _known(request: Request, error: ChatbotError) -> JSONResponse:
+        if isinstance(error, UnknownModel) and (allowed := _other_methods(request)):
+            return plain_error(405, HTTP_CODES[405], request, {"Allow": allowed})
         wait = retry_after_s(error)
         headers = {"Retry-After": str(wait)} if wait is not None else {}
         body = error_body(error, language_for(request), request_id_of(request))
@@ -167,7 +174,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         problems = error.errors()
-        unread = any(tuple(p["loc"]) == ("body",) for p in problems) and not _says_json(request)
+        whole = any(tuple(p["loc"]) == ("body",) for p in problems)
+        unread = whole and not (_says_json(request) and await request.body())
         if unread or any(p["type"] == "json_invalid" for p in problems):
             return plain_error(400, "malformed_json", request)
         language = language_for(request)
