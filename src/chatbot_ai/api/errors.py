@@ -189,6 +189,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ChatbotError)
     async def _known(request: Request, error: ChatbotError) -> JSONResponse:
+        if isinstance(error, UnknownModel) and (allowed := allowed_methods(request)):
+            # POST /performance: the address is there, only POST is not
+            headers = {"Allow": ", ".join(sorted(allowed))}
+            return plain_error(405, HTTP_CODES[405], request, headers)
         wait = retry_after_s(error)
         headers = {"Retry-After": str(wait)} if wait is not None else {}
         body = error_body(error, language_for(request), request_id_of(request))
@@ -200,7 +204,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         problems = error.errors()
-        unread = any(tuple(p["loc"]) == ("body",) for p in problems) and not _says_json(request)
+        whole = any(tuple(p["loc"]) == ("body",) for p in problems)
+        unread = whole and not (_says_json(request) and await request.body())
         if unread or any(p["type"] == "json_invalid" for p in problems):
             return plain_error(400, "malformed_json", request)
         language = language_for(request)
