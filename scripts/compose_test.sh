@@ -48,7 +48,7 @@ cd "$clone"
 COMPOSE_PROJECT_NAME=$(basename "$clone" | tr -cd 'a-z0-9')
 GATEWAY_PORT=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 SECANTUSDB=$(sed -n 's/^secantusdb==\([^ \\]*\).*/\1/p' requirements/dev.lock)
-export COMPOSE_PROJECT_NAME GATEWAY_PORT SECANTUSDB CHATBOT_COMPOSE_TEST=yes
+export COMPOSE_PROJECT_NAME GATEWAY_PORT SECANTUSDB CHATBOT_COMPOSE_TEST=$clone
 export COMPOSE_FILE=docker-compose.yml:tests/compose/docker-compose.test.yml
 
 timed "build" "${inside[@]}" docker compose --progress quiet build

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import httpx2
 import pytest
-from deployment import Deployment
+from deployment import CLONE, Deployment
 
-collect_ignore_glob = [] if "CHATBOT_COMPOSE_TEST" in os.environ else ["test_*.py"]
+collect_ignore_glob = [] if CLONE.is_dir() else ["test_*.py"]
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from chatbot_ai.domain.conversation import ConversationKey, Turn
-from chatbot_ai.storage.mongodb import MongoConversationStore
+from chatbot_ai.domain.conversation import ConversationKey
+
+#: As scripts/compose_test.sh set them; within a test the environment is another one.
+ENVIRONMENT = dict(os.environ)
+#: The clone that was deployed.
+CLONE = Path(ENVIRONMENT.get("CHATBOT_COMPOSE_TEST", "/nonexistent"))
+GATEWAY_PORT = ENVIRONMENT.get("GATEWAY_PORT", "8001")
 
 #: Seconds until a container that was killed must serve again.
 HEAL_DEADLINE_S = 120.0
@@ -29,6 +37,23 @@ for folder in /proc/[0-9]*; do
     kill -9 "${folder#/proc/}"
 done
 """
+#: Reads a conversation as the service itself would, from whatever database it is configured for.
+READ_TURNS = """
+import asyncio, dataclasses, json, sys
+from chatbot_ai.domain.conversation import ConversationKey
+from chatbot_ai.server.stores import conversation_store
+from chatbot_ai.settings import load_config
+
+async def main():
+    store = conversation_store(load_config().shared)
+    await store.open()
+    turns = await store.recent_turns(ConversationKey(**json.loads(sys.argv[1])), 1000)
+    await store.close()
+    print(json.dumps([{**dataclasses.asdict(turn), "output": turn.output} for turn in turns]))
+
+asyncio.run(main())
+"""
+RUN_PYTHON = 'PYTHONPATH=/app/src:/opt/python-libs/current exec python -c "$0" "$1"'
 
 
 class Deployment:
@@ -51,6 +76,8 @@ class Deployment:
             ["docker", "compose", "exec", "-T", service, "sh", "-c", KILL_MAIN],
             check=False,
             capture_output=True,
+            cwd=CLONE,
+            env=ENVIRONMENT,
         )
         self.poll(lambda: self._started_after(service, before), f"{service} to be started again")
 
@@ -81,18 +108,13 @@ class Deployment:
                 return int(float(number.removesuffix(unit)) * factor)
         raise AssertionError(shown)
 
-    async def turns(self, key: ConversationKey) -> list[Turn]:
+    def turns(self, key: ConversationKey) -> list[dict[str, Any]]:
         """The conversation's turns as they lie in the database."""
-        networks = self.container("mongo")["NetworkSettings"]["Networks"]
-        address = next(iter(networks.values()))["IPAddress"]
-        store = MongoConversationStore(
-            f"mongodb://{address}:27017/?directConnection=true", "chatbot_ai"
+        asked = json.dumps(asdict(key))
+        found: list[dict[str, Any]] = json.loads(
+            self.compose("exec", "-T", "character", "sh", "-c", RUN_PYTHON, READ_TURNS, asked)
         )
-        await store.open()
-        try:
-            return list(await store.recent_turns(key, 1000))
-        finally:
-            await store.close()
+        return found
 
     def _started_after(self, service: str, before: str) -> bool:
         state = self.container(service)["State"]
@@ -100,7 +122,9 @@ class Deployment:
 
 
 def _run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=CLONE, env=ENVIRONMENT
+    )
     if done.returncode != 0:
         raise AssertionError(f"{' '.join(command)}: {done.stderr}")
     return done.stdout

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import uuid
-from pathlib import Path
 
 import httpx2
 import pytest
-from deployment import SERVICES, Deployment
+from deployment import CLONE, GATEWAY_PORT, SERVICES, Deployment
 
 from chatbot_ai.domain.conversation import ConversationKey
 
 MIB = 2**20
-DEMO_MODEL = Path("ai_model/demo/SmolLM2-135M-Instruct.Q4_1.gguf")
+DEMO_MODEL = CLONE.joinpath("ai_model/demo/SmolLM2-135M-Instruct.Q4_1.gguf")
 CHARACTER = {
     "character_name": "AI Assistant",
     "greeting": "안녕하세요! 반갑습니다.",
@@ -57,7 +55,7 @@ def test_a_streamed_answer_comes_through_the_gateway_in_pieces(gateway: httpx2.C
     assert len(pieces) > 4
 
 
-async def test_a_conversation_with_both_ids_is_kept_in_mongodb(
+def test_a_conversation_with_both_ids_is_kept_in_mongodb(
     gateway: httpx2.Client, deployment: Deployment
 ) -> None:
     """Two answered calls are two turns in the database, in their order, with what was answered."""
@@ -69,17 +67,17 @@ async def test_a_conversation_with_both_ids_is_kept_in_mongodb(
         ).json()
         for text in said
     ]
-    turns = await deployment.turns(key)
-    assert [turn.index for turn in turns] == [0, 1]
-    assert [turn.input for turn in turns] == said
-    assert [turn.output for turn in turns] == answers
+    turns = deployment.turns(key)
+    assert [turn["index"] for turn in turns] == [0, 1]
+    assert [turn["input"] for turn in turns] == said
+    assert [turn["output"] for turn in turns] == answers
 
 
 def test_unknown_paths_get_the_projects_own_page(gateway: httpx2.Client) -> None:
     """`/` is a 404 with the mounted page."""
     answer = gateway.get("/")
     assert answer.status_code == 404
-    assert answer.text == Path("nginx/404.html").read_text("utf-8")
+    assert answer.text == (CLONE / "nginx/404.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize("assistant", ["office", "character"])
@@ -123,7 +121,7 @@ def test_only_the_gateway_is_published_and_on_this_machine(deployment: Deploymen
     """One port, on 127.0.0.1; the database has no way out and none in from outside."""
     published = {s: deployment.container(s)["HostConfig"]["PortBindings"] or {} for s in SERVICES}
     assert published.pop("nginx") == {
-        "8001/tcp": [{"HostIp": "127.0.0.1", "HostPort": os.environ["GATEWAY_PORT"]}]
+        "8001/tcp": [{"HostIp": "127.0.0.1", "HostPort": GATEWAY_PORT}]
     }
     assert not any(published.values())
     networks = deployment.container("mongo")["NetworkSettings"]["Networks"]
@@ -132,10 +130,10 @@ def test_only_the_gateway_is_published_and_on_this_machine(deployment: Deploymen
 
 def test_the_clones_owner_may_delete_what_the_services_wrote() -> None:
     """Folders that Docker and the services made belong to who made the clone."""
-    owner = Path("prompt").stat().st_uid
-    assert any(Path("logs").glob("office_*.log"))
+    owner = (CLONE / "prompt").stat().st_uid
+    assert any((CLONE / "logs").glob("office_*.log"))
     assert DEMO_MODEL.is_file()
-    for folder in (Path("logs"), Path("ai_model"), DEMO_MODEL.parent):
+    for folder in (CLONE / "logs", CLONE / "ai_model", DEMO_MODEL.parent):
         assert folder.stat().st_uid == owner
 
 

@@ -58,17 +58,17 @@ def test_a_stopped_service_is_a_503_in_json(gateway: httpx2.Client, deployment: 
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_killed_container_heals(
+def test_a_killed_container_heals(
     gateway: httpx2.Client, deployment: Deployment, answers: list[str], service: str
 ) -> None:
     """Its main process dies; it is started again, healthy, and no turn was lost or doubled."""
     deployment.kill_main_process(service)
     answered(gateway, deployment, answers)
     deployment.wait_healthy(service)
-    assert [turn.output for turn in await deployment.turns(KEY)] == answers
+    assert [turn["output"] for turn in deployment.turns(KEY)] == answers
 
 
-async def test_a_killed_engine_is_started_again_within_its_container(
+def test_a_killed_engine_is_started_again_within_its_container(
     gateway: httpx2.Client, deployment: Deployment, answers: list[str]
 ) -> None:
     """The service outlives its engine and gives it a new process."""
@@ -79,7 +79,7 @@ async def test_a_killed_engine_is_started_again_within_its_container(
     assert gateway.get("/office/performance").json()["engine"]["restarts"] >= 1
 
 
-async def test_every_turn_is_there_after_everything_was_removed_and_started_anew(
+def test_every_turn_is_there_after_everything_was_removed_and_started_anew(
     gateway: httpx2.Client, deployment: Deployment, answers: list[str]
 ) -> None:
     """`down` and `up` keep the volumes, and install nothing a second time."""
@@ -87,9 +87,9 @@ async def test_every_turn_is_there_after_everything_was_removed_and_started_anew
     deployment.compose("down", "--timeout", "10")
     deployment.compose("up", "--detach", "--wait")
     assert libraries(deployment) == installed
-    assert [turn.output for turn in await deployment.turns(KEY)] == answers
+    assert [turn["output"] for turn in deployment.turns(KEY)] == answers
     answered(gateway, deployment, answers)
-    assert [turn.index for turn in await deployment.turns(KEY)] == list(range(len(answers)))
+    assert [turn["index"] for turn in deployment.turns(KEY)] == list(range(len(answers)))
 
 
 def libraries(deployment: Deployment) -> str:
