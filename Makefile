@@ -36,7 +36,7 @@ bench: ## Run every side-by-side comparison and write docs/performance.md
 	@$(PY) -m bench
 
 lock: ## Write requirements/*.lock anew
-	@UV=.venv/bin/uv scripts/lock.sh
+	@UV=$(CURDIR)/.venv/bin/uv scripts/lock.sh
 
 clean: ## Remove the environment and caches; models, data and logs stay
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

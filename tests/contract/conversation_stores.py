@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from subprocess import PIPE, Popen
 
 from chatbot_ai.domain.conversation import ConversationKey, NewTurn
 from chatbot_ai.domain.ports import ConversationStore
+from chatbot_ai.storage.mongodb import MongoConversationStore
+from chatbot_ai.storage.outbox import OutboxConversationStore
 from chatbot_ai.storage.sqlite import SqliteConversationStore
 
 KEY = ConversationKey("office", "test_user", "test-uuid")
@@ -24,7 +27,13 @@ class Address:
     name: str = ""
 
     def store(self) -> ConversationStore:
-        return SqliteConversationStore(Path(self.place), busy_timeout_s=30)
+        if self.kind == "mongodb":
+            return MongoConversationStore(self.place, self.name, timeout_s=60)
+        sqlite = SqliteConversationStore(Path(self.place), busy_timeout_s=30)
+        if self.kind == "outbox":
+            waiting = Path(self.place).with_name(f"outbox-{os.getpid()}.db")
+            return OutboxConversationStore(sqlite, waiting)
+        return sqlite
 
     def start_appender(self, prefix: str, count: int, tasks: int = 1) -> Popen[str]:
         """Start a process that appends turns to KEY and prints each turn_id once it is stored."""

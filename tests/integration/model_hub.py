@@ -54,6 +54,7 @@ class ModelHub:
     moved: dict[str, str] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
     announced_bytes: int | None = None
+    names_hashes: bool = True
     released: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -111,18 +112,24 @@ class _Handler(BaseHTTPRequestHandler):
         content = hub.files.get((repo, revision, file))
         if content is None or hub.refuse_token:
             return self._status(404 if content is None else 403)
+        address = f"http://localhost:{hub.port}/cdn/{repo}/{revision}/{file}"
+        if not hub.names_hashes:
+            return self._status(302, Location=address)
         digest = hashlib.sha256(content).hexdigest()
         return self._status(
             302,
-            Location=f"http://localhost:{hub.port}/cdn/{repo}/{revision}/{file}",
+            Location=address,
             X_Linked_Etag=f'"{digest}"',
             X_Linked_Size=str(hub.announced_bytes or len(content)),
             ETag='"of-the-redirect"',
         )
 
     def _cdn(self, headers: dict[str, str]) -> None:
+        if self.command == "HEAD":  # as an address that is signed for GET alone
+            return self._status(403)
         owner, name, revision, file = self.path.removeprefix("/cdn/").split("/", 3)
         self._bytes(headers, self.hub.files[f"{owner}/{name}", revision, file], '"cdn"')
+        return None
 
     def _bytes(self, headers: dict[str, str], content: bytes, etag: str | None) -> None:
         faults = self.hub.wheel_faults if self.path.endswith(".whl") else self.hub.faults

@@ -6,16 +6,8 @@ import asyncio
 import time
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
-from chatbot_ai.models.library import ModelLibrary
+from chatbot_ai.cli.progress import byte_progress
 from chatbot_ai.server import group, logs
 from chatbot_ai.server.engines import DEMO_MODEL
 from chatbot_ai.settings import Config, load_config
@@ -78,20 +70,11 @@ def up() -> None:
 
 def fetch_demo(config: Config, console: Console) -> None:
     """Bring the demo model, with a progress bar; goes on where an earlier try was cut."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("SmolLM2-135M", total=None)
+    from chatbot_ai.models.library import ModelLibrary
+    from chatbot_ai.server.checkup import hub_of
 
-        def progress(done: int, total: int | None) -> None:
-            bar.update(task, completed=done, total=total)
-
-        ModelLibrary(config.shared.model_dir).ensure(DEMO_MODEL, progress)
+    with byte_progress(console, "SmolLM2-135M") as progress:
+        ModelLibrary(config.shared.model_dir, hub=hub_of(config)).ensure(DEMO_MODEL, progress)
 
 
 def _announce(

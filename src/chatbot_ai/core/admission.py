@@ -15,12 +15,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Hashable
 from dataclasses import dataclass
 
-from chatbot_ai.core.estimate import ServiceEstimate, ServiceSample
+from chatbot_ai.core.estimate import RunningAnswer, ServiceEstimate, ServiceSample
 from chatbot_ai.domain.errors import AdmissionRejected, CallerLimited, DeadlineExceeded
 from chatbot_ai.domain.ports import Clock
 
 #: A waiting caller hears of a changed estimate at least this often, in seconds.
 UPDATE_EVERY_S = 2.0
+#: Retry-After before anything was measured.
+UNMEASURED_RETRY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ class Ticket:
         self.number = 0
         self.arrived = admission.clock.monotonic()
         self.started: float | None = None
-        self.tokens_done = 0
+        self._tokens = 0
+        self._first_token_s: float | None = None
         self.at_arrival = QueuePosition(0, 0.0)
         self.closed = False
         self.changed = asyncio.Event()
@@ -59,6 +62,19 @@ class Ticket:
         """Seconds waited, so far or until the slot was given."""
         until = self.started if self.started is not None else self._admission.clock.monotonic()
         return until - self.arrived
+
+    def progressed(self, tokens: int) -> None:
+        """Say how many tokens the answer has by now."""
+        if tokens and self._first_token_s is None:
+            self._first_token_s = self._in_slot_s()
+        self._tokens = tokens
+
+    def progress(self) -> RunningAnswer:
+        """How far the answer has come."""
+        return RunningAnswer(self._in_slot_s(), self._first_token_s, self._tokens)
+
+    def _in_slot_s(self) -> float:
+        return self._admission.clock.monotonic() - (self.started or self.arrived)
 
     async def positions(self) -> AsyncIterator[QueuePosition]:
         """Yield the place whenever it changes; end when the slot is given.
@@ -132,7 +148,7 @@ class Admission:
         if not free_now and len(self.waiting) >= self.max_waiting:
             raise AdmissionRejected("the waiting room is full", self.retry_after_s())
         if place.wait_s is not None and not free_now:
-            late = place.wait_s + self.estimate.whole_s() - (deadline - self.clock.monotonic())
+            late = place.wait_s + self._whole_s() - (deadline - self.clock.monotonic())
             if late > 0:
                 raise AdmissionRejected("the wait would exceed the deadline", max(1.0, late))
         self._per_user[user] += 1
@@ -156,9 +172,12 @@ class Admission:
 
     def retry_after_s(self) -> float:
         """Seconds until a place is expected to come free; at least 1."""
-        if not self.estimate.measured or not self.running:
+        if not self.estimate.measured:
+            return UNMEASURED_RETRY_S
+        if not self.running:
             return 1.0
-        return max(1.0, min(self._remaining(t) for t in self.running))
+        token_s = self._token_s()
+        return max(1.0, min(self._remaining(t, token_s) for t in self.running))
 
     def leave(self, ticket: Ticket, sample: ServiceSample | None) -> None:
         if ticket in self.running:
@@ -206,17 +225,23 @@ class Admission:
             for other in [*self.running, *(w for w in self.waiting if w.order < ticket.order)]
         )
 
-    def _remaining(self, ticket: Ticket) -> float:
-        elapsed = self.clock.monotonic() - (ticket.started or ticket.arrived)
-        return self.estimate.remaining_s(elapsed, ticket.tokens_done)
+    def _token_s(self) -> float:
+        return self.estimate.token_s(ticket.progress() for ticket in self.running)
+
+    def _whole_s(self) -> float:
+        return self.estimate.whole_s(self._token_s())
+
+    def _remaining(self, ticket: Ticket, token_s: float) -> float:
+        return self.estimate.remaining_s(ticket.progress(), token_s)
 
     def _place(self, ticket: Ticket, waiting: list[Ticket]) -> QueuePosition:
         ahead = sorted((t for t in waiting if t.order < ticket.order), key=lambda t: t.order)
         position = len(ahead) + 1
         if not self.estimate.measured:
             return QueuePosition(position, None)
-        whole = self.estimate.whole_s()
-        free = [self._remaining(t) for t in self.running]
+        token_s = self._token_s()
+        whole = self.estimate.whole_s(token_s)
+        free = [self._remaining(t, token_s) for t in self.running]
         free += [0.0] * (self.slots - len(free))
         heapq.heapify(free)
         for _ in ahead:
@@ -226,5 +251,5 @@ class Admission:
             # behind its own conversation it waits for those answers one after the other
             own = [t for t in self.running if t.conversation == ticket.conversation]
             before = sum(t.conversation == ticket.conversation for t in ahead)
-            wait = max(wait, sum(self._remaining(t) for t in own) + before * whole)
+            wait = max(wait, sum(self._remaining(t, token_s) for t in own) + before * whole)
         return QueuePosition(position, round(wait, 1))

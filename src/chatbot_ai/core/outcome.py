@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from chatbot_ai.core.exchange import Progress
 from chatbot_ai.core.stats import Outcome, RequestRecord
 from chatbot_ai.domain.errors import AdmissionRejected, CallerLimited, ChatbotError, InvalidRequest
-from chatbot_ai.domain.generation import Finished, Usage
+from chatbot_ai.domain.generation import Usage
 
 
 def outcome_of(error: BaseException | None) -> Outcome:
@@ -26,34 +27,25 @@ def outcome_of(error: BaseException | None) -> Outcome:
             return "failed"
 
 
-def record_of(
-    *,
-    error: BaseException | None,
-    model: str,
-    finished: Finished | None,
-    tokens: int,
-    total_s: float,
-    queue_s: float,
-    first_token_s: float | None,
-    ended_at: float,
-) -> RequestRecord:
-    """Build the record of one ended request; without `finished` the tokens were wasted."""
+def record_of(error: BaseException | None, progress: Progress, ended_at: float) -> RequestRecord:
+    """Build the record of one ended request; without `finished` its tokens were wasted."""
     outcome = outcome_of(error)
-    usage = finished.usage if finished else Usage(completion_tokens=tokens)
+    finished = progress.finished
+    usage = finished.usage if finished else Usage(completion_tokens=progress.tokens)
     code = error.code if isinstance(error, ChatbotError) else None
     if code is None and outcome == "failed":
         code = "internal_error"
     return RequestRecord(
         outcome=outcome,
-        model=model,
-        total_s=total_s,
-        queue_s=queue_s,
-        first_token_s=first_token_s,
+        model=finished.model if finished else progress.model,
+        total_s=progress.timings.total_s,
+        queue_s=progress.timings.queue_s,
+        first_token_s=progress.timings.first_token_s,
         prompt_tokens=usage.prompt_tokens,
         cached_tokens=usage.cached_tokens,
         completion_tokens=usage.completion_tokens,
         generation_s=finished.generation_s if finished else 0.0,
-        wasted_tokens=0 if outcome == "answered" else tokens,
+        wasted_tokens=0 if outcome == "answered" else progress.tokens,
         error_code=code,
         backup=bool(finished and finished.backup),
         ended_at=ended_at,

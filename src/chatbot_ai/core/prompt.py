@@ -75,17 +75,19 @@ async def build(
     references: str,
     limit_tokens: int,
     count: Counter,
+    sent: str | None = None,
 ) -> Prompt:
     """Build the prompt of one answer.
 
     turns         oldest first, as stored; the last one tells where the window starts
     limit_tokens  what the prompt may take: the context less the answer
+    sent          the user message as it was sent before, where a turn is answered again
     count         exact token count of messages; called only where the cheap bound does not settle
 
     Raises ContextTooLong if system prompt and newest input alone exceed `limit_tokens`.
     """
     system = Message("system", defuse(persona.system_prompt(character)))
-    newest = Message("user", sent_text(persona, text, references))
+    newest = Message("user", sent or sent_text(persona, text, references))
     start = turns[-1].window_start if turns else 0
     window = [t for t in turns if t.index >= start]
     if turns and turns[0].index > start:

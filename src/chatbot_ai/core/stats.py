@@ -40,6 +40,23 @@ class RequestRecord:
     backup: bool = False
     ended_at: float = 0.0
 
+    def log_fields(self) -> dict[str, object]:
+        """The record for a log line: times in milliseconds, no content."""
+        first = self.first_token_s
+        return {
+            "model": self.model,
+            "outcome": self.outcome,
+            "error": self.error_code,
+            "queue_ms": round(self.queue_s * 1000, 1),
+            "first_token_ms": None if first is None else round(first * 1000, 1),
+            "total_ms": round(self.total_s * 1000, 1),
+            "prompt_tokens": self.prompt_tokens,
+            "cached_tokens": self.cached_tokens,
+            "completion_tokens": self.completion_tokens,
+            "wasted_tokens": self.wasted_tokens,
+            "backup": self.backup,
+        }
+
 
 class Observer(Protocol):
     """Somebody who wants to know of every ended request."""

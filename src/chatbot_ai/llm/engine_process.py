@@ -13,10 +13,8 @@ from pathlib import Path
 
 import xllamacpp as llama
 
+from chatbot_ai.domain.errors import EXIT_CONFIGURATION
 from chatbot_ai.llm.engine import EngineOptions, may_lock_memory, usable_threads
-
-#: sysexits.h EX_CONFIG: restarting will not help.
-EXIT_CONFIGURATION = 78
 
 
 def parameters(options: EngineOptions) -> llama.CommonParams:

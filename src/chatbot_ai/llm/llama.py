@@ -14,6 +14,7 @@ from chatbot_ai.domain.errors import (
     BackendProtocolError,
     BackendRateLimited,
     BackendUnavailable,
+    InvalidRequest,
 )
 from chatbot_ai.domain.generation import (
     Finished,
@@ -63,12 +64,18 @@ class LlamaModel:
     ) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         timeout = httpx2.Timeout(STALL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        # a TLS context takes 80 ms to make, twice, at every start; on plain HTTP nobody uses it
+        verify = base_url.lower().startswith("https:")
         self._base_url = base_url.rstrip("/").removesuffix("/v1")
         self._remote_model = remote_model
         self.name = name
         self.context_tokens = context_tokens
         self._http = httpx2.AsyncClient(
-            base_url=self._base_url, headers=headers, timeout=timeout, trust_env=False
+            base_url=self._base_url,
+            headers=headers,
+            timeout=timeout,
+            trust_env=False,
+            verify=verify,
         )
         # llama.cpp's server may close a connection right after a streamed reply in spite of its
         # keep-alive header (8 of 60 immediate reuses failed), so a stream takes a fresh one;
@@ -78,6 +85,7 @@ class LlamaModel:
             headers={**headers, "Connection": "close", "Accept-Encoding": "identity"},
             timeout=timeout,
             trust_env=False,
+            verify=verify,
             limits=httpx2.Limits(max_keepalive_connections=0),
         )
 
@@ -90,6 +98,7 @@ class LlamaModel:
             opening = self._streams.build_request("POST", "/v1/chat/completions", json=body)
             response = await before(request.deadline, self._streams.send(opening, stream=True))
             async with aclosing(response):
+                _raise_for_format(response, request)
                 await _raise_for_status(response)
                 chunks = _chunks(response)
                 # the limit is on each read, never across a yield: a timeout that fires while the
@@ -119,6 +128,7 @@ class LlamaModel:
         async with self._translated():
             posting = self._streams.post("/v1/chat/completions", json=body)
             response = await before(request.deadline, posting)
+            _raise_for_format(response, request)
             await _raise_for_status(response)
             chunk = parse_chunk(response.text)
         if chunk.finish_reason is None:
@@ -189,6 +199,12 @@ async def _chunks(response: httpx2.Response) -> AsyncIterator[Chunk]:
             if data == "[DONE]":
                 return
             yield parse_chunk(data)
+
+
+def _raise_for_format(response: httpx2.Response, request: GenerationRequest) -> None:
+    """A 400 for a request with a schema is about that schema: the rest is ours and well-formed."""
+    if response.status_code == 400 and request.response_format:
+        raise InvalidRequest("response_format", "response_format_refused")
 
 
 async def _raise_for_status(response: httpx2.Response) -> None:

@@ -81,7 +81,18 @@ class ModelLibrary:
         parts = (path.with_suffix("") for path in self.folder.rglob("*.gguf.part"))
         found = sorted({*self.folder.rglob("*.gguf"), *parts})
         others = {path: self._stranger(path) for path in found if path not in known}
-        return [_status(file, path) for path, file in (known | others).items()]
+        return [self.status(file) for file in (known | others).values()]
+
+    def status(self, file: ModelFile) -> FileStatus:
+        """Look at one file by its size and first bytes, without reading it."""
+        return _status(file, self.path(file))
+
+    def look(self, name: str) -> FileStatus | None:
+        """Return the status of the file of that name, None where there is no such name."""
+        try:
+            return self.status(self.find(name))
+        except ModelFileError:
+            return None
 
     def ensure(self, name: str, progress: Progress | None = None) -> Path:
         """Return the path of a usable file, pulling it if it is missing.

@@ -1,0 +1,1 @@
+"""Web search that grounds answers: providers, safe fetching, reading, ranking, citing."""

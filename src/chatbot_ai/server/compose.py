@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI
-from pydantic import SecretStr
 
+from chatbot_ai.access.open import LoopbackAccess
 from chatbot_ai.api.app import create_app
+from chatbot_ai.api.metrics import Metrics
 from chatbot_ai.api.services import ApiOptions, Services
 from chatbot_ai.core.admission import Admission
 from chatbot_ai.core.chat import Chat
@@ -18,16 +19,19 @@ from chatbot_ai.core.clock import SystemClock
 from chatbot_ai.core.stats import Stats
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.persona import Persona
-from chatbot_ai.domain.ports import ChatModel, ConversationStore
+from chatbot_ai.domain.ports import ChatModel
 from chatbot_ai.llm.backup import ModelWithBackup
 from chatbot_ai.llm.llama import LlamaModel
 from chatbot_ai.llm.openai import OpenAIModel
 from chatbot_ai.server import engines
+from chatbot_ai.server.grounding import references
 from chatbot_ai.server.logs import DailyFile
 from chatbot_ai.server.personas import read_personas
+from chatbot_ai.server.sizing import slots_of
+from chatbot_ai.server.stores import character_store, service_store
 from chatbot_ai.server.supervisor import Supervisor
-from chatbot_ai.settings import AssistantSettings, Config, Settings, process_environment
-from chatbot_ai.storage.sqlite import SqliteConversationStore
+from chatbot_ai.settings import AssistantSettings, Config, process_environment
+from chatbot_ai.settings.kinds import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class Engine:
     name: str
     context_tokens: int
     state: Callable[[], Awaitable[dict[str, Any]]]
+    restarts: Callable[[], int]
+    slots: int
 
 
 def build_app(assistant: Assistant, config: Config) -> FastAPI:
@@ -53,43 +59,55 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
     )
     llama = read_personas(shared.prompt_dir / "config-Llama.json")[assistant]
     openai = read_personas(shared.prompt_dir / "config-OpenAI.json")[assistant]
+    metrics = Metrics(assistant)
 
     @asynccontextmanager
     async def open_services() -> AsyncIterator[Services]:
         async with AsyncExitStack() as stack:
             clock = SystemClock()
             stats = Stats(clock)
-            store = conversation_store(shared)
+            store, outbox_turns = service_store(assistant, shared)
             await store.open()
             stack.push_async_callback(store.close)
+            characters = character_store(shared) if assistant == "character" else None
+            if characters is not None:
+                await characters.open()
+                stack.push_async_callback(characters.close)
             engine = await stack.enter_async_context(open_engine(settings, config))
             models = chat_models(engine, config, llama, openai)
+            gathered = references(assistant, shared)
+            stack.push_async_callback(gathered.close)
+            await gathered.start()
             chat = Chat(
                 assistant=assistant,
                 models=models,
                 store=store,
                 admission=Admission(
-                    slots=engines.slots_of(settings),
+                    slots=engine.slots,
                     max_waiting=settings.max_waiting,
                     max_per_user=settings.max_waiting_per_user,
                     clock=clock,
                 ),
                 clock=clock,
-                observers=(stats,),
+                references=gathered,
+                observers=(stats, metrics),
                 history_turns=shared.history_turns,
                 answer_tokens=settings.answer_tokens,
             )
             for model, _ in models.values():
                 stack.push_async_callback(model.close)
             stack.push_async_callback(chat.close)
-            yield Services(chat=chat, stats=stats, engine=engine.state)
+            metrics.watch(chat.admission, engine.restarts, outbox_turns)
+            access = LoopbackAccess(anywhere=shared.trust_unkeyed_callers)
+            yield Services(
+                chat=chat,
+                stats=stats,
+                engine=engine.state,
+                access=access,
+                characters=characters,
+            )
 
-    return create_app(options, open_services)
-
-
-def conversation_store(shared: Settings) -> ConversationStore:
-    """The store that the settings name: the embedded SQLite file unless MongoDB is configured."""
-    return SqliteConversationStore(shared.data_dir / "chatbot.sqlite3")
+    return create_app(options, open_services, metrics)
 
 
 def chat_models(
@@ -100,7 +118,7 @@ def chat_models(
     remote = {
         alias: OpenAIModel(
             model,
-            api_key=_plain(shared.openai_api_key),
+            api_key=plain(shared.openai_api_key),
             base_url=shared.openai_base_url,
             context_tokens=shared.openai_context_tokens,
         )
@@ -136,13 +154,16 @@ async def open_engine(settings: AssistantSettings, config: Config) -> AsyncItera
 
         yield Engine(
             url=settings.engine_url,
-            api_key=_plain(settings.engine_api_key),
+            api_key=plain(settings.engine_api_key),
             name=settings.engine_model or model.name,
             context_tokens=tokens,
             state=unknown,
+            restarts=lambda: 0,
+            slots=slots_of(settings, model),
         )
         return
-    options = engines.engine_options(settings, model, slots=engines.slots_of(settings))
+    slots = slots_of(settings, model)
+    options = engines.engine_options(settings, model, slots=slots)
     log_file = DailyFile(
         config.shared.log_dir,
         f"engine-{settings.name}",
@@ -158,11 +179,15 @@ async def open_engine(settings: AssistantSettings, config: Config) -> AsyncItera
         return {"managed": True, "state": child.state, "restarts": child.restarts}
 
     try:
-        yield Engine(options.url, options.api_key, model.name, tokens, state)
+        yield Engine(
+            url=options.url,
+            api_key=options.api_key,
+            name=model.name,
+            context_tokens=tokens,
+            state=state,
+            restarts=lambda: child.restarts,
+            slots=slots,
+        )
     finally:
         await supervisor.stop()
         log_file.close()
-
-
-def _plain(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None

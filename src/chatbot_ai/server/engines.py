@@ -8,10 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx2
-
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.llm.engine import EngineOptions
+from chatbot_ai.server.probe import answers
 from chatbot_ai.server.supervisor import ProcessSpec
 from chatbot_ai.settings import AssistantSettings, Config
 
@@ -69,11 +68,6 @@ def rope_scale(settings: AssistantSettings, model: ModelChoice) -> float:
     return REFERENCE_ROPE_SCALE if "Llama-3.1-8B-Claude" in model.name else 1.0
 
 
-def slots_of(settings: AssistantSettings) -> int:
-    """How many conversations this assistant answers at once."""
-    return settings.slots if isinstance(settings.slots, int) else 2
-
-
 def engine_options(
     settings: AssistantSettings, model: ModelChoice, *, slots: int, port: int | None = None
 ) -> EngineOptions:
@@ -104,19 +98,16 @@ def engine_process(
     name: str, options: EngineOptions, settings: AssistantSettings, on_line: Callable[[str], None]
 ) -> ProcessSpec:
     """How the supervisor starts this engine and sees that it has loaded its model."""
-
-    async def ready() -> bool:
-        try:
-            async with httpx2.AsyncClient(trust_env=False, timeout=2) as client:
-                return (await client.get(f"{options.url}/health")).status_code == 200
-        except httpx2.HTTPError:
-            return False
-
     return ProcessSpec(
         name=name,
         command=options.command(),
-        ready=ready,
-        environment={"CUDA_VISIBLE_DEVICES": str(settings.gpu_index)},
+        ready=lambda: answers("127.0.0.1", options.port, "/health", timeout_s=2),
+        environment={
+            "CUDA_VISIBLE_DEVICES": str(settings.gpu_index),
+            # threads that spin while they wait for each other starve on a shared processor:
+            # measured here with 2 busy cores, 20 against 2 tokens a second
+            "OMP_WAIT_POLICY": "passive",
+        },
         standard_input=options.standard_input(),
         on_line=on_line,
         start_timeout_s=settings.engine_start_timeout_s,

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx2
-
 from chatbot_ai.domain.conversation import ASSISTANTS, Assistant
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.gateway.config import render
@@ -22,11 +20,15 @@ from chatbot_ai.gateway.process import check_config, command, nginx_binary, work
 from chatbot_ai.server import engines
 from chatbot_ai.server.engines import ModelChoice
 from chatbot_ai.server.logs import DailyFile
+from chatbot_ai.server.probe import answers
+from chatbot_ai.server.sizing import slots_of
 from chatbot_ai.server.supervisor import ProcessSpec, Supervisor
 from chatbot_ai.settings import Config, process_environment
 
 #: Folder of nginx.conf.template and 404.html in the source tree.
 NGINX_FOLDER = Path(__file__).resolve().parents[3] / "nginx"
+#: The chat page, served as it lies there.
+WEB_FOLDER = NGINX_FOLDER.with_name("web")
 #: Free space below which nothing is started: logs and conversations need some.
 MIN_FREE_BYTES = 200 * 1024 * 1024
 
@@ -112,8 +114,8 @@ def _engines(
     for path in dict.fromkeys(models[name].path for name in own):
         sharing = [name for name in own if models[name].path == path]
         first = config.assistant(sharing[0])
-        slots = sum(engines.slots_of(config.assistant(name)) for name in sharing)
-        options = engines.engine_options(first, models[sharing[0]], slots=slots)
+        counts = {name: slots_of(config.assistant(name), models[name]) for name in sharing}
+        options = engines.engine_options(first, models[sharing[0]], slots=sum(counts.values()))
         name = "engine" if len(sharing) == len(ASSISTANTS) else f"engine-{sharing[0]}"
         specs.append(engines.engine_process(name, options, first, log_file(name).write))
         for assistant in sharing:
@@ -123,6 +125,7 @@ def _engines(
                 f"{prefix}_ENGINE_API_KEY": options.api_key,
                 f"{prefix}_ENGINE_MODEL": models[assistant].name,
                 f"{prefix}_CONTEXT_TOKENS": str(options.context_tokens),
+                f"{prefix}_MAX_CONCURRENT": str(counts[assistant]),
             }
     return specs, environments
 
@@ -134,11 +137,10 @@ def _service(
     log_file: Callable[[str], DailyFile],
 ) -> ProcessSpec:
     settings = config.assistant(assistant)
-    url = f"http://127.0.0.1:{settings.service_port}/readyz"
     return ProcessSpec(
         name=assistant,
         command=[sys.executable, "-m", "chatbot_ai.cli.main", "serve", assistant],
-        ready=lambda: _answers(url),
+        ready=lambda: answers("127.0.0.1", settings.service_port, "/readyz"),
         environment={**environment, "LOG_FORMAT": "none"},
         on_line=log_file(f"{assistant}-console").write,
         start_timeout_s=settings.engine_start_timeout_s + 30,
@@ -152,6 +154,7 @@ def _gateway(config: Config, run_folder: Path, log_file: Callable[[str], DailyFi
         character_upstream=f"127.0.0.1:{config.character.service_port}",
         run_folder=run_folder,
         page_folder=NGINX_FOLDER,
+        chat_folder=WEB_FOLDER,
         access_log="/dev/stdout",
         listen_hosts=(shared.gateway_host,),
         port=shared.gateway_port,
@@ -162,29 +165,20 @@ def _gateway(config: Config, run_folder: Path, log_file: Callable[[str], DailyFi
         trusted_proxies=shared.trusted_proxies,
         default_language=shared.default_language,
         upstream_idle_s=60,
-        worker_user=worker_user(NGINX_FOLDER, run_folder),
+        worker_user=worker_user(NGINX_FOLDER, WEB_FOLDER, run_folder),
     )
     conf = run_folder / "nginx.conf"
     conf.write_text(render(options), encoding="utf-8")
     binary = nginx_binary(shared.nginx_binary)
     check_config(binary, conf)
     host = "127.0.0.1" if shared.gateway_host == "0.0.0.0" else shared.gateway_host  # noqa: S104
-    url = f"http://{host}:{shared.gateway_port}/healthz"
     return ProcessSpec(
         name="gateway",
         command=command(binary, conf),
-        ready=lambda: _answers(url),
+        ready=lambda: answers(host, shared.gateway_port, "/healthz"),
         on_line=log_file("gateway").write,
         start_timeout_s=20,
     )
-
-
-async def _answers(url: str) -> bool:
-    try:
-        async with httpx2.AsyncClient(trust_env=False, timeout=5) as client:
-            return (await client.get(url)).status_code == 200
-    except httpx2.HTTPError:
-        return False
 
 
 def _check_ports(config: Config) -> None:

@@ -13,7 +13,19 @@ import structlog
 from chatbot_ai.settings import Settings
 
 #: Libraries that would log every request at INFO.
-QUIET = ("httpx2", "httpcore2", "openai", "uvicorn", "pymongo", "aiosqlite", "asyncio")
+QUIET = (
+    "bm25s",
+    "ddgs",
+    "primp",
+    "trafilatura",
+    "httpx2",
+    "httpcore2",
+    "openai",
+    "uvicorn",
+    "pymongo",
+    "aiosqlite",
+    "asyncio",
+)
 
 
 class DailyFile(logging.Handler):

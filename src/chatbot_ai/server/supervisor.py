@@ -14,7 +14,7 @@ from typing import Literal
 
 import structlog
 
-from chatbot_ai.domain.errors import ConfigurationError
+from chatbot_ai.domain.errors import EXIT_CONFIGURATION, ConfigurationError
 
 log = structlog.get_logger()
 
@@ -27,8 +27,6 @@ STABLE_AFTER_S = 60.0
 PROBE_EVERY_S = 0.05
 #: Seconds between asking to end and killing; the whole group ends within five.
 STOP_GRACE_S = 3.5
-#: sysexits.h EX_CONFIG: the child says that restarting will not help.
-EXIT_CONFIGURATION = 78
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True)

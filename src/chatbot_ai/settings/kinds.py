@@ -17,3 +17,13 @@ OptionalStr = Annotated[str | None, Blank]
 OptionalSecret = Annotated[SecretStr | None, Blank]
 OptionalInt = Annotated[int | None, Blank]
 OptionalPath = Annotated[Path | None, Blank]
+
+
+def plain(secret: SecretStr | None) -> str | None:
+    """The secret's value, for the adapter that needs it."""
+    return secret.get_secret_value() if secret else None
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The items of a setting that holds several, separated by commas."""
+    return tuple(item.strip() for item in text.split(",") if item.strip())

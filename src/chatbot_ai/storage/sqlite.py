@@ -19,6 +19,7 @@ from chatbot_ai.domain.conversation import (
 )
 from chatbot_ai.domain.errors import NotFound
 from chatbot_ai.storage import sqlite_rows as rows
+from chatbot_ai.storage import sqlite_schema
 from chatbot_ai.storage.records import (
     Answer,
     answers_of,
@@ -45,8 +46,8 @@ class SqliteConversationStore:
     """
 
     def __init__(self, path: Path, busy_timeout_s: float = 5) -> None:
-        self._writer = SqliteConnection(path, busy_timeout_s)
-        self._reader = SqliteConnection(path, busy_timeout_s)
+        self._writer = SqliteConnection(path, busy_timeout_s, sqlite_schema.MIGRATIONS)
+        self._reader = SqliteConnection(path, busy_timeout_s, sqlite_schema.MIGRATIONS)
 
     async def open(self) -> None:
         try:

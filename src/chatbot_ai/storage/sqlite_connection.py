@@ -13,13 +13,14 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from chatbot_ai.domain.errors import StoreUnavailable
-from chatbot_ai.storage.sqlite_schema import migrate
+from chatbot_ai.storage.sqlite_schema import Migration, migrate
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -51,18 +52,19 @@ def unavailable(path: Path, error: BaseException) -> StoreUnavailable:
     if isinstance(error, sqlite3.Error):
         cause = _CAUSES.get(_primary_code(error), cause)
     elif isinstance(error, json.JSONDecodeError):
-        cause = f"a stored turn is unreadable ({cause}); restore a backup"
-    return StoreUnavailable(f"conversation store {path}: {cause} [{type(error).__name__}]")
+        cause = f"a stored entry is unreadable ({cause}); restore a backup"
+    return StoreUnavailable(f"store {path}: {cause} [{type(error).__name__}]")
 
 
 class SqliteConnection:
     """One connection to `path` and the thread that owns it; calls are served in order.
 
     Every failure of the file is StoreUnavailable. `busy_timeout_s` bounds the wait for another
-    process's lock.
+    process's lock; `migrations` make the schema.
     """
 
-    def __init__(self, path: Path, busy_timeout_s: float) -> None:
+    def __init__(self, path: Path, busy_timeout_s: float, migrations: Sequence[Migration]) -> None:
+        self._migrations = migrations
         self._path = path
         self._busy_timeout_s = busy_timeout_s
         self._connection: sqlite3.Connection | None = None
@@ -96,7 +98,7 @@ class SqliteConnection:
 
     async def _submit(self, call: Callable[[], T]) -> T:
         if self._executor is None:
-            raise StoreUnavailable(f"conversation store {self._path}: it is not open")
+            raise StoreUnavailable(f"store {self._path}: it is not open")
         return await asyncio.wrap_future(self._executor.submit(self._translated, call))
 
     def _translated(self, call: Callable[[], T]) -> T:
@@ -107,8 +109,7 @@ class SqliteConnection:
 
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        # Private from its first byte on; SQLite gives its -wal and -shm files the same mode.
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        self._create()
         deadline = time.monotonic() + self._busy_timeout_s
         while True:
             connection = sqlite3.connect(
@@ -131,13 +132,23 @@ class SqliteConnection:
                 self._inode = self._file_identity()
                 return
 
+    def _create(self) -> None:
+        """Make the file, where it is new, private from its first byte on.
+
+        SQLite gives the -wal and -shm files the same mode. A file that exists must never be
+        opened and closed here: that would drop the locks that this process's other connections
+        hold on it, and the next process to leave would delete their log.
+        """
+        with suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         # A deleted conversation's text must not stay readable in free pages.
         connection.execute("PRAGMA secure_delete = ON")
-        self._run(connection, migrate)
+        self._run(connection, lambda c: migrate(c, self._migrations))
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
@@ -148,8 +159,7 @@ class SqliteConnection:
         connection = self._current()
         if self._file_identity() != self._inode:
             raise StoreUnavailable(
-                f"conversation store {self._path}: the file was replaced while open; "
-                "restart the service"
+                f"store {self._path}: the file was replaced while open; restart the service"
             )
         return self._run(connection, work)
 
@@ -167,7 +177,7 @@ class SqliteConnection:
 
     def _current(self) -> sqlite3.Connection:
         if self._connection is None:
-            raise StoreUnavailable(f"conversation store {self._path}: it is not open")
+            raise StoreUnavailable(f"store {self._path}: it is not open")
         return self._connection
 
     def _file_identity(self) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chatbot_ai.domain.errors import StoreUnavailable
@@ -67,8 +68,8 @@ MIGRATIONS: tuple[Migration, ...] = (
 )
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the file up to the newest migration; call inside a write transaction.
+def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> None:
+    """Bring the file up to the newest of `migrations`; call inside a write transaction.
 
     Raises StoreUnavailable where the file has had a migration that this version does not know.
     """
@@ -77,13 +78,13 @@ def migrate(connection: sqlite3.Connection) -> None:
         " (name TEXT PRIMARY KEY, applied_at REAL NOT NULL) STRICT"
     )
     applied = {name for (name,) in connection.execute("SELECT name FROM migrations")}
-    unknown = applied - {migration.name for migration in MIGRATIONS}
+    unknown = applied - {migration.name for migration in migrations}
     if unknown:
         raise StoreUnavailable(
             f"the database was written by a newer version ({', '.join(sorted(unknown))}): "
             "install that version, or restore a backup"
         )
-    for migration in MIGRATIONS:
+    for migration in migrations:
         if migration.name not in applied:
             for statement in migration.statements:
                 connection.execute(statement)

@@ -1,0 +1,259 @@
+"""Measures whether a turn's cost grows with its conversation or with the store.
+
+    python bench/storage.py [--json FILE] [--turns 1000000] [--runs 100] [--store sqlite]
+
+Two questions, for each store: `append` and `recent_turns(10)` in conversations of 10 and of
+10,000 turns of one store; and in conversations of 10 turns of a store of 1,000 and of a store of
+many turns. "first read" is of a conversation that nobody used for a while, whose pages may have
+left the memory; "recent_turns" is the same read again, as within a dialogue.
+
+The two sides of a comparison alternate, run by run, in one process; a ratio is that of the
+medians, its spread the smallest and largest ratio of five blocks of runs. MongoDB is a real
+server in a process of its own, started here, that syncs to disk on every commit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import platform
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from pymongo import MongoClient
+
+from chatbot_ai.domain.conversation import ConversationKey, NewTurn, Turn
+from chatbot_ai.domain.ports import ConversationStore
+from chatbot_ai.storage import sqlite_rows, sqlite_schema
+from chatbot_ai.storage.mongodb import MongoConversationStore
+from chatbot_ai.storage.mongodb_documents import document_of, identity
+from chatbot_ai.storage.records import answers_of
+from chatbot_ai.storage.sqlite import SqliteConversationStore
+from chatbot_ai.storage.sqlite_connection import SqliteConnection
+
+SHORT, LONG, FEW, WINDOW, BLOCKS = 10, 10_000, 1_000, 10, 5
+LONG_KEY = ConversationKey("office", "bench", "long")
+INPUT, OUTPUT = (
+    "오늘 회의 내용을 세 줄로 정리해 주세요. " * 3,
+    "정리한 내용은 다음과 같습니다. " * 40,
+)
+
+
+def short_key(number: int) -> ConversationKey:
+    return ConversationKey("office", f"user{number % 997}", f"d{number}")
+
+
+def plan(turns: int, *, long: bool) -> Iterator[tuple[ConversationKey, int]]:
+    """Yield conversations and their lengths, together `turns` turns (and the long one's)."""
+    if long:
+        yield LONG_KEY, LONG
+    for number in range(turns // SHORT):
+        yield short_key(number), SHORT
+
+
+def turn(index: int) -> Turn:
+    return Turn(index, str(uuid4()), INPUT, (OUTPUT,), 0, "bench", float(index))
+
+
+async def fill_sqlite(path: Path, turns: int, *, long: bool) -> None:
+    connection = SqliteConnection(path, 5.0, sqlite_schema.MIGRATIONS)
+    await connection.open()
+    conversations = list(plan(turns, long=long))
+    for start in range(0, len(conversations), 1000):
+        chunk = conversations[start : start + 1000]
+
+        def work(c: object, chunk: list[tuple[ConversationKey, int]] = chunk) -> None:
+            for key, length in chunk:
+                number = sqlite_rows.ensure_conversation(c, key)  # type: ignore[arg-type]
+                for index in range(length):
+                    new = turn(index)
+                    sqlite_rows.insert_turn(c, number, new, answers_of(new))  # type: ignore[arg-type]
+
+        await connection.write(work)
+    await connection.close()
+
+
+def fill_mongodb(url: str, name: str, turns: int, *, long: bool) -> None:
+    with MongoClient[dict[str, object]](url) as client:
+        database = client[name]
+        batch: list[dict[str, object]] = []
+        lines: list[dict[str, object]] = []
+        for key, length in plan(turns, long=long):
+            lines.append(
+                identity(key)
+                | {"title": None, "preview": INPUT[:80], "updated_at": float(length)}
+                | {"first_index": 0, "next_index": length}
+            )
+            for index in range(length):
+                new = turn(index)
+                batch.append(document_of(key, new, answers_of(new)))
+            if len(batch) >= 2000:
+                database["turns"].insert_many(batch)
+                database["conversations"].insert_many(lines)
+                batch, lines = [], []
+        if batch:
+            database["turns"].insert_many(batch)
+            database["conversations"].insert_many(lines)
+
+
+async def timed_ms(call: Callable[[], Awaitable[object]]) -> float:
+    started = time.perf_counter()
+    await call()
+    return (time.perf_counter() - started) * 1000
+
+
+async def compare(
+    name: str,
+    sides: list[tuple[ConversationStore, Callable[[int], ConversationKey]]],
+    runs: int,
+) -> list[dict[str, object]]:
+    """Return one result for append and one for recent_turns; `sides` are small and large."""
+    samples: dict[str, tuple[list[float], list[float]]] = {
+        "append": ([], []),
+        "recent_turns": ([], []),
+        "first read": ([], []),
+    }
+    for run in range(-5, runs):
+        order = (0, 1) if run % 2 else (1, 0)
+        for side in order:
+            store, key_of = sides[side]
+            key = key_of(run + 5)
+            new = NewTurn(str(uuid4()), INPUT, OUTPUT, "bench", 1e6 + run)
+            read = lambda s=store, k=key: s.recent_turns(k, WINDOW)  # noqa: E731
+            took = {
+                "first read": await timed_ms(read),
+                "recent_turns": await timed_ms(read),
+                "append": await timed_ms(lambda s=store, k=key, n=new: s.append(k, n)),  # type: ignore[misc]
+            }
+            for operation, value in took.items():
+                if run >= 0:
+                    samples[operation][side].append(value)
+    return [result(name, operation, small, large) for operation, (small, large) in samples.items()]
+
+
+def result(name: str, operation: str, small: list[float], large: list[float]) -> dict[str, object]:
+    size = len(small) // BLOCKS
+    ratios = [
+        statistics.median(large[i * size : (i + 1) * size])
+        / statistics.median(small[i * size : (i + 1) * size])
+        for i in range(BLOCKS)
+    ]
+    return {
+        "comparison": name,
+        "operation": operation,
+        "runs": len(small),
+        "small_ms": round(statistics.median(small), 3),
+        "large_ms": round(statistics.median(large), 3),
+        "ratio": round(statistics.median(large) / statistics.median(small), 3),
+        "ratio_min": round(min(ratios), 3),
+        "ratio_max": round(max(ratios), 3),
+    }
+
+
+async def bench(
+    kind: str, make: Callable[[str], ConversationStore], turns: int, runs: int
+) -> list[dict[str, object]]:
+    """Compare in the filled stores `long`, `few` and `many` that `make` opens."""
+    stores = {name: make(name) for name in ("long", "few", "many")}
+    for store in stores.values():
+        await store.open()
+    results = await compare(
+        f"{kind}: {SHORT} and {LONG:,} turns in the conversation",
+        [(stores["long"], short_key), (stores["long"], lambda _: LONG_KEY)],
+        runs,
+    )
+    results += await compare(
+        f"{kind}: {FEW:,} and {turns:,} turns in the store",
+        [
+            (stores["few"], short_key),
+            # Spread over the whole store: its first conversations alone would all be cached.
+            (stores["many"], lambda run: short_key(run * (turns // SHORT // (runs + 5)))),
+        ],
+        runs,
+    )
+    for store in stores.values():
+        await store.close()
+    return results
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    program = Path(sys.executable).with_name("secantusd-py")
+    arguments = ["--host", "127.0.0.1", "--port", str(port), "--sync-on-commit"]
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [program, *arguments, "--storage-path", folder / "data"], stdout=log, stderr=log
+        )
+    try:
+        yield f"mongodb://127.0.0.1:{port}/?directConnection=true"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def bench_sqlite(folder: Path, turns: int, runs: int) -> list[dict[str, object]]:
+    await fill_sqlite(folder / "long.db", (runs + 5) * SHORT, long=True)
+    await fill_sqlite(folder / "few.db", max(FEW, (runs + 5) * SHORT), long=False)
+    await fill_sqlite(folder / "many.db", turns, long=False)
+    return await bench("sqlite", lambda n: SqliteConversationStore(folder / f"{n}.db"), turns, runs)
+
+
+async def bench_mongodb(folder: Path, turns: int, runs: int) -> list[dict[str, object]]:
+    with server(folder) as url:
+        for name, count in (
+            ("long", (runs + 5) * SHORT),
+            ("few", max(FEW, (runs + 5) * SHORT)),
+            ("many", turns),
+        ):
+            store = MongoConversationStore(url, name, server_selection_timeout_s=30)
+            await store.open()
+            await store.close()
+            await asyncio.to_thread(fill_mongodb, url, name, count, long=name == "long")
+        return await bench(
+            "mongodb", lambda n: MongoConversationStore(url, n, timeout_s=60), turns, runs
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--turns", type=int, default=1_000_000)
+    parser.add_argument("--mongodb-turns", type=int, default=200_000)
+    parser.add_argument("--runs", type=int, default=95)
+    parser.add_argument("--store", choices=["sqlite", "mongodb", "both"], default="both")
+    options = parser.parse_args()
+    results: list[dict[str, object]] = []
+    for kind, measure, turns in (
+        ("sqlite", bench_sqlite, options.turns),
+        ("mongodb", bench_mongodb, options.mongodb_turns),
+    ):
+        if options.store in {kind, "both"}:
+            with tempfile.TemporaryDirectory(prefix="storage-bench-") as folder:
+                started = time.perf_counter()
+                results += asyncio.run(measure(Path(folder), turns, options.runs))
+                print(f"{kind}: {time.perf_counter() - started:.0f} s with filling")
+    print(f"{'':58} {'small':>9} {'large':>9} {'ratio':>6}  spread")
+    for row in results:
+        print(
+            f"{row['comparison']!s:44} {row['operation']!s:13} {row['small_ms']:>6} ms"
+            f" {row['large_ms']:>6} ms {row['ratio']:>6}  {row['ratio_min']}-{row['ratio_max']}"
+        )
+    if options.json:
+        machine = {"machine": platform.platform(), "python": platform.python_version()}
+        options.json.write_text(json.dumps(machine | {"results": results}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

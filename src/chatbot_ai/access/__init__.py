@@ -1,0 +1,1 @@
+"""Keys, limits and the rules of who may call."""

@@ -1,0 +1,116 @@
+"""/metrics for Prometheus: rates and distributions; nothing in a label comes from a caller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from chatbot_ai.core.admission import Admission
+from chatbot_ai.core.stats import RequestRecord
+
+#: Seconds; from a cached first token to the longest deadline.
+BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
+
+
+class Metrics:
+    """The metrics of one assistant, in a registry of its own; an observer of ended requests."""
+
+    def __init__(self, assistant: str) -> None:
+        self.registry = CollectorRegistry()
+        self._label = {"assistant": assistant}
+        names, registry = ["assistant"], self.registry
+        self._requests = Counter(
+            "chatbot_requests_total", "Ended requests.", [*names, "outcome"], registry=registry
+        )
+        self._errors = Counter(
+            "chatbot_errors_total", "Errors by code.", [*names, "code"], registry=registry
+        )
+        self._backups = Counter(
+            "chatbot_backup_answers_total", "Answers that a backup gave.", names, registry=registry
+        )
+        self._tokens = Counter(
+            "chatbot_tokens_total",
+            "Tokens: prompt (all), cached (part of prompt), completion, wasted (for callers gone).",
+            [*names, "kind"],
+            registry=registry,
+        )
+        self._queue = self._histogram("chatbot_queue_seconds", "Waiting for a slot.")
+        self._first = self._histogram("chatbot_first_token_seconds", "Request to first token.")
+        self._total = self._histogram("chatbot_request_seconds", "Request to stored answer.")
+        self._service = self._histogram("chatbot_service_seconds", "Slot given to answer stored.")
+
+    def watch(
+        self, admission: Admission, engine_restarts: Callable[[], int], outbox: Callable[[], int]
+    ) -> None:
+        """Read these at every scrape."""
+        self.registry.register(_Live(self._label, admission, engine_restarts, outbox))
+
+    def ended(self, record: RequestRecord) -> None:
+        label = self._label
+        self._requests.labels(**label, outcome=record.outcome).inc()
+        if record.error_code:
+            self._errors.labels(**label, code=record.error_code).inc()
+        if record.backup:
+            self._backups.labels(**label).inc()
+        for kind, amount in (
+            ("prompt", record.prompt_tokens),
+            ("cached", record.cached_tokens),
+            ("completion", record.completion_tokens),
+            ("wasted", record.wasted_tokens),
+        ):
+            self._tokens.labels(**label, kind=kind).inc(amount)
+        if record.outcome == "answered":
+            self._queue.labels(**label).observe(record.queue_s)
+            self._total.labels(**label).observe(record.total_s)
+            self._service.labels(**label).observe(max(0.0, record.total_s - record.queue_s))
+            if record.first_token_s is not None:
+                self._first.labels(**label).observe(record.first_token_s)
+
+    def _histogram(self, name: str, text: str) -> Histogram:
+        return Histogram(name, text, ["assistant"], buckets=BUCKETS, registry=self.registry)
+
+
+class _Live(Collector):
+    """Gauges that are read, not written."""
+
+    def __init__(
+        self,
+        label: dict[str, str],
+        admission: Admission,
+        engine_restarts: Callable[[], int],
+        outbox: Callable[[], int],
+    ) -> None:
+        self._label, self._admission = label, admission
+        self._engine_restarts, self._outbox = engine_restarts, outbox
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        admission = self._admission
+        for name, text, value in (
+            ("chatbot_running", "Requests in a slot.", len(admission.running)),
+            ("chatbot_waiting", "Requests in the queue.", len(admission.waiting)),
+            ("chatbot_slots", "Requests that run at once at most.", admission.slots),
+            ("chatbot_max_waiting", "Places in the queue.", admission.max_waiting),
+            ("chatbot_expected_wait_seconds", "For a newcomer.", admission.expected_wait_s() or 0),
+            ("chatbot_engine_restarts", "Since the service started.", self._engine_restarts()),
+            ("chatbot_outbox_turns", "Answered turns not stored yet.", self._outbox()),
+        ):
+            family = GaugeMetricFamily(name, text, labels=list(self._label))
+            family.add_metric(list(self._label.values()), value)
+            yield family
+
+
+def router(metrics: Metrics) -> APIRouter:
+    """GET /metrics; the gateway does not pass it on."""
+    routes = APIRouter(tags=["operation"])
+
+    @routes.get("/metrics", include_in_schema=False)
+    async def scrape() -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return routes

@@ -1,0 +1,75 @@
+"""Why a card is refused, and what about an accepted one deserves a word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from chatbot_ai.domain.errors import InvalidRequest
+
+Reason = Literal[
+    "base64_invalid",
+    "card_missing",
+    "characters_too_many",
+    "field_type",
+    "file_empty",
+    "file_polyglot",
+    "file_too_large",
+    "format_unknown",
+    "greeting_missing",
+    "json_invalid",
+    "json_too_complex",
+    "lorebook_too_large",
+    "name_missing",
+    "not_a_character",
+    "picture_damaged",
+    "picture_not_png",
+    "picture_size",
+    "picture_svg",
+    "picture_type",
+    "png_damaged",
+    "text_encoding",
+    "text_too_long",
+    "zip_damaged",
+    "path_repeated",
+    "zip_encrypted",
+    "path_link",
+    "zip_method",
+    "path_unsafe",
+    "inflated_too_large",
+    "files_too_many",
+]
+
+Notice = Literal[
+    "asset_missing",
+    "asset_not_shown",
+    "asset_remote",
+    "asset_uri",
+    "bytes_dropped",
+    "card_repeated",
+    "extension_differs",
+    "name_empty",
+    "spec_newer",
+    "spec_unclear",
+]
+
+
+class CardError(InvalidRequest):
+    """A card, or a file that should hold one, is refused for `reason`.
+
+    `params` fill the sentence of sentences.CARD_ERRORS.
+    """
+
+    code = "invalid_card"
+
+    def __init__(self, reason: Reason, **params: object) -> None:
+        super().__init__("card", reason, **params)
+        self.card_reason: Reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class CardWarning:
+    """The card was accepted; `notice` is a key of sentences.CARD_WARNINGS."""
+
+    notice: Notice
+    params: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,209 @@
+"""Cards in PNG files: base64 JSON in the text chunks `ccv3` and `chara`.
+
+Chunk layout: PNG specification, third edition, sections 5.3 and 11.3.3.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from chatbot_ai.cards.backfill import backfilled
+from chatbot_ai.cards.card import CharacterCard
+from chatbot_ai.cards.errors import CardError, CardWarning
+from chatbot_ai.cards.jsoncard import decode_base64, decode_text
+from chatbot_ai.cards.limits import DEFAULT_LIMITS, CardLimits
+from chatbot_ai.cards.paths import safe_path
+from chatbot_ai.cards.pictures import PNG_MAGIC, check_size
+
+ASSET_KEYWORD = "chara-ext-asset_:"
+
+_CARD_KEYWORDS = ("ccv3", "chara")
+_TEXT_TYPES = (b"tEXt", b"zTXt", b"iTXt")
+#: Tolerated without the colon, too.
+_ASSET_PREFIXES = (ASSET_KEYWORD, "chara-ext-asset_")
+
+
+@dataclass(frozen=True, slots=True)
+class PngCard:
+    """A card as a PNG holds it.
+
+    picture  the same PNG without the chunks that hold the card and its assets
+    assets   legacy assets by their path
+    """
+
+    card: CharacterCard
+    picture: bytes
+    assets: dict[str, bytes]
+    warnings: tuple[CardWarning, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    type: bytes
+    body: memoryview
+    whole: memoryview
+
+
+def read_png(data: bytes, limits: CardLimits = DEFAULT_LIMITS) -> PngCard:
+    """Read the card of a PNG; `ccv3` before `chara`, whatever the keyword's case."""
+    texts: dict[str, bytes] = {}
+    assets: dict[str, bytes] = {}
+    kept: list[memoryview] = []
+    warnings: list[CardWarning] = []
+    allowance = limits.inflated_bytes
+    length = len(PNG_MAGIC)
+    for chunk in _chunks(data, limits):
+        length += len(chunk.whole)
+        keyword = _keyword(chunk)
+        if not _is_card_keyword(keyword):
+            kept.append(chunk.whole)
+            continue
+        payload = _payload(chunk, allowance)
+        allowance -= len(payload)
+        if keyword.lower() not in _CARD_KEYWORDS:
+            path = safe_path(_asset_path(keyword), limits)
+            if path in assets:
+                raise CardError("path_repeated", path=path)
+            assets[path] = decode_base64(payload)
+            if len(assets) > limits.files:
+                raise CardError("files_too_many", limit=limits.files)
+        elif keyword.lower() in texts:
+            warnings.append(CardWarning("card_repeated"))
+        else:
+            texts[keyword.lower()] = payload
+    if length < len(data):
+        if data[length:].strip(b"\0\r\n\x1a "):
+            raise CardError("file_polyglot")
+        warnings.append(CardWarning("bytes_dropped", {"bytes": len(data) - length}))
+    if not texts:
+        raise CardError("card_missing")
+    payload = texts.get("ccv3") or texts.get("chara") or b""
+    is_bare = payload.lstrip()[:1] == b"{"
+    text = decode_text(payload if is_bare else decode_base64(payload))
+    card = CharacterCard.from_text(text, limits)
+    return PngCard(card, PNG_MAGIC + b"".join(kept), assets, tuple(warnings))
+
+
+def write_png(
+    card: CharacterCard,
+    picture: bytes,
+    assets: Iterable[tuple[str, bytes]] = (),
+    limits: CardLimits = DEFAULT_LIMITS,
+) -> bytes:
+    """Put the card into a PNG in place of what card was there; all other chunks stay byte for
+    byte.
+
+    A V3 card is written as `ccv3` with its V2 copy as `chara`, an older one as `chara` alone.
+    """
+    if not picture.startswith(PNG_MAGIC):
+        raise CardError("picture_not_png")
+    texts = [("chara", backfilled(card).text.encode())]
+    if card.version == 3:
+        texts.append(("ccv3", card.text.encode()))
+    texts += [(ASSET_KEYWORD + path, content) for path, content in assets]
+    kept = [c.whole for c in _chunks(picture, limits) if not _is_card_keyword(_keyword(c))]
+    added = [_text_chunk(keyword, content) for keyword, content in texts]
+    return PNG_MAGIC + b"".join([*kept[:-1], *added, kept[-1]])
+
+
+def plain_png(width: int, height: int, rgb: tuple[int, int, int]) -> bytes:
+    """A PNG of one colour: the picture of a card that has none."""
+    row = b"\0" + bytes(rgb) * width
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(row * height, 9)
+    parts = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
+    return PNG_MAGIC + b"".join(_encoded(kind, body) for kind, body in parts)
+
+
+def _chunks(data: bytes, limits: CardLimits) -> Iterator[_Chunk]:
+    """Every chunk up to IEND, its length and CRC checked; CardError("png_damaged") if one is
+    wrong, none is IDAT, or the file ends before IEND."""
+    view = memoryview(data)
+    at, has_pixels, is_first = len(PNG_MAGIC), False, True
+    for _ in range(limits.png_chunks):
+        if at + 12 > len(data):
+            break
+        length = int.from_bytes(view[at : at + 4], "big")
+        end = at + 12 + length
+        if end > len(data):
+            break
+        kind, body = bytes(view[at + 4 : at + 8]), view[at + 8 : end - 4]
+        crc = int.from_bytes(view[end - 4 : end], "big")
+        if zlib.crc32(view[at + 4 : end - 4]) != crc or is_first != (kind == b"IHDR"):
+            raise CardError("png_damaged")
+        if is_first:
+            if length != 13:
+                raise CardError("png_damaged")
+            check_size(int.from_bytes(body[:4], "big"), int.from_bytes(body[4:8], "big"), limits)
+        is_first = False
+        has_pixels = has_pixels or kind == b"IDAT"
+        yield _Chunk(kind, body, view[at:end])
+        at = end
+        if kind == b"IEND":
+            if not has_pixels:
+                break
+            return
+    raise CardError("png_damaged")
+
+
+def _keyword(chunk: _Chunk) -> str:
+    if chunk.type not in _TEXT_TYPES:
+        return ""
+    head = bytes(chunk.body[:400])
+    return head.partition(b"\0")[0].decode("latin-1").strip()
+
+
+def _is_card_keyword(keyword: str) -> bool:
+    lowered = keyword.lower()
+    return lowered in _CARD_KEYWORDS or lowered.startswith(_ASSET_PREFIXES)
+
+
+def _asset_path(keyword: str) -> str:
+    prefix = next(prefix for prefix in _ASSET_PREFIXES if keyword.lower().startswith(prefix))
+    return keyword[len(prefix) :].strip()
+
+
+def _payload(chunk: _Chunk, limit_bytes: int) -> bytes:
+    _, _, rest = bytes(chunk.body).partition(b"\0")
+    if chunk.type == b"tEXt":
+        return rest
+    if chunk.type == b"zTXt":
+        return _inflated(rest[1:], limit_bytes) if rest[:1] == b"\0" else _damaged()
+    compressed, method, tagged = rest[:1], rest[1:2], rest[2:].split(b"\0", 2)
+    if len(tagged) < 3 or compressed not in (b"\0", b"\1"):
+        return _damaged()
+    if compressed == b"\0":
+        return tagged[2]
+    return _inflated(tagged[2], limit_bytes) if method == b"\0" else _damaged()
+
+
+def _damaged() -> bytes:
+    raise CardError("png_damaged")
+
+
+def _inflated(data: bytes, limit_bytes: int) -> bytes:
+    inflator = zlib.decompressobj()
+    try:
+        content = inflator.decompress(data, max(1, limit_bytes))
+    except zlib.error as error:
+        raise CardError("png_damaged") from error
+    if not inflator.eof:
+        raise CardError("inflated_too_large" if inflator.unconsumed_tail else "png_damaged")
+    return content
+
+
+def _text_chunk(keyword: str, content: bytes) -> bytes:
+    try:
+        name = keyword.encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise CardError("path_unsafe", path=keyword) from error
+    return _encoded(b"tEXt", name + b"\0" + base64.b64encode(content))
+
+
+def _encoded(kind: bytes, body: bytes) -> bytes:
+    crc = zlib.crc32(kind + body)
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", crc)

@@ -1,0 +1,36 @@
+"""What `chatbot-ai history` says, in Korean and English."""
+
+TEXTS: dict[str, dict[str, str]] = {
+    "exporting": {"ko": "백업 중", "en": "Backing up"},
+    "exported": {
+        "ko": "대화 {turns}건을 {file}에 저장했습니다.",
+        "en": "Saved {turns} turns to {file}.",
+    },
+    "copying": {"ko": "복사 중", "en": "Copying"},
+    "confirm_delete": {
+        "ko": "사용자 {user}의 대화 기록을 모두 삭제할까요? 되돌릴 수 없습니다.",
+        "en": "Delete every conversation of user {user}? This cannot be undone.",
+    },
+    "deleted": {"ko": "대화 {turns}건을 삭제했습니다.", "en": "Deleted {turns} turns."},
+    "dry_run": {
+        "ko": "시험 실행입니다. 아무것도 쓰지 않았습니다. 실제로 이전하려면 --apply를 붙이세요.",
+        "en": "This was a dry run; nothing was written. Add --apply to do it.",
+    },
+    "tally": {
+        "ko": "대화방 {conversations}개, 읽음 {read}건: 기록 {written}, 이미 있음 {present}, "
+        "충돌 {conflicts}, 건너뜀 {skipped}, 부족한 대화방 {incomplete}",
+        "en": "{conversations} conversations, {read} turns read: {written} written, "
+        "{present} already there, {conflicts} in conflict, {skipped} skipped, "
+        "{incomplete} conversations incomplete",
+    },
+    "agrees": {"ko": "개수가 일치합니다.", "en": "The counts agree."},
+    "disagrees": {
+        "ko": "개수가 일치하지 않습니다. 위의 충돌·건너뜀·부족 항목을 확인하세요.",
+        "en": "The counts do not agree; see the conflicts, skipped and incomplete ones above.",
+    },
+    "unavailable": {
+        "ko": "저장소를 사용할 수 없습니다: {reason}",
+        "en": "The store is unavailable: {reason}",
+    },
+    "bad_input": {"ko": "잘못된 입력입니다: {reason}", "en": "Invalid input: {reason}"},
+}

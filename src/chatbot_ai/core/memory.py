@@ -1,0 +1,114 @@
+"""A conversation's turns around one answer: read before it, written after it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import structlog
+
+from chatbot_ai.core.exchange import ChatRequest, Progress
+from chatbot_ai.domain.conversation import (
+    Assistant,
+    ConversationKey,
+    NewTurn,
+    Turn,
+    TurnStatus,
+)
+from chatbot_ai.domain.errors import NotFound
+from chatbot_ai.domain.ports import Clock, ConversationStore
+
+log = structlog.get_logger()
+
+
+class Memory:
+    """Reads and writes the turns that an exchange is about."""
+
+    def __init__(
+        self, assistant: Assistant, store: ConversationStore, clock: Clock, history_turns: int
+    ) -> None:
+        self.store = store
+        self._assistant = assistant
+        self._clock = clock
+        self._limit = history_turns
+        self._saving: set[asyncio.Task[Turn]] = set()
+
+    def key(self, request: ChatRequest) -> ConversationKey | None:
+        """The conversation, or None for a call without memory."""
+        if request.user_id and request.db_id and not request.messages:
+            return ConversationKey(self._assistant, request.user_id, request.db_id)
+        return None
+
+    async def before(
+        self, key: ConversationKey | None, request: ChatRequest
+    ) -> tuple[list[Turn], Turn | None]:
+        """The turns that the prompt looks back on, and the turn that is answered again if it is
+        one. Raises NotFound where there is no such turn."""
+        if key is None:
+            return [], None
+        if request.mode == "edit":
+            index = request.index or 0
+            first = max(0, index - self._limit)
+            turns = await self.store.turns(key, first=first, limit=index - first + 1)
+            if not turns or turns[-1].index != index:
+                raise NotFound(f"turn {index}")
+            return turns[:-1], None
+        turns = await self.store.recent_turns(key, self._limit)
+        if request.mode == "message":
+            return turns, None
+        if not turns:
+            raise NotFound("the conversation has no turns")
+        return turns[:-1], turns[-1]
+
+    async def save(
+        self, key: ConversationKey, request: ChatRequest, progress: Progress, again: Turn | None
+    ) -> Turn:
+        """Store the answer. Shielded: a caller that leaves meanwhile does not tear the write."""
+        task = asyncio.create_task(self._write(key, request, progress, again))
+        self._saving.add(task)
+        task.add_done_callback(self._saving.discard)
+        return await asyncio.shield(task)
+
+    def save_interrupted(
+        self, key: ConversationKey, request: ChatRequest, progress: Progress, again: Turn | None
+    ) -> None:
+        """Store what a stream had shown before it ended early, in the background."""
+        task = asyncio.create_task(self._write(key, request, progress, again))
+        self._saving.add(task)
+        task.add_done_callback(self._interrupted_stored)
+
+    async def settle(self, timeout_s: float) -> None:
+        """Wait for writes under way."""
+        if self._saving:
+            await asyncio.wait(self._saving, timeout=timeout_s)
+
+    async def _write(
+        self, key: ConversationKey, request: ChatRequest, progress: Progress, again: Turn | None
+    ) -> Turn:
+        status: TurnStatus = "complete" if progress.finished else "interrupted"
+        model = progress.finished.model if progress.finished else progress.model
+        if again is not None and request.mode == "regenerate":
+            return await self.store.add_output(key, again.index, progress.output, model, status)
+        if again is not None:
+            whole = again.output + progress.output
+            return await self.store.replace_output(key, again.index, whole, status)
+        if request.mode == "edit":
+            await self.store.truncate(key, request.index or 0)
+        built = progress.prompt
+        turn = NewTurn(
+            turn_id=request.turn_id,
+            input=request.text,
+            output=progress.output,
+            model=model,
+            created_at=self._clock.now(),
+            status=status,
+        )
+        if built is not None:
+            sent = built.sent if built.sent != request.text else None
+            turn = replace(turn, sent=sent, window_start=built.window_start)
+        return await self.store.append(key, turn)
+
+    def _interrupted_stored(self, task: asyncio.Task[Turn]) -> None:
+        self._saving.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.warning("turn.interrupted_not_stored", error=type(error).__name__)

@@ -1,0 +1,117 @@
+"""Which checks a configuration asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from chatbot_ai.doctor.container import check_docker
+from chatbot_ai.doctor.finding import Finding
+from chatbot_ai.doctor.gpu import check_gpu
+from chatbot_ai.doctor.machine import (
+    check_cpu,
+    check_disk,
+    check_kernel,
+    check_memlock,
+    check_memory,
+    check_python,
+)
+from chatbot_ai.doctor.ports import check_ports
+from chatbot_ai.doctor.runner import Check
+from chatbot_ai.doctor.services import (
+    check_database,
+    check_folders,
+    check_keys,
+    check_models,
+    check_nginx,
+)
+from chatbot_ai.models.library import FileState, ModelLibrary
+
+#: RAM of one service beside its model: SPEC, section 8.
+SERVICE_BYTES = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to run here, as plain values.
+
+    `models` maps a service to its model file (a name or path that the library knows), and has no
+    entry for a service whose engine is elsewhere. `gpus` maps a service to its GPU's number, and is
+    empty for a machine that is meant to run without. `cache_bytes` is the KV cache of one service.
+    `mongodb_version` is the version that the deployment pins, None where MongoDB runs elsewhere or
+    not at all. Secrets come as facts (`has_…`), but for `mongodb_url`.
+    """
+
+    library: ModelLibrary
+    data_dir: Path
+    log_dir: Path
+    ports: Mapping[str, int]
+    host: str = "127.0.0.1"
+    models: Mapping[str, str] = field(default_factory=dict)
+    gpus: Mapping[str, int] = field(default_factory=dict)
+    cache_bytes: Mapping[str, int] = field(default_factory=dict)
+    services: int = 2
+    wants_mlock: bool = True
+    nginx_binary: str | None = None
+    mongodb_url: str | None = field(default=None, repr=False)
+    mongodb_version: str | None = None
+    has_google_key: bool = False
+    has_search_engine_id: bool = False
+    has_openai_key: bool = False
+
+    def checks(self) -> list[Check]:
+        """Return every check of this configuration, in the order to read them."""
+        sizes = {service: self._model_bytes(name) for service, name in self.models.items()}
+        needs = {
+            service: size + self.cache_bytes.get(service, 0) for service, size in sizes.items()
+        }
+        on_gpu: dict[int, int] = {}
+        for service, number in self.gpus.items():
+            on_gpu[number] = on_gpu.get(number, 0) + needs.get(service, 0)
+        in_ram = sum(need for service, need in needs.items() if service not in self.gpus)
+        largest = max((sizes[s] for s in sizes if s not in self.gpus), default=0)
+        looks: dict[str, Callable[[], list[Finding]]] = {
+            "python": check_python,
+            "cpu": partial(
+                check_cpu,
+                runs_engine=bool(self.models),
+                runs_mongodb=self.mongodb_version is not None,
+            ),
+            "kernel": partial(check_kernel, mongodb_version=self.mongodb_version),
+            "memory": partial(check_memory, self.services * SERVICE_BYTES + in_ram),
+            "disk": partial(check_disk, self.library.folder, self._missing_bytes()),
+            "gpu": partial(check_gpu, on_gpu),
+            "docker": check_docker,
+            "model": partial(check_models, self.library, tuple(self.models.values())),
+            "port": partial(check_ports, self.ports, self.host),
+            "nginx": partial(check_nginx, self.nginx_binary),
+            "database": partial(check_database, self.mongodb_url, self.data_dir),
+            "keys": partial(
+                check_keys,
+                has_google_key=self.has_google_key,
+                has_search_engine_id=self.has_search_engine_id,
+                has_openai_key=self.has_openai_key,
+            ),
+            "folder": partial(check_folders, {"data": self.data_dir, "logs": self.log_dir}),
+        }
+        if self.wants_mlock and largest:
+            looks["memlock"] = partial(check_memlock, largest)
+        return [Check(name, look) for name, look in looks.items()]
+
+    def _model_bytes(self, name: str) -> int:
+        status = self.library.look(name)
+        if status is None:
+            return 0
+        here = status.size_bytes if status.state is FileState.PRESENT else 0
+        return here or status.file.planned_bytes
+
+    def _missing_bytes(self) -> int:
+        """What is still to be downloaded, each file once."""
+        statuses = {self.library.look(name) for name in self.models.values()}
+        return sum(
+            max(0, status.file.planned_bytes - status.size_bytes)
+            for status in statuses
+            if status is not None and status.state in (FileState.MISSING, FileState.PARTIAL)
+        )

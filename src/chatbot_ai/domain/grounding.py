@@ -1,0 +1,57 @@
+"""What a web search gives an answer to rest on. Pure values and the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+GroundingStatus = Literal["ok", "empty", "unavailable", "disabled"]
+#: Message keys: the search did not answer; it found nothing; no page could be read in time, so
+#: that only the search's own excerpts are used.
+GroundingWarning = Literal["search_unavailable", "search_empty", "search_snippets_only"]
+#: Tokens of a text by the model's own tokenizer; may ask the engine.
+CountText = Callable[[str], int | Awaitable[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A page that an answer may rest on; `n` counts from 1 within the answer."""
+
+    n: int
+    title: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroundingResult:
+    """What an answer can rest on.
+
+    status    ok: `text` and `sources` are there; empty: nothing was found; unavailable: the search
+              failed; disabled: no provider is configured
+    provider  the provider that answered, "" where none did
+    text      stands beside the user's newest input, in Korean; "" unless ok
+    """
+
+    status: GroundingStatus
+    provider: str = ""
+    sources: tuple[Source, ...] = ()
+    text: str = ""
+    warnings: tuple[GroundingWarning, ...] = ()
+
+
+class Grounder(Protocol):
+    """Finds what an answer can rest on.
+
+    G1  `ground` returns within `deadline_s`, whatever the providers and pages do.
+    G2  It raises nothing for a failed search: the status and the warnings say it.
+    G3  Sources are numbered from 1, and only those whose text is in `text`.
+    """
+
+    async def ground(
+        self, question: str, *, query: str, deadline_s: float, count: CountText
+    ) -> GroundingResult: ...
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...

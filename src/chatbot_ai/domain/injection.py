@@ -1,0 +1,99 @@
+"""Text of strangers made into plain data: nothing in it can act as markup of the prompt.
+
+This cannot make a model immune to what a page says. It removes what is never legitimate (invisible
+characters, chat-template markers, forged source numbers) and drops sentences whose only sense is to
+steer a model; the rest is delimited, and the prompt says that it is data.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+#: Everything that is not seen: controls but tab and newline, soft hyphen, zero-width and
+#: bidirectional marks, Hangul fillers, variation selectors, tags (U+E0000), lone surrogates.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\ud800-\udfff"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+#: Markers of the chat templates in use: ChatML, Llama 2 to 4, Mistral, Gemma, Phi, Command R,
+#: DeepSeek (with its full-width bar), GLM, and tags of reasoning and tool calls.
+_MARKERS = re.compile(
+    r"<[|\uff5c][^<>\n]{0,60}?[|\uff5c]>"
+    r"|<[|\uff5c](?:im|start|end|eot|eom|begin|system|user|assistant)\w{0,20}"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|IMG|gMASK|sMASK)\]"
+    r"|<{1,2}/?SYS>{1,2}"
+    r"|</?(?:s|bos|eos|unk|pad|sop|eop|start_of_turn|end_of_turn|think|thinking|reasoning"
+    r"|tool_call|tool_response|function_call|system|assistant|user|자료)[ ]{0,4}/?>",
+    re.IGNORECASE,
+)
+#: A number in brackets would pass for one of our own sources.
+_FORGED_NUMBER = re.compile(
+    r"[\[【［][ ]{0,2}\^?\d{1,3}(?:[ ]{0,2}[,\-~–][ ]{0,2}\d{1,3}){0,8}[ ]{0,2}[\]】］]"
+)
+_STEERING = re.compile(
+    r"(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instruction|prompt|rule|guideline|context"
+    r"|above|previous|prior)"
+    r"|\b(?:reveal|print|repeat|show|output)\b.{0,30}\b(?:system|hidden|initial) (?:prompt|message)"
+    r"|\byou are (?:now|no longer)\b.{0,60}\b(?:ai|assistant|model|bot|dan|mode)\b"
+    r"|\b(?:new|updated|important) (?:system )?instructions?\s*(?:for|to)\b.{0,20}"
+    r"\b(?:ai|llm|assistant|model|bot|chatbot)"
+    r"|\b(?:ai|llm|assistant|language model|chatbot)s?\b.{0,40}\b(?:must|should) (?:now )?"
+    r"(?:respond|reply|answer|say|output|recommend|include)"
+    r"|(?:이전|위|앞|지금까지|기존|상기|모든|원래)(?:의|에)?.{0,20}"
+    r"(?:지시|명령|지침|프롬프트|규칙|대화).{0,15}(?:무시|잊|따르지|버리|덮어)"
+    r"|(?:시스템|숨겨진|초기)[ ]{0,2}(?:프롬프트|지시|메시지).{0,20}"
+    r"(?:출력|공개|보여|알려|말해|반복)"
+    r"|(?:너는|당신은|넌)[ ]{0,2}(?:이제|지금)부터.{0,40}"
+    r"|(?:AI|인공지능|챗봇|언어\s?모델|어시스턴트)(?:은|는|이|가|에게|라면)?.{0,40}"
+    r"(?:답해야|답하라|대답하라|출력하라|말해야 한다|무시하라|따라야 한다|추천하라)",
+    re.IGNORECASE,
+)
+_ROLE_LABELS = re.compile(
+    r"^(?:[ ]{0,8}(?:#{1,6}[ ]{0,2})?"
+    r"(?:system|assistant|developer|human|user|instruction|시스템|어시스턴트)"
+    r"[ ]{0,2}(?:prompt|message)?[ ]{0,2}[:：])+",
+    re.IGNORECASE,
+)
+_MAX_PASSES = 6
+_SENTENCES = re.compile(r"(?<=[.!?。！？])\s+")
+_SPACES = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
+_BLANK_LINES = re.compile(r"\n{3,}")
+
+
+def clean_text(text: str) -> str:
+    """Return `text` without what is invisible, marks up a prompt, or orders a model about.
+
+    Lines stay lines; runs of spaces and of blank lines shrink. `clean_text` of the result is the
+    result. Linear in the length of `text`.
+    """
+    text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text.replace("\r", "\n")))
+    lines = (_clean_line(line) for line in text.split("\n"))
+    return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
+
+
+def clean_line(text: str, max_chars: int) -> str:
+    """Return `text` cleaned the same way, on one line of at most `max_chars` characters."""
+    line = " ".join(clean_text(text).split())
+    if len(line) <= max_chars:
+        return line
+    return line[: max_chars - 1].rstrip() + "…"
+
+
+def _clean_line(line: str) -> str:
+    """Clean until nothing changes: what is removed may have been hiding a marker around it. A line
+    that goes on changing was made to, and is dropped."""
+    for _ in range(_MAX_PASSES):
+        cleaned = _clean_once(line)
+        if cleaned == line:
+            return line
+        line = cleaned
+    return ""
+
+
+def _clean_once(line: str) -> str:
+    line = _FORGED_NUMBER.sub("", _MARKERS.sub(" ", line))
+    line = _ROLE_LABELS.sub("", line)
+    kept = [part for part in _SENTENCES.split(line) if not _STEERING.search(part)]
+    return unicodedata.normalize("NFC", _SPACES.sub(" ", " ".join(kept)).strip())

@@ -1,0 +1,1 @@
+"""Load tests: what simulated people say, how they ask, what is recorded, and the report."""

@@ -1,0 +1,151 @@
+"""The one module that fetches what strangers link to. See address.py and guarded.py for the rules
+on where it may go; here are those on what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx2
+
+from chatbot_ai.search.address import AddressPolicy
+from chatbot_ai.search.failures import ExchangeFailed, FetchRefused
+from chatbot_ai.search.guarded import GuardedBackend, Resolver, SystemResolver
+from chatbot_ai.search.robots import ROBOTS_LIMIT_BYTES, RobotsRules
+from chatbot_ai.search.wire import connection_pool, exchange
+
+READABLE_TYPES = frozenset({"text/html", "text/plain", "application/xhtml+xml"})
+DEFAULT_USER_AGENT = "ChatBotAI/2.0 (self-hosted assistant; reads pages that a search found)"
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A fetched page. `url` is where it was found in the end; `content_type` is the raw header."""
+
+    url: str
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    content_type: str
+    body: bytes
+    location: str | None
+
+
+class PageFetch:
+    """Fetches public pages of the web, and nothing else.
+
+    http and https on the policy's ports; public addresses only, checked at the connection and
+    again for every redirect; robots.txt respected; no cookies, no credentials, no referrer. Safe
+    for concurrent use.
+
+    max_bytes      limit of a page, on the wire and decompressed
+    max_redirects  redirects followed for one page
+    timeout_s      time for one page, robots.txt and redirects included
+    resolve        replaces the machine's name resolution
+    """
+
+    def __init__(
+        self,
+        policy: AddressPolicy | None = None,
+        *,
+        resolve: Resolver | None = None,
+        user_agent: str = DEFAULT_USER_AGENT,
+        max_bytes: int = 2 * 1024 * 1024,
+        max_redirects: int = 4,
+        timeout_s: float = 5.0,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._policy = policy or AddressPolicy()
+        self._resolver = SystemResolver()
+        self._headers = {
+            "User-Agent": user_agent,
+            "Accept": "text/html, application/xhtml+xml, text/plain;q=0.8",
+            "Accept-Language": "ko, en;q=0.7",
+        }
+        self._max_bytes = max_bytes
+        self._max_redirects = max_redirects
+        self._timeout_s = timeout_s
+        self._pool = connection_pool(
+            backend=GuardedBackend(self._policy, resolve or self._resolver),
+            ssl_context=ssl_context,
+        )
+        self._robots = RobotsRules(self._load_robots, user_agent)
+
+    async def fetch(self, url: str, timeout_s: float | None = None) -> Page:
+        """Return the page at `url`.
+
+        Raises FetchRefused where it must not be fetched or is no readable text, ExchangeFailed
+        where it cannot be had (any status but 200 included).
+        """
+        limit_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._page(self._policy.parse(url))
+        except TimeoutError as error:
+            raise ExchangeFailed("timeout") from error
+
+    async def close(self) -> None:
+        await self._robots.close()
+        await self._pool.aclose()
+        self._resolver.close()
+
+    async def _page(self, url: httpx2.URL) -> Page:
+        for _ in range(self._max_redirects + 1):
+            if not await self._robots.allows(url):
+                raise FetchRefused("robots")
+            answer = await self._get(url, self._max_bytes, _require_readable)
+            if answer.location is None:
+                if answer.status != 200:
+                    raise ExchangeFailed("status")
+                return Page(str(url), answer.content_type, answer.body)
+            url = self._policy.parse(answer.location, base=url)
+        raise FetchRefused("redirects")
+
+    async def _load_robots(self, url: httpx2.URL) -> tuple[int, bytes]:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                for _ in range(self._max_redirects + 1):
+                    answer = await self._get(url, ROBOTS_LIMIT_BYTES, None)
+                    if answer.location is None:
+                        return answer.status, answer.body
+                    url = self._policy.parse(answer.location, base=url)
+        except TimeoutError as error:
+            raise ExchangeFailed("timeout") from error
+        return 404, b""  # RFC 9309 section 2.3.1.2: too many redirects count as unavailable
+
+    async def _get(
+        self, url: httpx2.URL, limit_bytes: int, require: Callable[[str], None] | None
+    ) -> _Answer:
+        async with exchange(self._pool, url, self._headers) as reply:
+            location = reply.headers.get("location") if reply.status in _REDIRECTS else None
+            body = b""
+            if location is None and reply.status == 200:
+                if require is not None:
+                    require(reply.media_type)
+                body = await reply.read(limit_bytes)
+            return _Answer(
+                reply.status,
+                reply.headers.get("content-type", ""),
+                body,
+                None if location is None else _as_written(location),
+            )
+
+
+def _require_readable(media_type: str) -> None:
+    if media_type not in READABLE_TYPES:
+        raise FetchRefused("content_type")
+
+
+def _as_written(location: str) -> str:
+    """Undo the header's latin-1 where a site sends raw UTF-8, as Korean ones do."""
+    try:
+        return location.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return location

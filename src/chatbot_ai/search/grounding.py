@@ -1,0 +1,268 @@
+"""From a question to reference text: search, fetch, read, rank, render, within one time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import structlog
+
+from chatbot_ai.domain.errors import SearchUnavailable, Unavailable
+from chatbot_ai.domain.grounding import CountText, GroundingResult, GroundingWarning, Source
+from chatbot_ai.domain.injection import clean_text
+from chatbot_ai.domain.ports import SearchResult
+from chatbot_ai.search.cache import ExpiringCache
+from chatbot_ai.search.chain import Found, SearchChain
+from chatbot_ai.search.fetch import PageFetch
+from chatbot_ai.search.passages import Passage, diverse, pick, rank, split
+from chatbot_ai.search.reader import PageReader
+from chatbot_ai.search.references import heading, render
+
+_log = structlog.get_logger(__name__)
+
+#: Shares of the whole time: what the search may take, and what stays for ranking and counting.
+_SEARCH_SHARE = 0.6
+_RANKING_SHARE = 0.15
+_CANDIDATES = 24
+#: How long the slower half of the pages is waited for once the faster half is there.
+_STRAGGLER_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One call of `ground`; `end` is on the monotonic clock."""
+
+    question: str
+    query: str
+    end: float
+    count: CountText
+
+    @property
+    def left_s(self) -> float:
+        return max(0.0, self.end - time.monotonic())
+
+
+@dataclass(slots=True)
+class _Material:
+    """What is there so far: results, and the texts of pages by their place among the results."""
+
+    found: Found | None = None
+    texts: dict[int, str] = field(default_factory=dict)
+
+
+class Grounding:
+    """Grounds questions in a web search. Never raises for a failing search or page.
+
+    chain       None where no provider is configured
+    max_tokens  budget of the rendered text
+    results     results asked for; pages of the first `pages` are fetched
+    """
+
+    def __init__(
+        self,
+        chain: SearchChain | None,
+        fetch: PageFetch,
+        reader: PageReader,
+        *,
+        max_tokens: int = 1500,
+        results: int = 8,
+        pages: int = 4,
+        page_cache_entries: int = 64,
+        page_cache_ttl_s: float = 900.0,
+    ) -> None:
+        self._chain = chain
+        self._fetch = fetch
+        self._reader = reader
+        self._max_tokens = max_tokens
+        self._results = results
+        self._pages = pages
+        self._texts: ExpiringCache[str, str] = ExpiringCache(page_cache_entries, page_cache_ttl_s)
+        self._reading: set[asyncio.Task[str]] = set()
+        self._ranking = ThreadPoolExecutor(1, thread_name_prefix="search-ranking")
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The names of the configured providers, in the order in which they are asked."""
+        return self._chain.providers if self._chain is not None else ()
+
+    async def start(self) -> None:
+        """Start the reading processes ahead of the first question, if there is a search at all."""
+        if self._chain is not None:
+            try:
+                await self._reader.start()
+            except SearchUnavailable as error:
+                _log.warning("search.reader_not_started", error=type(error).__name__)
+
+    async def ground(
+        self, question: str, *, query: str, deadline_s: float, count: CountText
+    ) -> GroundingResult:
+        """Return what was found for `query` about `question`, at most `deadline_s` seconds later.
+
+        count  tokens of a text; where it fails or is late, UTF-8 bytes stand in, which no
+               byte-level tokenizer exceeds
+        """
+        if self._chain is None:
+            return GroundingResult("disabled")
+        started = time.monotonic()
+        request = _Request(question, query, started + deadline_s, count)
+        material = _Material()
+        try:
+            async with asyncio.timeout(deadline_s):
+                result = await self._ground(self._chain, request, material)
+        except (TimeoutError, SearchUnavailable) as error:
+            _log.warning("search.unavailable", error=type(error).__name__)
+            provider = material.found.provider if material.found else ""
+            result = GroundingResult("unavailable", provider, warnings=("search_unavailable",))
+        _log.info(
+            "search.grounded",
+            status=result.status,
+            provider=result.provider,
+            sources=len(result.sources),
+            pages=len(material.texts),
+            elapsed_ms=round((time.monotonic() - started) * 1000),
+        )
+        return result
+
+    async def close(self) -> None:
+        if self._chain is not None:
+            await self._chain.close()
+        await self._fetch.close()
+        await self._reader.close()
+        self._ranking.shutdown(wait=False, cancel_futures=True)
+
+    async def _ground(
+        self, chain: SearchChain, request: _Request, material: _Material
+    ) -> GroundingResult:
+        total_s = request.left_s
+        found = material.found = await chain.find(
+            request.query, limit=self._results, timeout_s=total_s * _SEARCH_SHARE
+        )
+        if not found.results:
+            return GroundingResult("empty", found.provider, warnings=("search_empty",))
+        await self._read_pages(found.results, request.end - total_s * _RANKING_SHARE, material)
+        ranked = await self._rank(request, found.results, material.texts)
+        text, sources = await self._fitted(ranked, found.results, request)
+        if not sources:
+            return GroundingResult("empty", found.provider, warnings=("search_empty",))
+        snippets_only = not any(material.texts.values())
+        warnings: tuple[GroundingWarning, ...] = ("search_snippets_only",) if snippets_only else ()
+        return GroundingResult("ok", found.provider, sources, text, warnings)
+
+    async def _read_pages(
+        self, results: Sequence[SearchResult], until: float, material: _Material
+    ) -> None:
+        """Put the texts of the first pages into `material`, those that come in time.
+
+        When half of the pages are there, the others get little more time.
+        """
+        waiting: dict[asyncio.Task[str], int] = {}
+        for page, result in enumerate(results[: self._pages]):
+            task = asyncio.create_task(self._text_of(result.url, until))
+            task.add_done_callback(self._page_ended)
+            self._reading.add(task)
+            waiting[task] = page
+        wanted = (len(waiting) + 1) // 2
+        try:
+            while waiting and (left_s := until - time.monotonic()) > 0:
+                done, _ = await asyncio.wait(
+                    waiting, timeout=left_s, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    page = waiting.pop(task)
+                    if not task.cancelled() and task.exception() is None:
+                        material.texts[page] = task.result()
+                if len(material.texts) >= wanted:
+                    until = min(until, time.monotonic() + _STRAGGLER_S)
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    def _page_ended(self, task: asyncio.Task[str]) -> None:
+        self._reading.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _log.info("search.page_failed", error=type(error).__name__, reason=_reason(error))
+
+    async def _text_of(self, url: str, until: float) -> str:
+        cached = self._texts.get(url)
+        if cached is not None:
+            return cached
+        page = await self._fetch.fetch(url, timeout_s=max(0.05, until - time.monotonic()))
+        text = await self._reader.read(page.body, page.content_type)
+        self._texts.put(url, text)
+        return text
+
+    async def _rank(
+        self, request: _Request, results: Sequence[SearchResult], texts: dict[int, str]
+    ) -> list[Passage]:
+        """Rank in a thread; if that takes too long, the snippets serve in the search's order."""
+        call = partial(_ranked, results, dict(texts), f"{request.question} {request.query}")
+        ranking = asyncio.get_running_loop().run_in_executor(self._ranking, call)
+        try:
+            return await asyncio.wait_for(ranking, max(0.05, request.left_s * 0.6))
+        except TimeoutError:
+            _log.warning("search.ranking_timeout")
+            return _snippets(results)
+
+    async def _fitted(
+        self, ranked: list[Passage], results: Sequence[SearchResult], request: _Request
+    ) -> tuple[str, tuple[Source, ...]]:
+        """Render as many passages as fit the budget, by the model's count if it comes in time."""
+        candidates = diverse(ranked)[:_CANDIDATES]
+        if not candidates:
+            return "", ()
+        half_s = max(0.05, request.left_s / 2)
+        frame, _ = render([replace(candidates[0], text="")], results)
+        texts = [passage.text for passage in candidates]
+        headings = [f"{heading(9, result)}\n<자료>\n\n</자료>\n" for result in results]
+        overhead, *costs = await _counted([frame, *texts, *headings], request.count, half_s)
+        taken = pick(
+            candidates,
+            costs[: len(texts)],
+            self._max_tokens - overhead,
+            page_cost=max(costs[len(texts) :], default=0),
+        )
+        while taken:
+            text, sources = render(taken, results)
+            if (await _counted([text], request.count, half_s / 4))[0] <= self._max_tokens:
+                return text, sources
+            taken = taken[:-1]
+        return "", ()
+
+
+def _ranked(results: Sequence[SearchResult], texts: dict[int, str], question: str) -> list[Passage]:
+    """Rank the passages of the pages; a page that gave nothing relevant is heard by its snippet."""
+    passages = [passage for page, text in texts.items() for passage in split(text, page)]
+    of_pages = rank(passages, question)
+    relevant = {passage.page for passage in of_pages}
+    snippets = [passage for passage in _snippets(results) if passage.page not in relevant]
+    return rank([*of_pages, *snippets], question) or snippets
+
+
+def _snippets(results: Sequence[SearchResult]) -> list[Passage]:
+    return [
+        Passage(page, 0, clean_text(result.snippet) or clean_text(result.title))
+        for page, result in enumerate(results)
+    ]
+
+
+async def _counted(texts: Sequence[str], count: CountText, timeout_s: float) -> list[int]:
+    """Return the tokens of each text, or their UTF-8 bytes where counting fails or is late."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await asyncio.gather(*(_tokens(text, count) for text in texts))
+    except (TimeoutError, Unavailable):
+        return [len(text.encode("utf-8", "replace")) for text in texts]
+
+
+async def _tokens(text: str, count: CountText) -> int:
+    tokens = count(text)
+    return tokens if isinstance(tokens, int) else await tokens
+
+
+def _reason(error: BaseException) -> str | None:
+    return getattr(error, "reason", None)

@@ -1,0 +1,124 @@
+"""Pages cut into passages, ranked against the question, and as many taken as the budget holds.
+
+Pure; ranking a few pages takes tens of milliseconds and belongs in a thread.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from chatbot_ai.search.terms import terms
+
+PASSAGE_CHARS = 500
+_MIN_PASSAGE_CHARS = 40
+#: A passage of the first result beats an equal one of the tenth by this share.
+_ORDER_BONUS = 0.15
+_SENTENCE_END = re.compile(r"(?<=[.!?。！？…])\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of one page. `page` counts pages in the search's order, `position` within it."""
+
+    page: int
+    position: int
+    text: str
+
+
+def split(text: str, page: int, max_chars: int = PASSAGE_CHARS) -> list[Passage]:
+    """Cut cleaned text into passages of at most `max_chars`, at paragraphs, then sentences.
+
+    Short neighbours are joined; nothing but white space is lost, except for pieces below 40
+    characters where the page has longer ones.
+    """
+    pieces: list[str] = []
+    for part in _parts(text, max_chars):
+        if pieces and len(pieces[-1]) + 1 + len(part) <= max_chars:
+            pieces[-1] = f"{pieces[-1]}\n{part}"
+        else:
+            pieces.append(part)
+    long = [piece for piece in pieces if len(piece) >= _MIN_PASSAGE_CHARS]
+    return [Passage(page, position, piece) for position, piece in enumerate(long or pieces)]
+
+
+def rank(passages: Sequence[Passage], question: str) -> list[Passage]:
+    """Return the passages that have any term of the question, most relevant first (BM25)."""
+    # brings NumPy: loaded by the first search, in its thread, and not by every start
+    import bm25s  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    wanted = list(dict.fromkeys(terms(question)))
+    documents = [terms(passage.text) for passage in passages]
+    known = {term for document in documents for term in document}
+    wanted = [term for term in wanted if term in known]
+    if not wanted:
+        return []
+    index = bm25s.BM25()
+    index.index(documents, show_progress=False)
+    scores = [float(score) for score in index.get_scores(wanted)]
+    weighed = [
+        (score * (1 + _ORDER_BONUS / (1 + passage.page)), passage)
+        for score, passage in zip(scores, passages, strict=True)
+        if score > 0
+    ]
+    weighed.sort(key=lambda pair: (-pair[0], pair[1].page, pair[1].position))
+    return [passage for _, passage in weighed]
+
+
+def diverse(ranked: Sequence[Passage], per_page: int = 3) -> list[Passage]:
+    """Keep the first `per_page` passages of each page, so that several sources are heard, and one
+    of those with the same text."""
+    kept: list[Passage] = []
+    of_page: Counter[int] = Counter()
+    seen: set[str] = set()
+    for passage in ranked:
+        if of_page[passage.page] < per_page and passage.text not in seen:
+            kept.append(passage)
+            of_page[passage.page] += 1
+            seen.add(passage.text)
+    return kept
+
+
+def pick(
+    ranked: Sequence[Passage], costs: Sequence[int], budget: int, *, page_cost: int = 0
+) -> list[Passage]:
+    """Take passages in their order as far as `budget` goes; a costlier one is passed over.
+
+    costs      tokens of each passage
+    page_cost  tokens that the first passage of a page costs on top, for its heading
+    """
+    taken: list[Passage] = []
+    pages: set[int] = set()
+    left = budget
+    for passage, cost in zip(ranked, costs, strict=True):
+        total = cost + (0 if passage.page in pages else page_cost)
+        if total <= left:
+            taken.append(passage)
+            pages.add(passage.page)
+            left -= total
+    return taken
+
+
+def by_page(taken: Iterable[Passage]) -> list[list[Passage]]:
+    """Group passages by page, the page of the best passage first, each in the page's own order."""
+    groups: dict[int, list[Passage]] = {}
+    for passage in taken:
+        groups.setdefault(passage.page, []).append(passage)
+    return [sorted(group, key=lambda passage: passage.position) for group in groups.values()]
+
+
+def _parts(text: str, max_chars: int) -> Iterable[str]:
+    """Yield non-empty pieces of at most `max_chars`, cutting inside a sentence only if it must."""
+    for paragraph in text.split("\n"):
+        short = len(paragraph) <= max_chars
+        for sentence in [paragraph] if short else _SENTENCE_END.split(paragraph):
+            rest = sentence.strip()
+            while len(rest) > max_chars:
+                cut = rest.rfind(" ", max_chars // 2, max_chars)
+                cut = max_chars if cut < 0 else cut
+                yield rest[:cut].rstrip()
+                rest = rest[cut:].lstrip()
+            if rest:
+                yield rest

@@ -1,0 +1,105 @@
+"""A history as a file: one JSON object a line, readable by anything."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from dataclasses import asdict, fields
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from chatbot_ai.domain.conversation import Assistant, ConversationKey, Turn
+from chatbot_ai.domain.errors import ConfigurationError
+from chatbot_ai.storage.transfer import Record
+
+FORMAT = "chatbot-ai-history"
+VERSION = 1
+_LINES = 256
+_TURN_FIELDS = frozenset(field.name for field in fields(Turn))
+
+
+async def write_backup(path: Path, records: AsyncIterator[Record]) -> int:
+    """Write `records` to `path` and return how many turns it holds.
+
+    The file is readable for its owner only and appears under its name when it is complete and
+    on the disk; a file that was there stays until then. Raises OSError.
+    """
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    count, lines = 0, [{"format": FORMAT, "version": VERSION}]
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        async for record in records:
+            count += record.turn is not None
+            lines.append(_line_of(record))
+            if len(lines) == _LINES:
+                await asyncio.to_thread(_write, file, lines)
+        lines.append({"turns": count})
+        await asyncio.to_thread(_write, file, lines)
+        await asyncio.to_thread(os.fsync, file.fileno())
+    await asyncio.to_thread(unfinished.replace, path)
+    return count
+
+
+def turns_in_backup(path: Path) -> int:
+    """Return how many turns a backup holds; raise ConfigurationError where it is not whole."""
+    first, last = b"", b""
+    with path.open("rb") as file:
+        for line in file:
+            first, last = first or line, line
+    header, footer = _parsed(path, first), _parsed(path, last)
+    if header.get("format") != FORMAT or header.get("version") != VERSION:
+        raise ConfigurationError(f"{path} is no {FORMAT} file of version {VERSION}")
+    if not isinstance(footer.get("turns"), int):
+        raise ConfigurationError(f"{path} ends before its last line: the backup is incomplete")
+    return int(footer["turns"])
+
+
+async def read_backup(path: Path) -> AsyncIterator[Record]:
+    """Yield the records of a backup; raise ConfigurationError for a line that is none."""
+    with path.open(encoding="utf-8") as file:
+        while lines := await asyncio.to_thread(lambda: list(islice(file, _LINES))):
+            for line in lines:
+                entry = _parsed(path, line.encode())
+                if "conversation" in entry:
+                    yield _record_of(path, entry)
+
+
+def _write(file: Any, lines: list[dict[str, Any]]) -> None:
+    file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    file.flush()
+    lines.clear()
+
+
+def _line_of(record: Record) -> dict[str, Any]:
+    key = [record.key.assistant, record.key.user_id, record.key.db_id]
+    if record.turn is None:
+        return {"conversation": key, "title": record.title}
+    return {"conversation": key, "turn": asdict(record.turn)}
+
+
+def _record_of(path: Path, entry: dict[str, Any]) -> Record:
+    try:
+        assistant, user_id, db_id = entry["conversation"]
+        key = ConversationKey(cast("Assistant", assistant), user_id, db_id)
+        turn = entry.get("turn")
+        if assistant not in get_args(Assistant) or (turn is None and "title" not in entry):
+            raise ConfigurationError(f"{path} holds a record that is neither turn nor title")
+        if turn is None:
+            return Record(key, None, entry["title"])
+        known = {name: value for name, value in turn.items() if name in _TURN_FIELDS}
+        return Record(key, Turn(**(known | {"outputs": tuple(turn["outputs"])})))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"{path} holds a record that is no turn") from error
+
+
+def _parsed(path: Path, line: bytes) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+    except ValueError as error:
+        raise ConfigurationError(f"{path} holds a line that is no JSON") from error
+    if not isinstance(entry, dict):
+        raise ConfigurationError(f"{path} holds a line that is no JSON object")
+    return entry

@@ -1,0 +1,283 @@
+"""Conversations in MongoDB, for several machines and for operators who run it already."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any
+
+from chatbot_ai.domain.conversation import (
+    ASSISTANTS,
+    Assistant,
+    ConversationKey,
+    ConversationSummary,
+    NewTurn,
+    Turn,
+)
+from chatbot_ai.domain.errors import NotFound
+from chatbot_ai.storage import mongodb_turns as places
+from chatbot_ai.storage.mongodb_connection import MongoConnection
+from chatbot_ai.storage.mongodb_documents import (
+    Document,
+    answer_document,
+    identity,
+    key_of,
+    summary_of,
+    turn_of,
+)
+from chatbot_ai.storage.records import (
+    Answer,
+    checked_choice,
+    checked_key,
+    checked_name,
+    checked_status,
+    clean,
+    restored_turn,
+    stored_turn,
+)
+from chatbot_ai.storage.uninterrupted import settled, uninterrupted
+
+#: Documents that `scan` holds in memory at once.
+_PAGE = 256
+_MAX_LIMIT = 2**31 - 1
+
+
+class MongoConversationStore:
+    """ConversationStore over PyMongo's asynchronous API: majority-confirmed, journalled writes.
+
+    Works on a standalone server, a replica set and a sharded cluster: it needs no transaction.
+    A server that is away at `open` is no error there; calls raise StoreUnavailable until it is
+    back. A call takes `timeout_s` at most, and `server_selection_timeout_s` while the server is
+    known to be away. A cancelled call goes on to its end by itself.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        database: str,
+        *,
+        timeout_s: float = 5.0,
+        server_selection_timeout_s: float = 2.0,
+        max_pool_size: int = 20,
+    ) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+        self._connection = MongoConnection(
+            url,
+            database,
+            timeout_s=timeout_s,
+            server_selection_timeout_s=server_selection_timeout_s,
+            max_pool_size=max_pool_size,
+        )
+
+    async def open(self) -> None:
+        await self._connection.open()
+
+    async def close(self) -> None:
+        await settled(self._running)
+        await self._connection.close()
+
+    @uninterrupted
+    async def check(self) -> None:
+        async with self._connection.access() as database:
+            probe = {"$set": {"checked_at": time.time()}}
+            await database["schema"].update_one({"_id": "probe"}, probe, upsert=True)
+            await database["schema"].find_one({"_id": "probe"})
+
+    @uninterrupted
+    async def append(self, key: ConversationKey, turn: NewTurn) -> Turn:
+        checked_key(key)
+        new = stored_turn(0, turn)
+        async with self._connection.access() as database:
+            known, hint = await asyncio.gather(
+                places.with_turn_id(database, key, new.turn_id),
+                places.next_index_hint(database, key),
+            )
+            while known is None:
+                index = await places.next_index(database, key, hint or 0)
+                stored = replace(new, index=index)
+                if await places.insert(database, key, stored, is_new=hint is None):
+                    is_gapless, _ = await asyncio.gather(
+                        places.is_gapless(database, key, index),
+                        places.tell_line(database, key, stored, may_be_first=False),
+                    )
+                    if is_gapless:
+                        return stored
+                    # The turns before it were truncated meanwhile: take it back.
+                    await database["turns"].delete_one(
+                        {**identity(key), "index": index, "turn_id": new.turn_id}
+                    )
+                known = await places.with_turn_id(database, key, new.turn_id)
+                hint = await places.next_index_hint(database, key)
+            # Told again: whoever stored it may have died before telling.
+            known_turn = turn_of(known)
+            await places.tell_line(database, key, known_turn, may_be_first=False)
+            return known_turn
+
+    @uninterrupted
+    async def recent_turns(self, key: ConversationKey, limit: int) -> list[Turn]:
+        checked_key(key)
+        if limit <= 0:
+            return []
+        async with self._connection.access() as database:
+            hint = await places.next_index_hint(database, key)
+            found = await places.newest(database, key, hint or 0, min(limit, _MAX_LIMIT))
+        return [turn_of(document) for document in found]
+
+    @uninterrupted
+    async def turns(self, key: ConversationKey, *, first: int = 0, limit: int = 50) -> list[Turn]:
+        checked_key(key)
+        if limit <= 0:
+            return []
+        async with self._connection.access() as database:
+            found = await places.from_index(database, key, first, min(limit, _MAX_LIMIT))
+        return [turn_of(document) for document in found]
+
+    @uninterrupted
+    async def find_turn(self, key: ConversationKey, turn_id: str) -> Turn | None:
+        checked_key(key)
+        checked_name("turn_id", turn_id)
+        async with self._connection.access() as database:
+            found = await places.with_turn_id(database, key, turn_id)
+        return None if found is None else turn_of(found)
+
+    async def add_output(
+        self, key: ConversationKey, index: int, output: str, model: str, status: str
+    ) -> Turn:
+        answer = answer_document(Answer(clean(output), clean(model), checked_status(status)))
+        return await self._change(key, index, lambda answers, _: ([*answers, answer], len(answers)))
+
+    async def replace_output(
+        self, key: ConversationKey, index: int, output: str, status: str
+    ) -> Turn:
+        changed = {"text": clean(output), "status": checked_status(status)}
+
+        def change(answers: list[Document], selected: int) -> tuple[list[Document], int]:
+            replaced = [*answers]
+            replaced[selected] = answers[selected] | changed
+            return replaced, selected
+
+        return await self._change(key, index, change)
+
+    async def select_output(self, key: ConversationKey, index: int, selected: int) -> Turn:
+        return await self._change(
+            key, index, lambda answers, _: (answers, checked_choice(selected, len(answers)))
+        )
+
+    @uninterrupted
+    async def truncate(self, key: ConversationKey, first: int) -> int:
+        checked_key(key)
+        async with self._connection.access() as database:
+            removed = await places.remove(database, {**identity(key), "index": {"$gte": first}})
+            if removed:
+                await places.shorten(database, key, max(first, 0))
+            return removed
+
+    @uninterrupted
+    async def set_title(self, key: ConversationKey, title: str | None) -> None:
+        named = {**identity(checked_key(key)), "next_index": {"$gt": 0}}
+        text = None if title is None else clean(title)
+        async with self._connection.access() as database:
+            result = await database["conversations"].update_one(named, {"$set": {"title": text}})
+        if not result.matched_count:
+            raise NotFound("no such conversation")
+
+    @uninterrupted
+    async def summary(self, key: ConversationKey) -> ConversationSummary | None:
+        named = {**identity(checked_key(key)), "next_index": {"$gt": 0}}
+        async with self._connection.access() as database:
+            line = await database["conversations"].find_one(named)
+        return None if line is None else summary_of(line)
+
+    @uninterrupted
+    async def list_conversations(
+        self, assistant: Assistant, user_id: str, *, limit: int = 50, before: float | None = None
+    ) -> list[ConversationSummary]:
+        checked_name("user_id", user_id)
+        if limit <= 0:
+            return []
+        query: Document = {"assistant": assistant, "user_id": user_id, "next_index": {"$gt": 0}}
+        if before is not None:
+            query["updated_at"] = {"$lt": before}
+        async with self._connection.access() as database:
+            cursor = database["conversations"].find(query).sort("updated_at", -1)
+            lines = await cursor.limit(min(limit, _MAX_LIMIT)).to_list()
+        return [summary_of(line) for line in lines]
+
+    async def delete_conversation(self, key: ConversationKey) -> int:
+        return await self._delete(identity(checked_key(key)))
+
+    async def delete_user(self, user_id: str, assistant: Assistant | None = None) -> int:
+        checked_name("user_id", user_id)
+        chosen = ASSISTANTS if assistant is None else (assistant,)
+        removed = 0
+        for name in chosen:
+            removed += await self._delete({"assistant": name, "user_id": user_id})
+        return removed
+
+    async def scan(
+        self, assistant: Assistant | None = None, user_id: str | None = None
+    ) -> AsyncIterator[tuple[ConversationKey, Turn]]:
+        wanted = {"assistant": assistant, "user_id": user_id}
+        query: Document = {name: value for name, value in wanted.items() if value is not None}
+        while True:
+            lines = await self._lines(query)
+            for line in lines:
+                key, first = key_of(line), 0
+                while page := await self.turns(key, first=first, limit=_PAGE):
+                    for turn in page:
+                        yield key, turn
+                    first = page[-1].index + 1
+                    if len(page) < _PAGE:
+                        break
+            if len(lines) < _PAGE:
+                return
+            query["_id"] = {"$gt": lines[-1]["_id"]}
+
+    @uninterrupted
+    async def restore(self, key: ConversationKey, turn: Turn) -> bool:
+        checked_key(key)
+        restored = restored_turn(turn)
+        async with self._connection.access() as database:
+            is_written = await places.insert(database, key, restored, is_new=True)
+            # Told again where the turn was there: the process may have died before telling.
+            known = await places.with_turn_id(database, key, restored.turn_id)
+            if known is not None:
+                await places.tell_line(database, key, turn_of(known), may_be_first=True)
+            return is_written
+
+    @uninterrupted
+    async def _lines(self, query: Document) -> list[Document]:
+        async with self._connection.access() as database:
+            cursor = database["conversations"].find(query, sort=[("_id", 1)], limit=_PAGE)
+            return await cursor.to_list()
+
+    @uninterrupted
+    async def _change(
+        self,
+        key: ConversationKey,
+        index: int,
+        change: Callable[[list[Document], int], tuple[list[Document], int]],
+    ) -> Turn:
+        """Write `change(answers, selected)`, unless another caller did meanwhile: then again."""
+        named = {**identity(checked_key(key)), "index": index}
+        async with self._connection.access() as database:
+            while True:
+                turn = await database["turns"].find_one(named)
+                if turn is None:
+                    raise NotFound(f"no turn {index} in this conversation")
+                before = {"answers": turn["answers"], "selected": turn["selected"]}
+                answers, selected = change(turn["answers"], turn["selected"])
+                after = {"answers": answers, "selected": selected}
+                unchanged = {"_id": turn["_id"], **before}
+                result = await database["turns"].update_one(unchanged, {"$set": after})
+                if result.matched_count:
+                    return turn_of(turn | after)
+
+    @uninterrupted
+    async def _delete(self, chosen: Document) -> int:
+        async with self._connection.access() as database:
+            removed = await places.remove(database, chosen)
+            await database["conversations"].delete_many(chosen)
+        return removed

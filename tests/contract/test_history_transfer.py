@@ -1,0 +1,373 @@
+"""Backups, moves between stores, the predecessor's layout, and the commands for them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from bson import ObjectId
+from mongodb_process import MongodbProcess
+from pymongo import MongoClient
+from typer.testing import CliRunner
+
+from chatbot_ai.cli.history import BAD_INPUT, DISAGREES, UNAVAILABLE, history_app
+from chatbot_ai.domain.conversation import ConversationKey, Turn
+from chatbot_ai.domain.errors import ConfigurationError, StoreUnavailable
+from chatbot_ai.domain.ports import ConversationStore
+from chatbot_ai.storage.backup import read_backup, turns_in_backup, write_backup
+from chatbot_ai.storage.location import database_of, store_at
+from chatbot_ai.storage.transfer import Record, Tally, copy, history
+
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+KEYS = [
+    ConversationKey("office", "홍길동", "test-uuid"),
+    ConversationKey("office", "u2", "long"),
+    ConversationKey("character", "홍길동", "test-uuid"),
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongodbProcess]:
+    process = MongodbProcess(tmp_path_factory.mktemp("mongodb"))
+    process.start()
+    yield process
+    process.stop()
+    gc.collect()
+
+
+@pytest.fixture
+def mongodb(server: MongodbProcess) -> str:
+    return server.url.replace("/?", f"/test_{uuid4().hex}?")
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> str:
+    return f"sqlite:{tmp_path / 'conversations.db'}"
+
+
+def turns_of(count: int) -> list[Turn]:
+    return [
+        Turn(
+            n,
+            f"t{n}",
+            f"질문\n{n}\0😀",
+            (f"답 {n}", "다른 답"),
+            n % 2,
+            "m",
+            1e9 + n,
+            "interrupted",
+            "s",
+            n,
+        )
+        for n in range(count)
+    ]
+
+
+async def fill(store: ConversationStore) -> int:
+    counts = (3, 70, 1)
+    for key, count in zip(KEYS, counts, strict=True):
+        await asyncio.gather(*(store.restore(key, turn) for turn in turns_of(count)))
+    await store.set_title(KEYS[1], "긴 대화")
+    return sum(counts)
+
+
+async def opened(location: str) -> ConversationStore:
+    store = store_at(location)
+    await store.open()
+    return store
+
+
+async def content(store: ConversationStore) -> dict[ConversationKey, tuple[str | None, list[Turn]]]:
+    found: dict[ConversationKey, tuple[str | None, list[Turn]]] = {}
+    async for record in history(store):
+        _, turns = found.setdefault(record.key, (None, []))
+        if record.turn is None:
+            found[record.key] = (record.title, turns)
+        else:
+            turns.append(record.turn)
+    return found
+
+
+def prepared(location: str) -> int:
+    async def work() -> int:
+        store = await opened(location)
+        count = await fill(store)
+        await store.close()
+        return count
+
+    return asyncio.run(work())
+
+
+def content_at(location: str) -> dict[ConversationKey, tuple[str | None, list[Turn]]]:
+    async def work() -> dict[ConversationKey, tuple[str | None, list[Turn]]]:
+        store = await opened(location)
+        found = await content(store)
+        await store.close()
+        return found
+
+    return asyncio.run(work())
+
+
+@pytest.fixture
+def command(sqlite: str) -> CommandRunner:
+    return CommandRunner(sqlite)
+
+
+class CommandRunner:
+    """Runs `history` commands whose configured store is a SQLite file."""
+
+    def __init__(self, configured: str) -> None:
+        self._app = history_app(lambda: store_at(configured))
+
+    def __call__(self, *arguments: str, answer: str | None = None) -> int:
+        result = CliRunner().invoke(self._app, list(arguments), input=answer)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code
+
+
+@pytest.mark.parametrize("direction", ["sqlite to mongodb", "mongodb to sqlite"])
+async def test_a_copy_is_the_same_history(sqlite: str, mongodb: str, direction: str) -> None:
+    """Every turn and title arrives; a second copy finds all of it there."""
+    places = (sqlite, mongodb) if direction.startswith("sqlite") else (mongodb, sqlite)
+    source, target = [await opened(place) for place in places]
+    count = await fill(source)
+    dry = await copy(history(source), target, apply=False)
+    assert (dry.read, dry.written, dry.agrees) == (count, count, True)
+    assert await content(target) == {}
+    first = await copy(history(source), target)
+    assert (first.read, first.written, first.present, first.agrees) == (count, count, 0, True)
+    assert first.conversations == 3
+    second = await copy(history(source), target)
+    assert (second.written, second.present, second.agrees) == (0, count, True)
+    assert await content(target) == await content(source)
+    for store in (source, target):
+        await store.close()
+
+
+async def test_an_interrupted_copy_is_completed_by_the_next(sqlite: str, mongodb: str) -> None:
+    """A copy that dies half-way is repeated without doubling or losing a turn."""
+    source, target = await opened(sqlite), await opened(mongodb)
+    count = await fill(source)
+
+    def die(tally: Tally) -> None:
+        raise StoreUnavailable(f"after {tally.read}")
+
+    with pytest.raises(StoreUnavailable):
+        await copy(history(source), target, on_progress=die)
+    half = sum(len(turns) for _, turns in (await content(target)).values())
+    assert 0 < half < count
+    tally = await copy(history(source), target)
+    assert (tally.present, tally.written, tally.agrees) == (half, count - half, True)
+    assert await content(target) == await content(source)
+    for store in (source, target):
+        await store.close()
+
+
+@pytest.mark.parametrize("apply", [True, False])
+async def test_a_conflict_is_reported_and_harms_nothing(sqlite: str, apply: bool) -> None:
+    """A place or id that another turn has counts as conflict; the target keeps its own."""
+    store = await opened(sqlite)
+    await fill(store)
+    before = await content(store)
+
+    async def records() -> AsyncIterator[Record]:
+        yield Record(KEYS[0], replace(turns_of(3)[1], turn_id="stranger"))
+        yield Record(KEYS[0], replace(turns_of(3)[2], index=9))
+
+    tally = await copy(records(), store, apply=apply)
+    assert (tally.conflicts, tally.written, tally.agrees) == (2, 0, False)
+    assert await content(store) == before
+    await store.close()
+
+
+async def test_a_backup_holds_everything(sqlite: str, mongodb: str, tmp_path: Path) -> None:
+    """A backup of one store restores into another, is private, and knows its own size."""
+    source, target = await opened(sqlite), await opened(mongodb)
+    count = await fill(source)
+    path = tmp_path / "backup.jsonl"
+    assert await write_backup(path, history(source)) == count
+    assert turns_in_backup(path) == count
+    tally = await copy(read_backup(path), target)
+    assert (tally.read, tally.agrees) == (count, True)
+    assert await content(target) == await content(source)
+    for store in (source, target):
+        await store.close()
+
+
+def test_a_backup_is_private_and_complete_or_absent(sqlite: str, tmp_path: Path) -> None:
+    """A backup that fails leaves the older file; its mode lets only the owner read."""
+    count = prepared(sqlite)
+    path = tmp_path / "backup.jsonl"
+
+    async def work(fails: bool) -> None:
+        store = await opened(sqlite)
+
+        async def records() -> AsyncIterator[Record]:
+            async for record in history(store):
+                yield record
+            if fails:
+                raise StoreUnavailable("away")
+
+        try:
+            await write_backup(path, records())
+        finally:
+            await store.close()
+
+    asyncio.run(work(fails=False))
+    whole = path.read_bytes()
+    with pytest.raises(StoreUnavailable):
+        asyncio.run(work(fails=True))
+    assert path.read_bytes() == whole
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert turns_in_backup(path) == count
+
+
+def test_export_import_and_delete_commands(
+    command: CommandRunner, sqlite: str, mongodb: str, tmp_path: Path
+) -> None:
+    """The commands move a history through a file and remove one user from it."""
+    prepared(sqlite)
+    backup = str(tmp_path / "backup.jsonl")
+    assert command("export", backup) == 0
+    for _ in range(2):
+        assert command("import", backup, "--store", mongodb, "--lang", "en") == 0
+    assert content_at(mongodb) == content_at(sqlite)
+    assert command("delete", "홍길동", "--store", mongodb, answer="n\n") == 1
+    assert content_at(mongodb) == content_at(sqlite)
+    assert command("delete", "홍길동", "--store", mongodb, "--assistant", "office", "--yes") == 0
+    assert set(content_at(mongodb)) == {KEYS[1], KEYS[2]}
+    assert command("delete", "홍길동", "--store", mongodb, answer="y\n") == 0
+    assert set(content_at(mongodb)) == {KEYS[1]}
+    partial = str(tmp_path / "partial.jsonl")
+    assert command("export", partial, "--user", "홍길동", "--assistant", "character") == 0
+    assert turns_in_backup(Path(partial)) == 1
+
+
+def test_damaged_backups_are_refused(command: CommandRunner, sqlite: str, tmp_path: Path) -> None:
+    """A cut, foreign or altered file ends with an exit code other than 0."""
+    prepared(sqlite)
+    backup = tmp_path / "backup.jsonl"
+    assert command("export", str(backup)) == 0
+    lines = backup.read_text().splitlines(keepends=True)
+    damaged = {
+        "cut": lines[:-1],
+        "no header": lines[1:],
+        "no json": [*lines[:2], "{\n", *lines[2:]],
+        "no turn": [
+            lines[0],
+            json.dumps({"conversation": ["office", "u", "d"], "turn": {}}) + "\n",
+            lines[-1],
+        ],
+        "empty": [],
+    }
+    for content_lines in damaged.values():
+        backup.write_text("".join(content_lines))
+        assert command("import", str(backup)) == BAD_INPUT
+    backup.write_text("".join([lines[0], *lines[2:]]))
+    assert command("import", str(backup), "--store", f"sqlite:{tmp_path}/new.db") == DISAGREES
+    assert command("import", str(tmp_path / "absent.jsonl")) == BAD_INPUT
+
+
+def test_migrate_is_a_dry_run_unless_applied(
+    command: CommandRunner, sqlite: str, mongodb: str
+) -> None:
+    """migrate reads only, until --apply; a second --apply changes nothing."""
+    prepared(mongodb)
+    assert command("migrate", "--from", mongodb) == 0
+    assert content_at(sqlite) == {}
+    for _ in range(2):
+        assert command("migrate", "--from", mongodb, "--apply", "--lang", "en") == 0
+        assert content_at(sqlite) == content_at(mongodb)
+
+
+def test_migrate_names_what_is_wrong(command: CommandRunner, tmp_path: Path) -> None:
+    """An absent file, an unknown form, a URL without database and an absent server fail."""
+    assert command("migrate", "--from", f"sqlite:{tmp_path}/absent.db") == BAD_INPUT
+    assert command("migrate", "--from", "redis://host/0") == BAD_INPUT
+    assert command("migrate", "--from", "mongodb://host") == BAD_INPUT
+    for extra in ([], ["--predecessor"]):
+        url = "mongodb://127.0.0.1:1/x?serverSelectionTimeoutMS=100"
+        assert command("migrate", "--from", url, *extra) == UNAVAILABLE
+    assert not (tmp_path / "absent.db").exists()
+
+
+@pytest.fixture
+def predecessor(server: MongodbProcess) -> Iterator[str]:
+    """A database as ChatBot AI 1.7 left it; yields its URL."""
+    name = f"old_{uuid4().hex}"
+    with MongoClient[dict[str, object]](server.url) as client:
+        database = client[name]
+        database["office_log_홍길동"].insert_many(
+            [
+                {
+                    "_id": ObjectId("665000000000000000000001"),
+                    "id": "c3f1a8e2-0000-4000-8000-000000000001",
+                    "value": [
+                        {"index": n, "input_data": f"질문 {n}", "output_data": f"답 {n}"}
+                        for n in (2, 1, 10)
+                    ],
+                },
+                {"id": "empty", "value": []},
+            ]
+        )
+        database["character_log_user_1"].insert_one(
+            {"id": "d1", "value": [{"index": 1, "input_data": "안녕", "output_data": "반가워"}]}
+        )
+        database["unrelated"].insert_one({"id": "d1", "value": [1]})
+        yield server.url.replace("/?", f"/{name}?")
+        client.drop_database(name)
+
+
+def test_the_predecessors_history_is_migrated(
+    command: CommandRunner, sqlite: str, predecessor: str
+) -> None:
+    """Its turns become ours: per user and service, from index 0, in their order, once."""
+    arguments = ("migrate", "--from", predecessor, "--predecessor")
+    assert command(*arguments) == 0
+    assert content_at(sqlite) == {}
+    for _ in range(2):
+        assert command(*arguments, "--apply") == 0
+        found = content_at(sqlite)
+        office = ConversationKey("office", "홍길동", "c3f1a8e2-0000-4000-8000-000000000001")
+        assert set(found) == {office, ConversationKey("character", "user_1", "d1")}
+        turns = found[office][1]
+        assert [(t.index, t.input, t.output) for t in turns] == [
+            (0, "질문 1", "답 1"),
+            (1, "질문 2", "답 2"),
+            (2, "질문 10", "답 10"),
+        ]
+        assert {turn.created_at for turn in turns} == {float(0x66500000)}
+
+
+def test_what_is_no_turn_is_counted_and_fails(
+    command: CommandRunner, sqlite: str, predecessor: str, server: MongodbProcess
+) -> None:
+    """Damaged entries and names do not stop the others, but the exit code tells of them."""
+    with MongoClient[dict[str, object]](server.url) as client:
+        collection = client[database_of(predecessor)]["office_log_u"]
+        collection.insert_many(
+            [
+                {"id": "bad id!", "value": [{"index": 1, "input_data": "a", "output_data": "b"}]},
+                {"id": "d", "value": [{"index": 1, "input_data": None, "output_data": "b"}, 7]},
+                {"id": "d2", "value": "text"},
+                {"id": "good", "value": [{"index": 1, "input_data": "a", "output_data": "b"}]},
+            ]
+        )
+    arguments = ("migrate", "--from", predecessor, "--predecessor", "--apply")
+    assert command(*arguments) == DISAGREES
+    assert len(content_at(sqlite)) == 3
+
+
+def test_locations() -> None:
+    """A MongoDB URL names its database; anything else but sqlite:PATH is refused."""
+    assert database_of("mongodb://u:p%40@h:1,h2/chat%20bot?x=1") == "chat bot"
+    for location in ("", "sqlite:", "/tmp/x.db", "mongodb://h", "mongodb://h/?a=/b"):
+        with pytest.raises(ConfigurationError):
+            store_at(location)

@@ -1,0 +1,283 @@
+"""What only the MongoDB store promises: plans, an absent server, names, credentials."""
+# ruff: noqa: N802 - tests are named after the rules
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+from collections.abc import AsyncIterator, Iterator
+from urllib.parse import quote_plus
+from uuid import uuid4
+
+import pymongo
+import pytest
+from bson import errors as bson_errors
+from conversation_stores import KEY, new_turn
+from hypothesis import given
+from hypothesis import strategies as st
+from mongodb_process import MongodbProcess
+from pymongo import AsyncMongoClient
+from pymongo import errors as pymongo_errors
+from pymongo.uri_parser import parse_uri
+from structlog.testing import capture_logs
+
+from chatbot_ai.domain.conversation import Turn
+from chatbot_ai.domain.errors import ConfigurationError, StoreUnavailable
+from chatbot_ai.storage import mongodb_schema
+from chatbot_ai.storage.mongodb import MongoConversationStore
+from chatbot_ai.storage.mongodb_server import FAILURES, mongodb_url, server_name, unavailable
+
+#: The driver leaves a connecting socket to the garbage collector when its client is closed.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def collected_sockets() -> Iterator[None]:
+    """Collect the driver's sockets within the test that lost them."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongodbProcess]:
+    process = MongodbProcess(tmp_path_factory.mktemp("mongodb"))
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def database() -> str:
+    return f"test_{uuid4().hex}"
+
+
+@pytest.fixture
+async def store(server: MongodbProcess, database: str) -> AsyncIterator[MongoConversationStore]:
+    opened = MongoConversationStore(
+        server.url, database, timeout_s=60, server_selection_timeout_s=5
+    )
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+async def eventually_checked(store: MongoConversationStore) -> None:
+    deadline = asyncio.get_running_loop().time() + 30
+    while True:
+        try:
+            await store.check()
+        except StoreUnavailable:
+            assert asyncio.get_running_loop().time() < deadline
+            await asyncio.sleep(0.1)
+        else:
+            return
+
+
+async def test_S4_reads_examine_only_what_they_return(
+    store: MongoConversationStore, server: MongodbProcess, database: str
+) -> None:
+    """The newest 5 of 200 turns are found by an index whose bounds hold 5 entries."""
+    stored = [Turn(n, f"t{n}", "i", ("o",), 0, "m", 1.0) for n in range(200)]
+    await asyncio.gather(*(store.restore(KEY, turn) for turn in stored))
+    client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(server.url)
+    turns = client[database]["turns"]
+    seen = []
+    for condition in ({"index": {"$gte": 195}}, {"turn_id": "t3"}, {"index": 7}):
+        query = {"assistant": "office", "user_id": "test_user", "db_id": "test-uuid", **condition}
+        plan = await turns.find(query).explain()
+        seen.append(plan["executionStats"]["totalDocsExamined"])
+    await client.close()
+    assert seen == [5, 1, 1]
+    assert [turn.index for turn in await store.recent_turns(KEY, 5)] == list(range(195, 200))
+
+
+async def test_S2_a_wrong_hint_only_costs_time(
+    store: MongoConversationStore, server: MongodbProcess, database: str
+) -> None:
+    """With a line that says too much, too little or nothing, reads and appends stay right."""
+    client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(server.url)
+    lines = client[database]["conversations"]
+    expected = [(await store.append(KEY, new_turn(f"t{n}"))).turn_id for n in range(9)]
+    for number, hint in enumerate((0, 3, 8, 9, 10, 25, 1000)):
+        await lines.update_one({}, {"$set": {"next_index": hint}})
+        recent = await store.recent_turns(KEY, 4)
+        assert [turn.turn_id for turn in recent] == expected[-4:]
+        expected.append(f"h{number}")
+        assert (await store.append(KEY, new_turn(f"h{number}"))).index == len(expected) - 1
+    await lines.delete_many({})
+    assert [turn.turn_id for turn in await store.recent_turns(KEY, 4)] == expected[-4:]
+    assert (await store.append(KEY, new_turn("last"))).index == len(expected)
+    summary = await store.summary(KEY)
+    assert summary is not None
+    assert [key async for key, _ in store.scan()] == [KEY] * (len(expected) + 1)
+    await client.close()
+
+
+async def test_S7_the_server_may_be_away_at_open(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """open succeeds without a server and says so; calls fail until it is there, then work."""
+    process = MongodbProcess(tmp_path_factory.mktemp("late"))
+    store = MongoConversationStore(process.url, "late", timeout_s=3, server_selection_timeout_s=0.3)
+    with capture_logs() as events:
+        await store.open()
+    assert [event["event"] for event in events] == ["store.away_at_start"]
+    with pytest.raises(StoreUnavailable):
+        await store.check()
+    with pytest.raises(StoreUnavailable):
+        await store.append(KEY, new_turn("t"))
+    process.start()
+    await eventually_checked(store)
+    assert (await store.append(KEY, new_turn("t"))).index == 0
+
+    process.stop(signal.SIGKILL)
+    with pytest.raises(StoreUnavailable):
+        await store.recent_turns(KEY, 3)
+    with pytest.raises(StoreUnavailable):
+        await store.append(KEY, new_turn("u"))
+    process.start()
+    await eventually_checked(store)
+    assert (await store.append(KEY, new_turn("u"))).index == 1
+    assert [turn.turn_id for turn in await store.recent_turns(KEY, 5)] == ["t", "u"]
+    await store.close()
+    process.stop()
+
+
+async def test_S7_a_frozen_server_is_unavailable_in_time(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Calls to a server that accepts but never answers end, all of them, by their time limit."""
+    process = MongodbProcess(tmp_path_factory.mktemp("frozen"))
+    process.start()
+    store = MongoConversationStore(
+        process.url, "frozen", timeout_s=0.5, server_selection_timeout_s=0.5
+    )
+    await store.open()
+    await store.append(KEY, new_turn("t"))
+    process.freeze()
+    calls = [store.recent_turns(KEY, 3) for _ in range(10)]
+    try:
+        results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 20)
+    finally:
+        process.thaw()
+    assert {type(result) for result in results} == {StoreUnavailable}
+    await eventually_checked(store)
+    assert len(await store.recent_turns(KEY, 3)) == 1
+    await store.close()
+    process.stop()
+
+
+async def test_a_newer_schema_is_refused(
+    server: MongodbProcess, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database with a step that this version does not know is StoreUnavailable."""
+
+    async def nothing(_: object) -> None:
+        return None
+
+    added = mongodb_schema.Migration("9999_notes", nothing)
+    with monkeypatch.context() as newer:
+        newer.setattr(mongodb_schema, "MIGRATIONS", (*mongodb_schema.MIGRATIONS, added))
+        for expected in range(2):
+            store = MongoConversationStore(server.url, database)
+            await store.open()
+            assert (await store.append(KEY, new_turn(f"t{expected}"))).index == expected
+            await store.close()
+    store = MongoConversationStore(server.url, database)
+    with capture_logs() as events:
+        await store.open()
+    assert [event["event"] for event in events] == ["store.away_at_start"]
+    with pytest.raises(StoreUnavailable):
+        await store.recent_turns(KEY, 1)
+    await store.close()
+
+
+@given(user=st.text(min_size=1), password=st.text(min_size=1))
+def test_credentials_survive_the_url(user: str, password: str) -> None:
+    """Any user and password come out of the URL as they went in, and never out of its name."""
+    try:
+        (user + password).encode()
+    except UnicodeEncodeError:
+        return
+    url = mongodb_url(host="db.example", port=27018, user=user, password=password)
+    parsed = parse_uri(url)
+    assert (parsed["username"], parsed["password"]) == (user, password)
+    assert parsed["nodelist"] == [("db.example", 27018)]
+    assert parsed["options"]["authSource"] == "admin"
+    assert server_name(url) == "db.example:27018"
+
+
+def test_a_server_is_named_by_url_or_by_parts() -> None:
+    """A URL wins over parts; IPv6 is bracketed; half a name is a ConfigurationError."""
+    assert mongodb_url("mongodb://a,b:1/x", host="c") == "mongodb://a,b:1/x"
+    assert mongodb_url(host="::1") == "mongodb://[::1]:27017/"
+    assert mongodb_url(host="[::1]", port=1) == "mongodb://[::1]:1/"
+    for parts in ({}, {"host": "h", "user": "u"}, {"host": "h", "password": "p"}):
+        with pytest.raises(ConfigurationError):
+            mongodb_url(**parts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mongodb://user:s3cret/@host:1/x",
+        "mongodb://user:s3cret@host:port/",
+        "postgres://user:s3cret@host/",
+        "mongodb://user:s3cret@[host/",
+    ],
+)
+async def test_a_bad_url_is_a_configuration_error_without_its_password(url: str) -> None:
+    """What can never work fails at open; neither error nor cause tells the password."""
+    with pytest.raises(ConfigurationError) as caught:
+        await MongoConversationStore(url, "chatbot").open()
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+async def test_no_error_or_log_tells_the_password() -> None:
+    """An absent server's errors and events name the host only."""
+    password = quote_plus("s3cret!")
+    url = f"mongodb://admin:{password}@127.0.0.1:1/?authSource=admin"
+    store = MongoConversationStore(url, "chatbot", timeout_s=0.3, server_selection_timeout_s=0.2)
+    with capture_logs() as events:
+        await store.open()
+    with pytest.raises(StoreUnavailable) as caught:
+        await store.check()
+    await store.close()
+    assert "127.0.0.1:1" in str(caught.value)
+    told = f"{caught.value} {caught.value.__cause__!r} {events}"
+    assert "s3cret" not in told
+    assert password not in told
+
+
+def test_S7_every_driver_error_is_mapped() -> None:
+    """Each error class of the driver and its encoder becomes StoreUnavailable."""
+    classes = {
+        value
+        for module in (pymongo_errors, bson_errors)
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Exception)
+    }
+    assert len(classes) > 20
+    assert all(issubclass(error_class, FAILURES) for error_class in classes)
+    for code in (None, 13, 18, 14031, 9001):
+        error = pymongo.errors.OperationFailure("text", code)
+        assert isinstance(unavailable("host", error), StoreUnavailable)
+
+
+async def test_a_repeated_append_mends_what_a_dead_process_left(
+    store: MongoConversationStore, server: MongodbProcess, database: str
+) -> None:
+    """A turn stored by a process that died before the conversation's line was told is listed
+    once it is appended or restored again."""
+    turn = await store.append(KEY, new_turn("t"))
+    expected = await store.list_conversations("office", "test_user")
+    client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(server.url)
+    for repeat in (lambda: store.append(KEY, new_turn("t")), lambda: store.restore(KEY, turn)):
+        await client[database]["conversations"].update_one(
+            {}, {"$set": {"next_index": 0, "updated_at": 0.0}, "$unset": {"first_index": ""}}
+        )
+        assert await store.list_conversations("office", "test_user") == []
+        await repeat()
+        assert await store.list_conversations("office", "test_user") == expected
+    await client.close()
