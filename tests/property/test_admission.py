@@ -105,19 +105,19 @@ class Queue(RuleBasedStateMachine):
     @rule(sample=SAMPLES)
     def release_again(self, sample: ServiceSample) -> None:
         """A second release changes nothing."""
-        before = (list(self.queue.waiting), set(self.queue.running), self.queue.estimate.whole_s())
+        before = (list(self.queue.waiting), set(self.queue.running), self.queue.estimate.whole_s(1))
         next(iter(self.ended)).release(sample)
         assert before == (
             self.queue.waiting,
             self.queue.running,
-            self.queue.estimate.whole_s(),
+            self.queue.estimate.whole_s(1),
         )
 
     @rule(seconds=st.floats(0, 30), tokens=st.integers(0, 50))
     def time_passes(self, seconds: float, tokens: int) -> None:
         self.clock.advance(seconds)
         for ticket in self.queue.running:
-            ticket.tokens_done += tokens
+            ticket.progressed(ticket.progress().tokens + tokens)
 
     def _end(self, ticket: Ticket, sample: ServiceSample | None) -> None:
         if ticket.started is None:

@@ -8,11 +8,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 from chatbot_ai.core.admission import Admission
-from chatbot_ai.core.chat import Chat, ChatEvent, ChatRequest, Delta, Done
+from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.clock import SystemClock
+from chatbot_ai.core.exchange import ChatEvent, ChatRequest, Delta, Done
+from chatbot_ai.core.references import References
 from chatbot_ai.core.stats import RequestRecord
 from chatbot_ai.domain.conversation import Assistant, ConversationKey, NewTurn, Turn
 from chatbot_ai.domain.generation import Sampling
@@ -20,7 +22,6 @@ from chatbot_ai.domain.persona import Persona
 from chatbot_ai.storage.sqlite import SqliteConversationStore
 from support.scripted_model import ScriptedModel
 
-Event = TypeVar("Event")
 KEY = ConversationKey("office", "test_user", "test-uuid")
 
 
@@ -117,6 +118,7 @@ def lab(
     *,
     assistant: Assistant = "office",
     persona: Persona | None = None,
+    with_time: bool = False,
     **admission: int,
 ) -> Lab:
     records = Records()
@@ -131,6 +133,7 @@ def lab(
             **({"slots": 2, "max_waiting": 8} | admission),  # type: ignore[arg-type]
         ),
         clock=clock,
+        references=References(zone=ZoneInfo("Asia/Seoul"), with_time=with_time),
         observers=(records,),
         answer_tokens=64,
     )
