@@ -65,7 +65,8 @@ class DailyFile(logging.Handler):
                 self._file.close()
             self._folder.mkdir(parents=True, exist_ok=True)
             path = self._folder / f"{self._name}_{today.isoformat()}.log"
-            self._file = path.open("a", encoding="utf-8")
+            # half a surrogate pair must not make a request fail for the sake of its log line
+            self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
             self._day = today
             self._remove_old(today)
         return self._file
@@ -102,7 +103,13 @@ def configure(name: str, settings: Settings, *, console_level: str = "debug") ->
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(ensure_ascii=False),
     )
-    readable = _formatter(shared, structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()))
+    # plain: structlog's own choice prints every variable of a traceback, messages and keys too
+    readable = _formatter(
+        shared,
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+        ),
+    )
     console = logging.StreamHandler(sys.stdout)
     wants_console = settings.log_format == "console" or (
         settings.log_format == "auto" and sys.stdout.isatty()
