@@ -14,7 +14,7 @@ from pydantic_settings import (
 )
 
 from chatbot_ai.domain.conversation import Assistant
-from chatbot_ai.settings.kinds import Blank, OptionalInt, OptionalSecret, OptionalStr
+from chatbot_ai.settings.kinds import Blank, OptionalInt, OptionalSecret, OptionalStr, Positive
 
 LLAMA_REPOSITORY = "QuantFactory"
 
@@ -46,7 +46,7 @@ class EngineSettings(BaseSettings):
     context_tokens: int = Field(
         8191, ge=256, le=1_048_576, description="Tokens per conversation (n_ctx / n_parallel)."
     )
-    max_concurrent: Annotated[int | Literal["auto"], Blank] | None = Field(
+    max_concurrent: Annotated[Positive | Literal["auto"] | None, Blank] = Field(
         None, description="Conversations answered at once, the engine's slots (n_parallel); auto."
     )
     batch_tokens: int = Field(2048, ge=32, description="Prefill batch (n_batch).")
@@ -74,7 +74,7 @@ class AssistantSettings(EngineSettings):
     """One assistant: its door, its queue and its engine."""
 
     prefixes: ClassVar[tuple[str, ...]] = ("CHATBOT_",)
-    name: Assistant = Field("office", exclude=True)
+    name: ClassVar[Assistant] = "office"
     host: str = Field("127.0.0.1", description="Address the service listens on.")
     port: int = Field(
         0, ge=0, le=65535, description="Port of the service: office 8002, character 8003."
@@ -130,11 +130,11 @@ class OfficeSettings(AssistantSettings):
     """Settings of the office assistant: `OFFICE_X`, else `CHATBOT_X`."""
 
     prefixes = ("OFFICE_", "CHATBOT_")
-    name: Assistant = Field("office", exclude=True)
+    name: ClassVar[Assistant] = "office"
 
 
 class CharacterSettings(AssistantSettings):
     """Settings of the character assistant: `CHARACTER_X`, else `CHATBOT_X`."""
 
     prefixes = ("CHARACTER_", "CHATBOT_")
-    name: Assistant = Field("character", exclude=True)
+    name: ClassVar[Assistant] = "character"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 
 
 def blank_to_none(value: Any) -> Any:
@@ -16,6 +16,7 @@ Blank = BeforeValidator(blank_to_none)
 OptionalStr = Annotated[str | None, Blank]
 OptionalSecret = Annotated[SecretStr | None, Blank]
 OptionalInt = Annotated[int | None, Blank]
+Positive = Annotated[int, Field(ge=1)]
 OptionalPath = Annotated[Path | None, Blank]
 
 

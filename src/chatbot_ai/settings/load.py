@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,7 +39,7 @@ class Config:
 
 def setting_names(cls: type[BaseSettings]) -> list[str]:
     """Environment names of a settings class, without prefix."""
-    return [n.upper() for n in cls.model_fields if n != "name"]
+    return [name.upper() for name in cls.model_fields]
 
 
 def load_config(env_file: Path | None = Path(".env"), **flags: Any) -> Config:
@@ -47,35 +48,58 @@ def load_config(env_file: Path | None = Path(".env"), **flags: Any) -> Config:
     flags override shared settings by field name. Raises ConfigurationError with one line per
     wrong setting: its name, what it is, what is allowed.
     """
-    _refuse_unknown(env_file)
+    in_file = _file_values(env_file)
+    _refuse_unknown(in_file)
+    written: list[Mapping[str, str | None]] = [dict(os.environ), in_file]
     return Config(
-        shared=_checked(Settings, env_file, flags),
-        office=_checked(OfficeSettings, env_file, {}),
-        character=_checked(CharacterSettings, env_file, {}),
+        shared=_checked(Settings, env_file, written, flags),
+        office=_checked(OfficeSettings, env_file, written, {}),
+        character=_checked(CharacterSettings, env_file, written, {}),
     )
 
 
-def _checked(cls: type[AnySettings], env_file: Path | None, flags: dict[str, Any]) -> AnySettings:
+def _file_values(env_file: Path | None) -> dict[str, str | None]:
+    if env_file is None or not env_file.exists():
+        return {}
+    try:
+        return dotenv_values(env_file)
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{env_file}: cannot be read; save it as UTF-8") from error
+
+
+def _checked(
+    cls: type[AnySettings],
+    env_file: Path | None,
+    written: Sequence[Mapping[str, str | None]],
+    flags: dict[str, Any],
+) -> AnySettings:
     try:
         return cls(_env_file=env_file, **flags)
     except ValidationError as error:
-        prefix = getattr(cls, "prefixes", ("",))[0]
         lines = []
         for problem in error.errors():
-            name = prefix + str(problem["loc"][0]).upper()
+            name = _written_name(cls, str(problem["loc"][0]).upper(), written)
             secret = "SECRET" in name or "PASSWORD" in name or "KEY" in name
             shown = "" if secret else f" (it is {problem['input']!r})"
             lines.append(f"{name}: {problem['msg']}{shown}")
         raise ConfigurationError("; ".join(lines)) from None
 
 
-def _refuse_unknown(env_file: Path | None) -> None:
+def _written_name(
+    cls: type[BaseSettings], setting: str, written: Sequence[Mapping[str, str | None]]
+) -> str:
+    """The variable that a value came from: `written` and prefixes in the order of precedence."""
+    names = [prefix + setting for prefix in getattr(cls, "prefixes", ("",))]
+    found = (name for values in written for name in names if values.get(name))
+    return next(found, names[0])
+
+
+def _refuse_unknown(in_file: Mapping[str, str | None]) -> None:
     known = set(setting_names(Settings)) | {
         prefix + name
         for prefix in ("OFFICE_", "CHARACTER_", "CHATBOT_")
         for name in setting_names(AssistantSettings)
     }
-    in_file = dotenv_values(env_file) if env_file and env_file.exists() else {}
     for name in sorted({*os.environ, *in_file} - known):
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
         ours = name.startswith(OWN_PREFIXES) or (

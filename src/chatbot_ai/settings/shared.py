@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chatbot_ai.settings.kinds import Blank, OptionalSecret, OptionalStr, listed
@@ -111,8 +111,7 @@ class Settings(BaseSettings):
 
     @property
     def openai_aliases(self) -> dict[str, str]:
-        pairs = [p.partition("=") for p in self.openai_models.split(",") if p.strip()]
-        return {alias.strip(): (model.strip() or alias.strip()) for alias, _, model in pairs}
+        return aliases_of(self.openai_models)
 
     @property
     def trusted_proxies(self) -> tuple[str, ...]:
@@ -127,6 +126,20 @@ class Settings(BaseSettings):
     def _is_a_zone(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError) as error:
             raise ValueError("no such time zone; write it like Asia/Seoul") from error
         return value
+
+    @field_validator("backup_model")
+    @classmethod
+    def _is_an_alias(cls, value: str | None, info: ValidationInfo) -> str | None:
+        aliases = aliases_of(info.data.get("openai_models", ""))
+        if value is not None and value not in aliases:
+            raise ValueError(f"no alias of OPENAI_MODELS; those are {', '.join(aliases)}")
+        return value
+
+
+def aliases_of(text: str) -> dict[str, str]:
+    """Alias and model of each `alias=model`; an alias alone is the model's name as well."""
+    pairs = [item.partition("=") for item in listed(text)]
+    return {alias.strip(): (model.strip() or alias.strip()) for alias, _, model in pairs}

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 from pydantic import BaseModel, ValidationError
 
-import chatbot_ai.api as api
+from chatbot_ai import api
 
 VALUES: list[object] = [
     None, True, 0, -1, 1.5, float("nan"), 10**400, "", "x", "가" * 100_000, "\ud800", "\x00",

@@ -1,0 +1,234 @@
+"""Settings: where a value comes from, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatbot_ai.domain.errors import ConfigurationError
+from chatbot_ai.settings import load_config, redacted
+from chatbot_ai.settings.assistant import AssistantSettings
+from chatbot_ai.settings.load import setting_names
+from chatbot_ai.settings.shared import Settings
+
+SECRETS = (
+    "MONGODB_URL",
+    "MONGO_ADMIN_PASSWORD",
+    "OPENAI_API_KEY",
+    "GOOGLE_API_KEY",
+    "NAVER_CLIENT_SECRET",
+    "HF_TOKEN",
+    "OFFICE_ENGINE_API_KEY",
+)
+
+
+@pytest.fixture
+def env_file(tmp_path: Path) -> Path:
+    path = tmp_path / ".env"
+    path.write_text("")
+    return path
+
+
+def refusal(env_file: Path | None = None, **flags: object) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load_config(env_file, **flags)
+    return str(caught.value)
+
+
+def test_defaults_are_the_specifications() -> None:
+    """Without any setting the two assistants are those that the specification describes."""
+    config = load_config(None)
+    assert (config.shared.gateway_port, config.office.service_port) == (8001, 8002)
+    assert config.character.service_port == 8003
+    assert config.office.model_path.endswith("Meta-Llama-3.1-8B-Claude.Q4_1.gguf")
+    assert config.character.model_path.endswith("Meta-Llama-3.1-8B-Claude.Q4_0.gguf")
+    assert (config.office.gpu_index, config.office.layers_on_gpu) == (1, -1)
+    assert (config.character.gpu_index, config.character.layers_on_gpu) == (0, 50)
+    for name, value in {
+        "context_tokens": 8191, "batch_tokens": 2048, "flash_attention": True, "threads": 12,
+        "continuous_batching": True, "kv_cache_type": "f16", "kv_offload": True, "mmap": False,
+        "mlock": True, "numa": False,
+    }.items():  # fmt: skip
+        assert getattr(config.office, name) == getattr(config.character, name) == value
+    assert config.shared.openai_aliases == {"gpt4.1": "gpt-4.1", "gpt4.1_mini": "gpt-4.1-mini"}
+
+
+def test_the_names_of_the_assistants_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An OFFICE_NAME in the environment renames nobody: it reads as a slip."""
+    assert "NAME" not in setting_names(AssistantSettings)
+    monkeypatch.setenv("OFFICE_NAME", "character")
+    assert "OFFICE_NAME" in refusal()
+
+
+def test_precedence(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flag before environment before file before default."""
+    assert load_config(env_file).shared.gateway_port == 8001
+    env_file.write_text("GATEWAY_PORT=9001\n")
+    assert load_config(env_file).shared.gateway_port == 9001
+    monkeypatch.setenv("GATEWAY_PORT", "9002")
+    assert load_config(env_file).shared.gateway_port == 9002
+    assert load_config(env_file, gateway_port=9003).shared.gateway_port == 9003
+
+
+def test_an_assistants_own_setting_comes_before_the_common_one(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OFFICE_X, then CHATBOT_X, each first in the environment."""
+    env_file.write_text("CHATBOT_THREADS=2\nOFFICE_THREADS=3\n")
+    config = load_config(env_file)
+    assert (config.office.threads, config.character.threads) == (3, 2)
+    monkeypatch.setenv("CHATBOT_THREADS", "4")
+    config = load_config(env_file)
+    assert (config.office.threads, config.character.threads) == (4, 4)
+    monkeypatch.setenv("OFFICE_THREADS", "5")
+    assert load_config(env_file).office.threads == 5
+
+
+@pytest.mark.parametrize("value", ["", "  "])
+def test_blank_is_not_set(value: str, env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty line of the .env file means the default."""
+    for name in ("OPENAI_API_KEY", "OFFICE_GPU_LAYERS", "OFFICE_MAX_CONCURRENT", "APP_MODE"):
+        monkeypatch.setenv(name, value)
+    config = load_config(env_file)
+    assert (config.shared.openai_api_key, config.shared.app_mode) == (None, None)
+    assert (config.office.gpu_layers, config.office.max_concurrent) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GATEWAY_PORT", "abc"),
+        ("GATEWAY_PORT", "70000"),
+        ("REQUEST_DEADLINE_S", "0"),
+        ("REQUEST_DEADLINE_S", "nan"),
+        ("TIMEZONE", "Seoul"),
+        ("DEFAULT_LANGUAGE", "fr"),
+        ("APP_MODE", "both"),
+        ("OFFICE_THREADS", "0"),
+        ("CHARACTER_THREADS", "0"),
+        ("CHATBOT_THREADS", "many"),
+        ("OFFICE_KV_CACHE_TYPE", "f8"),
+        ("OFFICE_MAX_CONCURRENT", "-1"),
+        ("OFFICE_MAX_CONCURRENT", "0"),
+        ("CHARACTER_MAX_CONCURRENT", "some"),
+        ("OFFICE_ROPE_SCALE", "0"),
+        ("BACKUP_MODEL", "gpt9"),
+    ],
+)
+def test_a_wrong_value_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The setting that the operator wrote is in the error, with its value."""
+    monkeypatch.setenv(name, value)
+    text = refusal()
+    assert name in text
+    assert value in text
+
+
+def test_a_wrong_value_in_the_file_is_named(env_file: Path) -> None:
+    """By the name that stands in the file."""
+    env_file.write_text("CHATBOT_MMAP=perhaps\n")
+    assert "CHATBOT_MMAP" in refusal(env_file)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("CHATBOT_THREDS", "CHATBOT_THREADS"),
+        ("GATEWAY_PROT", "GATEWAY_PORT"),
+        ("OFFICE_PROT", "OFFICE_PORT"),
+        ("CHATBOT_ZZZ", ""),
+    ],
+)
+def test_a_slip_is_refused(name: str, meant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unknown name of ours is an error and tells what was probably meant."""
+    monkeypatch.setenv(name, "1")
+    text = refusal()
+    assert name in text
+    assert meant in text
+
+
+def test_other_programs_variables_are_theirs(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OFFICE_HOME in the environment is nobody's slip; in our own file it is."""
+    monkeypatch.setenv("OFFICE_HOME_FOLDER_OF_SUITE", "x")
+    monkeypatch.setenv("SOMETHING", "x")
+    load_config(env_file)
+    env_file.write_text("OFFICE_ZZZZZZ=1\n")
+    assert "OFFICE_ZZZZZZ" in refusal(env_file)
+
+
+def test_a_file_with_a_byte_order_mark(env_file: Path) -> None:
+    """Windows editors write one; the first line counts all the same."""
+    env_file.write_bytes("GATEWAY_PORT=9001\n# 한글\n".encode("utf-8-sig"))
+    assert load_config(env_file).shared.gateway_port == 9001
+
+
+def test_a_file_in_another_encoding(env_file: Path) -> None:
+    """A file saved in CP949 is told to be UTF-8."""
+    env_file.write_bytes("# 설명\nGATEWAY_PORT=9001\n".encode("cp949"))
+    assert str(env_file) in refusal(env_file)
+
+
+def test_a_missing_file_is_none(tmp_path: Path) -> None:
+    """Without .env the environment and the defaults serve."""
+    assert load_config(tmp_path / "nowhere" / ".env").shared.gateway_port == 8001
+
+
+def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in the effective values, nor in a representation."""
+    for name in SECRETS:
+        monkeypatch.setenv(name, "planted-secret")
+    config = load_config(None)
+    assert "planted-secret" not in f"{config!r} {config} {redacted(config)}"
+    assert config.shared.openai_api_key is not None
+    assert config.shared.openai_api_key.get_secret_value() == "planted-secret"
+
+
+def test_every_secret_is_one_of_these() -> None:
+    """A setting that reads like a secret is typed as one, so that the tests above see it."""
+    telling = ("KEY", "PASSWORD", "SECRET", "TOKEN")
+    fields = Settings.model_fields | {
+        f"office_{name}": field for name, field in AssistantSettings.model_fields.items()
+    }
+    for name, field in fields.items():
+        if any(name.upper().endswith(word) for word in telling):
+            assert "SecretStr" in str(field.annotation), name
+            assert name.upper() in SECRETS
+
+
+@given(
+    st.sampled_from(setting_names(Settings) + setting_names(AssistantSettings)),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n'\"\\$#"), max_size=20),
+)
+def test_any_value_is_taken_or_named(name: str, value: str) -> None:
+    """Whatever a setting says, it is read or refused by name; nothing else is raised."""
+    variable = name if name in setting_names(Settings) else f"CHATBOT_{name}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(variable, value)
+        try:
+            load_config(None)
+        except ConfigurationError as error:
+            assert variable in str(error)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "gateway_port": st.integers(1, 65535),
+            "request_deadline_s": st.floats(1.5, 3600),
+            "default_language": st.sampled_from(["ko", "en"]),
+            "search_rewrite": st.booleans(),
+            "mongo_database": st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True),
+        }
+    )
+)
+def test_what_is_written_to_a_file_is_read_back(values: dict[str, object]) -> None:
+    """Rendered as a .env file, settings come back as they were."""
+    text = "".join(f"{name.upper()}={value}\n" for name, value in values.items())
+    path = Path(".env")
+    path.write_text(text, encoding="utf-8")
+    shared = load_config(path).shared
+    assert {name: getattr(shared, name) for name in values} == values
