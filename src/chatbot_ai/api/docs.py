@@ -38,6 +38,32 @@ ERROR_SCHEMA = {
         }
     },
 }
+OPENAI_ERROR_SCHEMA = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+
+
+def _drop_framework_errors(schema: dict[str, Any]) -> None:
+    """Take away the 422 that FastAPI adds where a route does not document its own."""
+    for path in schema["paths"].values():
+        for operation in path.values():
+            content = operation["responses"].get("422", {}).get("content", {})
+            found = content.get("application/json", {}).get("schema", {})
+            if found.get("$ref", "").endswith("/HTTPValidationError"):
+                del operation["responses"]["422"]
 
 
 def install(app: FastAPI, *, title: str) -> None:
@@ -51,8 +77,10 @@ def install(app: FastAPI, *, title: str) -> None:
             schema = make_schema()
             components = schema.setdefault("components", {}).setdefault("schemas", {})
             components["Error"] = ERROR_SCHEMA
+            components["OpenAIError"] = OPENAI_ERROR_SCHEMA
             for name in ("HTTPValidationError", "ValidationError"):
                 components.pop(name, None)
+            _drop_framework_errors(schema)
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from collections.abc import Mapping
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -22,7 +23,8 @@ class RequestContext:
     """Gives a request its id and prefix, and logs how it went, without any of its content.
 
     A sane X-Request-ID of the caller or the gateway is kept. X-Forwarded-Prefix counts only if it
-    is the one prefix under which the gateway serves this assistant.
+    is the one prefix under which the gateway serves this assistant. `extra_headers` that the
+    application put into the request's state go out with whatever it answers.
     """
 
     def __init__(self, app: ASGIApp, *, prefix: str) -> None:
@@ -47,7 +49,9 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                answer = MutableHeaders(scope=message)
+                answer["X-Request-ID"] = request_id
+                answer.update(scope["state"].get("extra_headers", {}))
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -68,19 +72,35 @@ class RequestContext:
 class BodyLimit:
     """Reads the body before the application does and refuses one over `limit_bytes` with 413.
 
-    refuse is the ASGI application that answers then. Afterwards the application's `receive` gives
-    the whole body at once, then waits for the caller to leave.
+    larger gives the paths below which more is allowed, and how much. refuse is the ASGI
+    application that answers then. Afterwards the application's `receive` gives the whole body at
+    once, then waits for the caller to leave.
     """
 
-    def __init__(self, app: ASGIApp, *, limit_bytes: int, refuse: ASGIApp) -> None:
-        self._app, self._limit, self._refuse = app, limit_bytes, refuse
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limit_bytes: int,
+        refuse: ASGIApp,
+        larger: Mapping[str, int] | None = None,
+    ) -> None:
+        self._app, self._limit_bytes, self._refuse = app, limit_bytes, refuse
+        self._larger = dict(larger or {})
+
+    def _limit(self, path: str) -> int:
+        for prefix, limit_bytes in self._larger.items():
+            if path == prefix or path.startswith(prefix + "/"):
+                return max(limit_bytes, self._limit_bytes)
+        return self._limit_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit_bytes = self._limit(scope["path"])
         declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdigit() and int(declared) > self._limit:
+        if declared.isdigit() and int(declared) > limit_bytes:
             await self._refuse(scope, receive, send)
             return
         body = bytearray()
@@ -91,7 +111,7 @@ class BodyLimit:
                 return
             body += message.get("body", b"")
             more = message.get("more_body", False)
-            if len(body) > self._limit:
+            if len(body) > limit_bytes:
                 await self._refuse(scope, receive, send)
                 return
         given = False

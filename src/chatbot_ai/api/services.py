@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import Request
 
 from chatbot_ai.api.messages import Language
 from chatbot_ai.core.chat import Chat
+from chatbot_ai.core.exchange import ChatEvent
+from chatbot_ai.core.jobs import Jobs
+from chatbot_ai.core.once import Once
 from chatbot_ai.core.stats import Stats
 from chatbot_ai.domain.access import Access
+from chatbot_ai.domain.characters import CharacterStore
 from chatbot_ai.domain.conversation import Assistant
 
 
@@ -33,13 +37,22 @@ class ApiOptions:
 class Services:
     """One assistant, ready to serve.
 
-    engine tells the engine's state for /performance: restarts, state, slots.
+    engine  tells the engine's state for /performance: restarts, state, slots
+    jobs    answers whose streams can be taken up again
+    once    answers that are given once for each idempotency key
+    characters  only where the assistant plays them
     """
 
     chat: Chat
     stats: Stats
     engine: Callable[[], Awaitable[dict[str, Any]]]
     access: Access
+    characters: CharacterStore | None = None
+    jobs: Jobs[ChatEvent] = field(default_factory=Jobs)
+    once: Once = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "once", Once(self.chat))
 
 
 def services_of(request: Request) -> Services:

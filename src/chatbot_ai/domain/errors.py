@@ -4,10 +4,13 @@
     ├── ConfigurationError          the operator's settings or files are wrong
     ├── InvalidRequest              the caller can mend it
     │   ├── UnknownModel
-    │   └── ContextTooLong
+    │   ├── ContextTooLong
+    │   └── IdempotencyKeyReused
     ├── Unauthorized                no key, or one that is not valid
     ├── Forbidden                   a valid key, but not for this
     ├── NotFound
+    ├── StreamExpired               the wanted events of a stream are no longer kept
+    ├── StreamCancelled             the stream was ended before its answer was whole
     ├── CallerLimited               this caller's own limit
     └── Unavailable                 try again later
         ├── AdmissionRejected       the queue is full, or the wait would exceed the deadline
@@ -73,6 +76,15 @@ class ContextTooLong(InvalidRequest):
         self.tokens, self.limit = tokens, limit
 
 
+class IdempotencyKeyReused(InvalidRequest):
+    """The Idempotency-Key belongs to another request of this caller."""
+
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__("Idempotency-Key", "idempotency_key_reused")
+
+
 class Unauthorized(ChatbotError):
     """No key was sent where one is needed, or it is not valid."""
 
@@ -89,6 +101,18 @@ class NotFound(ChatbotError):
     """There is no such thing, or it is not this caller's; the two look the same on purpose."""
 
     code = "not_found"
+
+
+class StreamExpired(ChatbotError):
+    """The stream is there, but not the events behind the one that the caller saw last."""
+
+    code = "stream_expired"
+
+
+class StreamCancelled(ChatbotError):
+    """The stream was cancelled, or nobody followed it for too long."""
+
+    code = "stream_cancelled"
 
 
 class CallerLimited(ChatbotError):

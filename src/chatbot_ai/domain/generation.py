@@ -20,7 +20,8 @@ class Sampling:
     """How the next token is chosen. None leaves the choice to the model's server.
 
     temperature 0 to 2; top_p in (0, 1]; repeat_penalty 1 is off; max_tokens per answer;
-    seed fixes the draw; stop ends the answer where one of the strings would begin.
+    seed fixes the draw; stop ends the answer where one of the strings would begin; the presence
+    and frequency penalties are from -2 to 2, 0 is off.
     """
 
     temperature: float | None = None
@@ -31,6 +32,8 @@ class Sampling:
     max_tokens: int | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

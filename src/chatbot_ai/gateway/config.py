@@ -17,6 +17,12 @@ LIMITED_RETRY_AFTER_S = 2
 UNAVAILABLE_RETRY_AFTER_S = 5
 
 _UPLOADS = "/character/characters"
+#: The chat builds every element itself: no text may become script, style or markup.
+_CHAT_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
 _PAGE_CSP = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -166,8 +172,11 @@ def _proxy_block(name: str, prefix: str, target: str, options: GatewayOptions, *
 
 def _static(options: GatewayOptions) -> str:
     blocks: list[str] = []
-    pages = (("chat", options.chat_folder), ("dashboard", options.dashboard_folder))
-    for name, folder in pages:
+    pages = (
+        ("chat", options.chat_folder, _CHAT_CSP),
+        ("dashboard", options.dashboard_folder, _PAGE_CSP),
+    )
+    for name, folder, policy in pages:
         if folder is None:
             continue
         blocks.append(_block(f"= /{name}", f"return 308 /{name}/;"))
@@ -178,7 +187,7 @@ def _static(options: GatewayOptions) -> str:
                 "index index.html;",
                 "charset utf-8;",
                 "expires -1;",
-                f'set $gateway_csp "{_PAGE_CSP}";',
+                f'set $gateway_csp "{policy}";',
             )
         )
     return "".join(blocks)

@@ -136,4 +136,5 @@ def compose_options() -> GatewayOptions:
         page_folder=Path("/usr/share/nginx/html"),
         access_log="/dev/stdout",
         error_log="/dev/stderr",
+        body_limit_bytes=1_048_576,  # MAX_BODY_BYTES's default: the service refuses the rest
     )

@@ -33,6 +33,17 @@ UNREADABLE = (
 LONGEST_RETRY_S = 3600.0
 
 
+#: Sampling that llama.cpp and OpenAI name alike.
+SHARED_SAMPLING = (
+    "temperature",
+    "top_p",
+    "seed",
+    "max_tokens",
+    "presence_penalty",
+    "frequency_penalty",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """One chunk of a streamed answer; everything in it is optional."""
@@ -54,7 +65,7 @@ def request_body(request: GenerationRequest, *, model: str | None, llama: bool) 
     body: dict[str, Any] = {"messages": [asdict(m) for m in request.messages]}
     if model:
         body["model"] = model
-    for name in ("temperature", "top_p", "seed", "max_tokens"):
+    for name in SHARED_SAMPLING:
         if (value := getattr(sampling, name)) is not None:
             body[name] = value
     if sampling.stop:

@@ -14,6 +14,7 @@ from chatbot_ai.domain.errors import (
     BackendProtocolError,
     BackendRateLimited,
     BackendUnavailable,
+    InvalidRequest,
 )
 from chatbot_ai.domain.generation import (
     Finished,
@@ -97,6 +98,7 @@ class LlamaModel:
             opening = self._streams.build_request("POST", "/v1/chat/completions", json=body)
             response = await before(request.deadline, self._streams.send(opening, stream=True))
             async with aclosing(response):
+                _raise_for_format(response, request)
                 await _raise_for_status(response)
                 chunks = _chunks(response)
                 # the limit is on each read, never across a yield: a timeout that fires while the
@@ -126,6 +128,7 @@ class LlamaModel:
         async with self._translated():
             posting = self._streams.post("/v1/chat/completions", json=body)
             response = await before(request.deadline, posting)
+            _raise_for_format(response, request)
             await _raise_for_status(response)
             chunk = parse_chunk(response.text)
         if chunk.finish_reason is None:
@@ -196,6 +199,12 @@ async def _chunks(response: httpx2.Response) -> AsyncIterator[Chunk]:
             if data == "[DONE]":
                 return
             yield parse_chunk(data)
+
+
+def _raise_for_format(response: httpx2.Response, request: GenerationRequest) -> None:
+    """A 400 for a request with a schema is about that schema: the rest is ours and well-formed."""
+    if response.status_code == 400 and request.response_format:
+        raise InvalidRequest("response_format", "response_format_refused")
 
 
 async def _raise_for_status(response: httpx2.Response) -> None:

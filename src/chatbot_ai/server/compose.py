@@ -28,7 +28,7 @@ from chatbot_ai.server.grounding import references
 from chatbot_ai.server.logs import DailyFile
 from chatbot_ai.server.personas import read_personas
 from chatbot_ai.server.sizing import slots_of
-from chatbot_ai.server.stores import service_store
+from chatbot_ai.server.stores import character_store, service_store
 from chatbot_ai.server.supervisor import Supervisor
 from chatbot_ai.settings import AssistantSettings, Config, process_environment
 from chatbot_ai.settings.kinds import plain
@@ -69,6 +69,10 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
             store, outbox_turns = service_store(assistant, shared)
             await store.open()
             stack.push_async_callback(store.close)
+            characters = character_store(shared) if assistant == "character" else None
+            if characters is not None:
+                await characters.open()
+                stack.push_async_callback(characters.close)
             engine = await stack.enter_async_context(open_engine(settings, config))
             models = chat_models(engine, config, llama, openai)
             gathered = references(assistant, shared)
@@ -95,7 +99,13 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
             stack.push_async_callback(chat.close)
             metrics.watch(chat.admission, engine.restarts, outbox_turns)
             access = LoopbackAccess(anywhere=shared.trust_unkeyed_callers)
-            yield Services(chat=chat, stats=stats, engine=engine.state, access=access)
+            yield Services(
+                chat=chat,
+                stats=stats,
+                engine=engine.state,
+                access=access,
+                characters=characters,
+            )
 
     return create_app(options, open_services, metrics)
 

@@ -27,6 +27,8 @@ from chatbot_ai.settings import Config, process_environment
 
 #: Folder of nginx.conf.template and 404.html in the source tree.
 NGINX_FOLDER = Path(__file__).resolve().parents[3] / "nginx"
+#: The chat page, served as it lies there.
+WEB_FOLDER = NGINX_FOLDER.with_name("web")
 #: Free space below which nothing is started: logs and conversations need some.
 MIN_FREE_BYTES = 200 * 1024 * 1024
 
@@ -152,6 +154,7 @@ def _gateway(config: Config, run_folder: Path, log_file: Callable[[str], DailyFi
         character_upstream=f"127.0.0.1:{config.character.service_port}",
         run_folder=run_folder,
         page_folder=NGINX_FOLDER,
+        chat_folder=WEB_FOLDER,
         access_log="/dev/stdout",
         listen_hosts=(shared.gateway_host,),
         port=shared.gateway_port,
@@ -162,7 +165,7 @@ def _gateway(config: Config, run_folder: Path, log_file: Callable[[str], DailyFi
         trusted_proxies=shared.trusted_proxies,
         default_language=shared.default_language,
         upstream_idle_s=60,
-        worker_user=worker_user(NGINX_FOLDER, run_folder),
+        worker_user=worker_user(NGINX_FOLDER, WEB_FOLDER, run_folder),
     )
     conf = run_folder / "nginx.conf"
     conf.write_text(render(options), encoding="utf-8")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from chatbot_ai.domain.characters import CharacterStore
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.ports import ConversationStore
 from chatbot_ai.settings import Settings
 from chatbot_ai.settings.kinds import plain
 from chatbot_ai.storage.outbox import OutboxConversationStore
 from chatbot_ai.storage.sqlite import SqliteConversationStore
+from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
 
 SQLITE_FILE = "chatbot.sqlite3"
+CHARACTERS_FILE = "characters.sqlite3"
 
 
 def mongodb_address(shared: Settings) -> str | None:
@@ -54,3 +57,8 @@ def service_store(
         return store, lambda: 0
     outbox = OutboxConversationStore(store, shared.data_dir / f"outbox-{assistant}.sqlite3")
     return outbox, outbox.pending
+
+
+def character_store(shared: Settings) -> CharacterStore:
+    """The file of the characters that users keep."""
+    return SqliteCharacterStore(shared.data_dir / CHARACTERS_FILE)

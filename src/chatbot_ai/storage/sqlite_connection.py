@@ -51,7 +51,7 @@ def unavailable(path: Path, error: BaseException) -> StoreUnavailable:
     if isinstance(error, sqlite3.Error):
         cause = _CAUSES.get(_primary_code(error), cause)
     elif isinstance(error, json.JSONDecodeError):
-        cause = f"a stored turn is unreadable ({cause}); restore a backup"
+        cause = f"a stored entry is unreadable ({cause}); restore a backup"
     return StoreUnavailable(f"store {path}: {cause} [{type(error).__name__}]")
 
 
