@@ -53,9 +53,7 @@ class Speaker:
         return sum(call.outcome == "answered" for call in self.calls)
 
     def _call(self, message: str) -> Call:
-        request = body(
-            self.assistant, input_data=message, user_id=self.user_id, db_id=self.db_id
-        )
+        request = body(self.assistant, input_data=message, user_id=self.user_id, db_id=self.db_id)
         headers = {"Accept": "text/event-stream"} if self.streams else {}
         received: list[Event] = []
         begun = False

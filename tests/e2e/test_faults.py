@@ -1,4 +1,4 @@
-"""kill -9 of every part while people talk: honest refusals, healing, and no turn lost or doubled."""
+"""kill -9 of every part while people talk: honest refusals, healing, no turn lost or doubled."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from e2e_http import Event, body, events, text_of
 from e2e_load import Load, Outcome, check_stored
 from e2e_processes import descendants
 
-#: What callers may meet beside answers and 503. A service that dies takes the streams it was sending with
-#: it, and nginx's death every connection.
+#: What callers may meet beside answers and 503. A service that dies takes the streams it was
+#: sending with it, and nginx's death every connection.
 ALLOWED: dict[Part, set[Outcome]] = {
     "engine": {"failed in stream"},
     "office": {"cut"},
