@@ -26,7 +26,7 @@ from chatbot_ai.llm.openai import OpenAIModel
 from chatbot_ai.server import engines
 from chatbot_ai.server.grounding import references
 from chatbot_ai.server.logs import DailyFile
-from chatbot_ai.server.personas import read_personas
+from chatbot_ai.server.personas import LLAMA_FILE, OPENAI_FILE, read_personas
 from chatbot_ai.server.sizing import slots_of
 from chatbot_ai.server.stores import character_store, service_store
 from chatbot_ai.server.supervisor import Supervisor
@@ -57,8 +57,8 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
         deadline_s=shared.request_deadline_s,
         max_body_bytes=shared.max_body_bytes,
     )
-    llama = read_personas(shared.prompt_dir / "config-Llama.json")[assistant]
-    openai = read_personas(shared.prompt_dir / "config-OpenAI.json")[assistant]
+    llama = read_personas(shared.prompt_dir / LLAMA_FILE)[assistant]
+    openai = read_personas(shared.prompt_dir / OPENAI_FILE)[assistant]
     metrics = Metrics(assistant)
 
     @asynccontextmanager

@@ -20,6 +20,7 @@ from chatbot_ai.gateway.process import check_config, command, nginx_binary, work
 from chatbot_ai.server import engines
 from chatbot_ai.server.engines import ModelChoice
 from chatbot_ai.server.logs import DailyFile
+from chatbot_ai.server.personas import LLAMA_FILE, OPENAI_FILE, read_personas
 from chatbot_ai.server.probe import answers
 from chatbot_ai.server.sizing import slots_of
 from chatbot_ai.server.supervisor import ProcessSpec, Supervisor
@@ -29,6 +30,8 @@ from chatbot_ai.settings import Config, process_environment
 NGINX_FOLDER = Path(__file__).resolve().parents[3] / "nginx"
 #: The chat page, served as it lies there.
 WEB_FOLDER = NGINX_FOLDER.with_name("web")
+#: Each of them ends the group in order.
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Free space below which nothing is started: logs and conversations need some.
 MIN_FREE_BYTES = 200 * 1024 * 1024
 
@@ -46,13 +49,15 @@ class Group:
 def plan(config: Config) -> Group:
     """Decide what is to run and write the gateway's configuration.
 
-    Raises ConfigurationError where something is in the way: a port, a folder, a missing file.
+    Raises ConfigurationError where something is in the way: a port, a folder, a persona, a file.
     """
     shared = config.shared
     _check_ports(config)
     run_folder = (shared.data_dir / "run").absolute()
     for folder in (shared.data_dir, shared.log_dir, run_folder):
         _check_folder(folder)
+    for file in (LLAMA_FILE, OPENAI_FILE):
+        read_personas(shared.prompt_dir / file)
     models = {name: engines.choose_model(config.assistant(name), config) for name in ASSISTANTS}
     log_files: list[DailyFile] = []
 
@@ -79,7 +84,7 @@ async def run(group: Group, on_ready: Callable[[], None], on_stop: Callable[[], 
     supervisor = Supervisor(group.specs, process_environment())
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in END_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     supervisor.start()
     stopped = asyncio.create_task(stop.wait())
@@ -99,6 +104,10 @@ async def run(group: Group, on_ready: Callable[[], None], on_stop: Callable[[], 
         ready.cancel()
         on_stop()
         await supervisor.stop()
+        for number in END_SIGNALS:
+            # a Ctrl-C that is pressed again must not break the last steps off
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
         for file in group.log_files:
             file.close()
 

@@ -127,6 +127,6 @@ class Settings(BaseSettings):
     def _is_a_zone(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError) as error:
             raise ValueError("no such time zone; write it like Asia/Seoul") from error
         return value
