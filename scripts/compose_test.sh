@@ -54,6 +54,6 @@ export COMPOSE_FILE=docker-compose.yml:tests/compose/docker-compose.test.yml
 timed "build" "${inside[@]}" docker compose --progress quiet build
 timed "up, from empty volumes until healthy" "${inside[@]}" docker compose --progress quiet up --detach --wait
 # healing comes last: it leaves other processes than it found
-suite=("$root/tests/compose/test_first_start.py" "$root/tests/e2e/test_contract.py" "$root/tests/compose/test_healing.py")
-PYTHONPATH=$root/src timed "tests" "${inside[@]}" "$python" -m pytest --rootdir "$root" -c "$root/pyproject.toml" \
-    -p no:cacheprovider "${@:-${suite[@]}}"
+suite=(tests/compose/test_first_start.py tests/e2e/test_contract.py tests/compose/test_healing.py)
+run_tests() { (cd "$root" && PYTHONPATH=$root/src "${inside[@]}" "$python" -m pytest -p no:cacheprovider "$@"); }
+timed "tests" run_tests "${@:-${suite[@]}}"
