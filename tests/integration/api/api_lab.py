@@ -38,6 +38,7 @@ from chatbot_ai.domain.persona import Persona
 from chatbot_ai.llm.openai import OpenAIModel
 from chatbot_ai.server.personas import read_personas
 from chatbot_ai.storage.sqlite import SqliteConversationStore
+from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
 
 ROOT = Path(__file__).resolve().parents[3]
 ZONE = ZoneInfo("Asia/Seoul")
@@ -165,6 +166,8 @@ async def running_lab(
         clock = SystemClock()
         store = SqliteConversationStore(folder / "chatbot.sqlite3")
         await store.open()
+        characters = SqliteCharacterStore(folder / "characters.sqlite3")
+        await characters.open()
         stats = Stats(clock)
         chat = Chat(
             assistant=assistant,
@@ -181,6 +184,7 @@ async def running_lab(
             "stats": stats,
             "engine": _no_engine,
             "access": access or LoopbackAccess(),
+            "characters": characters if assistant == "character" else None,
         }
         if prepare is not None:
             prepare(arguments)
@@ -191,6 +195,7 @@ async def running_lab(
         finally:
             await chat.close()
             await store.close()
+            await characters.close()
 
     metrics = Metrics(assistant)
     options = ApiOptions(assistant, "ko", deadline_s=20, max_body_bytes=1_048_576)

@@ -14,6 +14,8 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from chatbot_ai.api import (
+    character_files,
+    characters,
     chat,
     conversation_answers,
     conversations,
@@ -41,6 +43,16 @@ NAMED: tuple[tuple[str, str, dict[str, Any] | None], ...] = (
     ("GET", "/streams/{stream_id}", None),
     ("DELETE", "/streams/{stream_id}", None),
 )
+#: The same of a character that exists; only the character service has them.
+CHARACTERS: tuple[tuple[str, str, dict[str, Any] | None], ...] = (
+    ("GET", "/characters/{character_id}", None),
+    ("PATCH", "/characters/{character_id}", {"name": "내 것"}),
+    ("DELETE", "/characters/{character_id}", None),
+    ("GET", "/characters/{character_id}/prompt", None),
+    ("GET", "/characters/{character_id}/picture", None),
+    ("GET", "/characters/{character_id}/export", None),
+    ("POST", "/characters/{character_id}/export", {}),
+)
 #: Routes whose user is in the body, or that are about nobody.
 OTHERS = {
     ("POST", "/Llama"),
@@ -51,6 +63,11 @@ OTHERS = {
     ("GET", "/v1/models/{model}"),
     ("POST", "/v1/chat/completions"),
     ("GET", "/performance"),
+}
+CHARACTER_OTHERS = {
+    ("GET", "/characters"),
+    ("POST", "/characters"),
+    ("POST", "/characters/import"),
 }
 #: Routes without the dependency: what monitors ask, and no content.
 OPEN = {("GET", "/healthz"), ("GET", "/readyz")}
@@ -65,6 +82,7 @@ def routes_of(assistant: Any) -> Iterator[APIRoute]:
         openai_compat.router(options),
         operations.router(),
         streams.router(),
+        *([characters.router(), character_files.router()] if assistant == "character" else []),
     ):
         for route in router.routes:
             assert isinstance(route, APIRoute)
@@ -79,6 +97,8 @@ def depends_on_caller(dependant: Dependant) -> bool:
 def test_every_route_asks_who_calls(assistant: str) -> None:
     """No route but the open ones lacks the dependency, and the tables above know every route."""
     known = {(method, path) for method, path, _ in NAMED} | OTHERS | OPEN
+    if assistant == "character":
+        known |= {(method, path) for method, path, _ in CHARACTERS} | CHARACTER_OTHERS
     found = set()
     for route in routes_of(assistant):
         for method in route.methods:
@@ -171,6 +191,37 @@ async def test_another_users_thing_looks_like_none(keyed: Lab) -> None:
                 answer = await b.request(method, url, json=body, headers=ids)
                 answers.append((answer.status_code, answer.text))
             assert answers[0] == answers[1], path
+
+
+async def test_characters_of_another_user(tmp_path: Path) -> None:
+    """b's key finds none of a's characters, changes none, and cannot tell that they exist."""
+    access = TableAccess(
+        {"key-a": Principal("user", "ka", "a"), "key-b": Principal("user", "kb", "b")}
+    )
+    async with (
+        running_lab(tmp_path, "character", access=access) as lab,
+        lab.as_caller("key-a") as a,
+        lab.as_caller("key-b") as b,
+    ):
+        made = (await a.post("/characters", json={"name": "비밀", "context": "비밀"})).json()
+        ids = {"X-Request-ID": "the-same-request-id"}
+        for method, path, body in CHARACTERS:
+            answers = []
+            for character_id in (made["id"], "0" * 32):
+                url = path.format(character_id=character_id)
+                answer = await b.request(method, url, json=body, headers=ids)
+                answers.append((answer.status_code, answer.text))
+            assert answers[0] == answers[1], path
+            assert answers[0][0] == 404, path
+            named = path.format(character_id=made["id"])
+            answer = await b.request(method, named, params={"user_id": "a"}, json=body)
+            assert answer.status_code == 403, path
+        for method, path in CHARACTER_OTHERS:
+            answer = await b.request(method, path, params={"user_id": "a"}, json={"name": "x"})
+            assert answer.status_code == 403, path
+            assert (await lab.http.request(method, path)).status_code == 401
+        assert (await b.get("/characters")).json()["characters"] == []
+        assert (await a.get(f"/characters/{made['id']}")).json() == made
 
 
 async def test_backend_speaks_for_whom_it_names(keyed: Lab) -> None:
