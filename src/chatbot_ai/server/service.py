@@ -7,6 +7,8 @@ import uvicorn
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.server import logs
 from chatbot_ai.server.compose import build_app
+from chatbot_ai.server.guard import refuse_unguarded
+from chatbot_ai.server.http import BoundedHttp
 from chatbot_ai.settings import Config
 
 #: Longer than the gateway keeps an idle connection, so that it never sends on one we just closed.
@@ -18,6 +20,7 @@ GRACEFUL_STOP_S = 2
 def serve(assistant: Assistant, config: Config) -> None:
     """Serve until a signal. Raises ConfigurationError where a setting or persona is wrong."""
     settings = config.assistant(assistant)
+    refuse_unguarded(config.shared)
     logs.configure(assistant, config.shared)
     app = build_app(assistant, config)
     uvicorn.run(
@@ -25,7 +28,7 @@ def serve(assistant: Assistant, config: Config) -> None:
         host=settings.host,
         port=settings.service_port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHttp,
         ws="none",
         lifespan="on",
         access_log=False,
