@@ -21,12 +21,16 @@ from chatbot_ai.domain.conversation import Assistant
 
 @dataclass(frozen=True, slots=True)
 class ApiOptions:
-    """What the HTTP side needs to know before anything is opened."""
+    """What the HTTP side needs to know before anything is opened.
+
+    cors_origins: pages of these origins may call; empty: only those served from here.
+    """
 
     assistant: Assistant
     language: Language
     deadline_s: float
     max_body_bytes: int
+    cors_origins: tuple[str, ...] = ()
 
     @property
     def prefix(self) -> str:

@@ -19,6 +19,7 @@ from chatbot_ai.gateway.options import GatewayOptions
 from chatbot_ai.gateway.process import check_config, command, nginx_binary, worker_user
 from chatbot_ai.server import engines
 from chatbot_ai.server.engines import ModelChoice
+from chatbot_ai.server.guard import refuse_unguarded
 from chatbot_ai.server.logs import DailyFile
 from chatbot_ai.server.personas import LLAMA_FILE, OPENAI_FILE, read_personas
 from chatbot_ai.server.probe import answers
@@ -52,6 +53,7 @@ def plan(config: Config) -> Group:
     Raises ConfigurationError where something is in the way: a port, a folder, a persona, a file.
     """
     shared = config.shared
+    refuse_unguarded(shared)
     _check_ports(config)
     run_folder = (shared.data_dir / "run").absolute()
     for folder in (shared.data_dir, shared.log_dir, run_folder):
@@ -151,6 +153,7 @@ def _service(
         command=[sys.executable, "-m", "chatbot_ai.cli.main", "serve", assistant],
         ready=lambda: answers("127.0.0.1", settings.service_port, "/readyz"),
         environment={**environment, "LOG_FORMAT": "none"},
+        with_secrets=True,
         on_line=log_file(f"{assistant}-console").write,
         start_timeout_s=settings.engine_start_timeout_s + 30,
     )
