@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from chatbot_ai import __version__
-from chatbot_ai.api import chat, docs, errors, operations
+from chatbot_ai.api import chat, docs, errors, operations, status
 from chatbot_ai.api.metrics import Metrics
 from chatbot_ai.api.metrics import router as metrics_router
 from chatbot_ai.api.middleware import BodyLimit, RequestContext
@@ -51,6 +51,7 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
         return Response(status_code=499)
 
     app.include_router(operations.router())
+    app.include_router(status.router())
     app.include_router(metrics_router(metrics))
     docs.install(app, title=TITLES[options.assistant])
     # last, as /{model} would take every other POST

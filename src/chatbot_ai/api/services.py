@@ -34,12 +34,14 @@ class Services:
     """One assistant, ready to serve.
 
     engine tells the engine's state for /performance: restarts, state, slots.
+    outbox tells how many answered turns are not in the database yet.
     """
 
     chat: Chat
     stats: Stats
     engine: Callable[[], Awaitable[dict[str, Any]]]
     access: Access
+    outbox: Callable[[], int] = lambda: 0
 
 
 def services_of(request: Request) -> Services:

@@ -21,6 +21,16 @@ _PAGE_CSP = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+#: The dashboard has no inline script or style and talks to nobody but this gateway.
+_DASHBOARD_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+#: A load-test report carries everything inline; its own policy narrows this to hashes of it.
+_REPORT_CSP = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 class _ConfigTemplate(Template):
@@ -166,8 +176,11 @@ def _proxy_block(name: str, prefix: str, target: str, options: GatewayOptions, *
 
 def _static(options: GatewayOptions) -> str:
     blocks: list[str] = []
-    pages = (("chat", options.chat_folder), ("dashboard", options.dashboard_folder))
-    for name, folder in pages:
+    pages = (
+        ("chat", options.chat_folder, _PAGE_CSP),
+        ("dashboard", options.dashboard_folder, _DASHBOARD_CSP),
+    )
+    for name, folder, policy in pages:
         if folder is None:
             continue
         blocks.append(_block(f"= /{name}", f"return 308 /{name}/;"))
@@ -178,10 +191,49 @@ def _static(options: GatewayOptions) -> str:
                 "index index.html;",
                 "charset utf-8;",
                 "expires -1;",
-                f'set $gateway_csp "{_PAGE_CSP}";',
+                f'set $gateway_csp "{policy}";',
             )
         )
+    if options.dashboard_folder is not None and options.reports_folder is not None:
+        blocks += _reports(options.reports_folder, options)
     return "".join(blocks)
+
+
+def _reports(folder: Path, options: GatewayOptions) -> list[str]:
+    """The load tests' page and tables, for callers that the office service lets see its status."""
+    target = "office_service" if _keeps_connections(options) else options.office_upstream
+    headers = (
+        "Host $gateway_host", 'Connection ""', "X-Real-IP $remote_addr",
+        "X-Forwarded-For $remote_addr", "X-Request-ID $gateway_request_id",
+        'X-Forwarded-Prefix ""', 'Forwarded ""', 'Content-Length ""',
+    )  # fmt: skip
+    return [
+        _block(
+            "^~ /dashboard/reports/",
+            'location ~ "^/dashboard/reports/(visualization[.]html|[A-Za-z0-9_-]+[.]csv)$" {',
+            "    auth_request /.gateway/operator;",
+            "    error_page 401 403 405 /.gateway/error;",
+            "    error_page 404 /404.html;",
+            "    error_page 500 502 503 504 =503 /.gateway/error;",
+            f'    alias "{folder}/$1";',
+            "    charset utf-8;",
+            "    expires -1;",
+            f'    set $gateway_csp "{_REPORT_CSP}";',
+            "}",
+            "return 404;",
+        ),
+        _block(
+            "= /.gateway/operator",
+            "internal;",
+            "access_log off;",
+            "proxy_method GET;",
+            "proxy_pass_request_body off;",
+            *(f"proxy_set_header {header};" for header in headers),
+            "proxy_read_timeout 5s;",
+            f"set $gateway_upstream {target};",
+            "proxy_pass http://$gateway_upstream/status/access;",
+        ),
+    ]
 
 
 def _block(match: str, *lines: str) -> str:

@@ -28,6 +28,10 @@ from chatbot_ai.settings import Config, process_environment
 
 #: Folder of nginx.conf.template and 404.html in the source tree.
 NGINX_FOLDER = Path(__file__).resolve().parents[3] / "nginx"
+#: Folder of the operators' page.
+DASHBOARD_FOLDER = NGINX_FOLDER.parent / "dashboard"
+#: Where `chatbot-ai loadtest` writes, seen from where it and this are started.
+REPORTS_FOLDER = Path("loadtest/results")
 #: Free space below which nothing is started: logs and conversations need some.
 MIN_FREE_BYTES = 200 * 1024 * 1024
 
@@ -149,11 +153,14 @@ def _service(
 
 def _gateway(config: Config, run_folder: Path, log_file: Callable[[str], DailyFile]) -> ProcessSpec:
     shared = config.shared
+    reports = REPORTS_FOLDER.absolute()
     options = GatewayOptions(
         office_upstream=f"127.0.0.1:{config.office.service_port}",
         character_upstream=f"127.0.0.1:{config.character.service_port}",
         run_folder=run_folder,
         page_folder=NGINX_FOLDER,
+        dashboard_folder=DASHBOARD_FOLDER,
+        reports_folder=reports,
         access_log="/dev/stdout",
         listen_hosts=(shared.gateway_host,),
         port=shared.gateway_port,
@@ -164,7 +171,7 @@ def _gateway(config: Config, run_folder: Path, log_file: Callable[[str], DailyFi
         trusted_proxies=shared.trusted_proxies,
         default_language=shared.default_language,
         upstream_idle_s=60,
-        worker_user=worker_user(NGINX_FOLDER, run_folder),
+        worker_user=worker_user(NGINX_FOLDER, DASHBOARD_FOLDER, run_folder, _existing(reports)),
     )
     conf = run_folder / "nginx.conf"
     conf.write_text(render(options), encoding="utf-8")
@@ -179,6 +186,11 @@ def _gateway(config: Config, run_folder: Path, log_file: Callable[[str], DailyFi
         on_line=log_file("gateway").write,
         start_timeout_s=20,
     )
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there already."""
+    return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 
 async def _answers(url: str) -> bool:
