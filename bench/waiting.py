@@ -1,6 +1,9 @@
 """What waiting callers are told and what they get: many users, and one beside a flood.
 
-    python -m bench.waiting [--users 15 60] [--minutes 2] [--answer-tokens 48] [--json FILE]
+    python -m bench.waiting [--users 15 60] [--minutes 2] [--answer-tokens 48] [--paced]
+
+With --paced an engine without a model answers at a pace of its own (bench/paced.py): on a machine
+whose speed changes from minute to minute nobody can foretell a wait, and this shows what is left.
 
 Users with a conversation each ask the character assistant again and again, half of them streamed,
 and honour Retry-After. Every status, every announced and real wait is noted, and in the end every
@@ -14,9 +17,11 @@ import asyncio
 import contextlib
 import random
 import statistics
+import subprocess
+import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +29,9 @@ import httpx2
 
 from bench.claims import Claim, arguments, percentile, report
 from bench.patience import Visit, visit
-from bench.stack import Stack, stack
+from bench.stack import ROOT, Stack, stack, wait_for
 from chatbot_ai.domain.conversation import ConversationKey
+from chatbot_ai.server.engines import free_port
 from chatbot_ai.storage.sqlite import SqliteConversationStore
 
 QUESTIONS = (
@@ -197,12 +203,36 @@ def _spread(title: str, values: Sequence[float], goal: str, unit: str, detail: s
     )
 
 
+@contextlib.contextmanager
+def measured_stack(*, paced: bool, **settings: str) -> Iterator[Stack]:
+    """A whole stack with the demo model, or with the engine that only keeps a pace."""
+    with contextlib.ExitStack() as running:
+        if paced:
+            url = running.enter_context(paced_engine())
+            settings["CHATBOT_ENGINE_URL"] = url
+        yield running.enter_context(stack(**settings))
+
+
+@contextlib.contextmanager
+def paced_engine() -> Iterator[str]:
+    """The address of an engine without a model."""
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    process = subprocess.Popen([sys.executable, "-m", "bench.paced", str(port)], cwd=ROOT)
+    try:
+        wait_for(f"{url}/health")
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
 def main() -> None:
     parser = arguments("What waiting callers are told and what they get.")
     parser.add_argument("--users", type=int, nargs="*", default=[15, 60])
     parser.add_argument("--minutes", type=float, default=2)
     parser.add_argument("--answer-tokens", type=int, default=48)
     parser.add_argument("--flood-questions", type=int, default=8, help="0: no flood")
+    parser.add_argument("--paced", action="store_true", help="use the engine without a model")
     parser.add_argument("--visits", type=Path, help="also write every visit there, as CSV")
     chosen = parser.parse_args()
     settings = {
@@ -214,7 +244,7 @@ def main() -> None:
     }
     claims: list[Claim] = []
     for users in chosen.users:
-        with stack(**settings) as running:
+        with measured_stack(paced=chosen.paced, **settings) as running:
             found = asyncio.run(crowd(running, users, chosen.minutes * 60))
         claims += crowd_claims(found)
         if chosen.visits:
@@ -222,7 +252,9 @@ def main() -> None:
             with chosen.visits.open("a", encoding="utf-8") as file:
                 file.writelines(lines)
     if chosen.flood_questions:
-        with stack(**settings, CHATBOT_MAX_WAITING_PER_USER="0") as running:
+        with measured_stack(
+            paced=chosen.paced, **settings, CHATBOT_MAX_WAITING_PER_USER="0"
+        ) as running:
             claims.append(asyncio.run(beside_flood(running, chosen.flood_questions)))
     report(claims, chosen.json)
 

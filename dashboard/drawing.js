@@ -1,6 +1,8 @@
 import { clock, say } from './words.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
+/* A young service has few points: the chart then shows a shorter time. */
+const FEWEST = 16;
 const HEIGHT = 84;
 const EDGE = { top: 6, bottom: 66, right: 2 };
 
@@ -31,13 +33,14 @@ function ceiling(value, whole) {
   return steps.map((step) => step * power).find((step) => step >= value * 0.9999);
 }
 
-/* A small chart of a time series: lines, areas and stacked bars over the last `count` points.
+/* A small chart of a time series: lines, areas and stacked bars over the points there are.
    lines  [{ key, of(point) -> number|null, kind: 'line'|'area'|'bar' }], drawn in this order */
 export class Sparkline {
-  constructor(lines, { title, show, whole = false, step = false }) {
+  constructor(lines, { title, show, axis = show, whole = false, step = false }) {
     this.lines = lines;
     this.title = title;
     this.show = show;
+    this.axis = axis;
     this.whole = whole;
     this.step = step;
     this.body = draw('g');
@@ -49,9 +52,9 @@ export class Sparkline {
     this.listen();
   }
 
-  update(points, { count, seconds, text }) {
+  update(points, { seconds, text }) {
     this.points = points;
-    this.count = count;
+    this.count = Math.max(FEWEST, points.length);
     this.seconds = seconds;
     this.node.setAttribute('aria-label', say('chart_label', { title: this.title, text }));
     this.render();
@@ -63,7 +66,7 @@ export class Sparkline {
     const bars = this.lines.filter((line) => line.kind === 'bar');
     const tops = this.points.map((point) => Math.max(bars.reduce((sum, line) => sum + (line.of(point) ?? 0), 0), ...this.lines.map((line) => line.of(point) ?? 0)));
     const top = ceiling(Math.max(0, ...tops), this.whole);
-    const label = this.show(top);
+    const label = this.axis(top);
     const left = 6 + label.length * 7.2;
     const right = width - EDGE.right;
     const slot = (right - left) / this.count;
@@ -76,7 +79,7 @@ export class Sparkline {
       draw('line', { class: 'base', x1: left, x2: right, y1: EDGE.bottom, y2: EDGE.bottom }),
       draw('text', { x: left - 5, y: EDGE.top + 5, 'text-anchor': 'end' }, label),
       draw('text', { x: left - 5, y: EDGE.bottom, 'text-anchor': 'end' }, '0'),
-      draw('text', { x: left, y: HEIGHT - 3 }, say('ago15')),
+      draw('text', { x: left, y: HEIGHT - 3 }, say('ago', { age: say('min', { n: Math.round((this.count * this.seconds) / 60) }) })),
       draw('text', { x: right, y: HEIGHT - 3, 'text-anchor': 'end' }, say('now')),
     ];
     const stacked = this.points.map(() => 0);

@@ -37,6 +37,22 @@ export async function status(assistant) {
   }
 }
 
+/* name -> { state, restarts } of the group that runs everything; {} where there is none, as in
+   containers, which is asked once only. */
+let grouped = true;
+export async function processes() {
+  if (!grouped) return {};
+  try {
+    const response = await ask('processes.json');
+    if (response.status === 404) grouped = false;
+    if (!response.ok) return {};
+    const found = (await response.json()).processes;
+    return Object.fromEntries(found.map(({ name, ...state }) => [name, state]));
+  } catch {
+    return {};
+  }
+}
+
 /* { status, at }: whether there is a load-test report, and when it was written. */
 export async function report() {
   try {

@@ -1,5 +1,5 @@
 import { make, write } from './drawing.js';
-import { ASSISTANTS, EVERY_MS, keepKey, key, report, reportAddress, saveReport, status } from './feed.js';
+import { ASSISTANTS, EVERY_MS, keepKey, key, processes, report, reportAddress, saveReport, status } from './feed.js';
 import { Card, stateOf } from './panels.js';
 import { clock, moment, say, speak } from './words.js';
 
@@ -8,6 +8,7 @@ const chosen = { language: kept('language') ?? preferredLanguage(), theme: kept(
 const feeds = Object.fromEntries(ASSISTANTS.map((name) => [name, { data: null, at: 0, why: null }]));
 let cards = {};
 let found = { status: null, at: null };
+let group = {};
 let asked = 0;
 let timer = null;
 let lastNews = '';
@@ -54,7 +55,7 @@ function dress() {
 
 function show() {
   const now = Date.now();
-  for (const name of ASSISTANTS) cards[name].update(feeds[name], now);
+  for (const name of ASSISTANTS) cards[name].update(feeds[name], group, now);
   const whys = ASSISTANTS.map((name) => feeds[name].why).filter(Boolean);
   const newest = Math.max(...ASSISTANTS.map((name) => feeds[name].at));
   const denied = whys.some((why) => why.key === 'why_denied');
@@ -121,9 +122,11 @@ async function look() {
 async function poll() {
   clearTimeout(timer);
   const turn = asked += 1;
+  const told = processes();
   await Promise.all(ASSISTANTS.map(async (name) => {
     const answer = await status(name);
     if (turn !== asked) return; // a newer round has begun
+    group = await told;
     if (answer.data) feeds[name] = { data: answer.data, at: Date.now(), why: null };
     else if (answer.why.key === 'why_denied') feeds[name] = { data: null, at: 0, why: answer.why };
     else feeds[name].why = answer.why;

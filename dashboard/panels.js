@@ -1,5 +1,5 @@
 import { draw, make, Sparkline, write } from './drawing.js';
-import { age, clock, codeName, number, say, share, span } from './words.js';
+import { age, brief, clock, codeName, number, say, share, span } from './words.js';
 
 const ENGINE_STATES = ['ready', 'starting', 'waiting', 'stopped'];
 /* An error counts as "just now" for so many seconds. */
@@ -36,9 +36,11 @@ export class Card {
       this.note, this.body);
   }
 
-  /* feed  { data, at, why }: the newest data, when it came (page's clock), why there is none now */
-  update(feed, now) {
+  /* feed       { data, at, why }: the newest data, when it came (page's clock), why there is none now
+     processes  name -> { state, restarts }, where one group runs everything; else empty */
+  update(feed, processes, now) {
     const { data, why } = feed;
+    this.processes = processes;
     this.body.hidden = !data;
     this.node.dataset.stale = String(Boolean(why && data));
     const text = why ? say(data ? 'old' : 'unreachable', { why: say(why.key, why), age: data ? age((now - feed.at) / 1000) : '' }) : '';
@@ -65,7 +67,7 @@ export class Card {
     this.tiles.waiting.set(number(p.waiting), say('of', { n: number(p.max_waiting) }), waitText(p.expected_wait_s));
     this.tiles.per_hour.set(number(w.requests_per_hour), '', say('answers_n', { n: number(w.answered) }));
     this.tiles.success.set(tried ? share(w.success_rate / 100) : '–', '', tried ? say('tried_n', { n: number(tried) }) : say('none_yet'));
-    this.tiles.speed.set(w.answered ? number(w.tokens_per_second, 1) : '–', '', say('speed_note'));
+    this.tiles.speed.set(w.tokens_per_second ? number(w.tokens_per_second, 1) : '–', '', say('speed_note'));
     this.tiles.cache.set(w.answered ? share(w.cache_hit_share) : '–', '', say('cache_note'));
     this.slots.replaceChildren(...Array.from({ length: Math.min(p.max_concurrent, 24) }, (_, index) => make('span', { class: index < p.running ? 'busy' : null })));
     this.room.firstChild.style.inlineSize = `${p.max_waiting ? Math.min(100, (100 * p.waiting) / p.max_waiting) : 0}%`;
@@ -73,7 +75,7 @@ export class Card {
     this.latency.update(w);
     for (const chart of this.charts) chart.update(data);
     this.outcomes.replaceChildren(...outcomeRows(w));
-    this.parts.replaceChildren(...partRows(data));
+    this.parts.replaceChildren(...partRows(data, this.processes));
     this.errors.replaceChildren(errorList(p.recent_errors, data.at));
   }
 
@@ -108,7 +110,7 @@ function sign(level) {
 
 function waitText(seconds) {
   if (seconds === null) return say('expected_unknown');
-  return seconds > 0 ? say('expected', { s: span(seconds) }) : say('expected_none');
+  return seconds > 0 ? say('expected', { s: brief(seconds) }) : say('expected_none');
 }
 
 function tile(name) {
@@ -143,7 +145,7 @@ function charts() {
   const refused = (point) => point.refused + point.limited;
   return [
     { title: 'c_load', whole: true, step: true, show: (v) => number(v), lines: [named('waiting', (p) => p.waiting, { kind: 'area' }), named('running', (p) => p.running, { kind: 'line' })], text: (points) => `${say('peak')} ${number(most(points, (p) => p.waiting))}` },
-    { title: 'c_time', show: span, lines: [named('p95', (p) => p.p95_s, { kind: 'line', thin: true }), named('p50', (p) => p.p50_s, { kind: 'line' })], text: (points) => latest(points, (p) => p.p50_s) },
+    { title: 'c_time', show: span, axis: brief, lines: [named('p95', (p) => p.p95_s, { kind: 'line', thin: true }), named('p50', (p) => p.p50_s, { kind: 'line' })], text: (points) => latest(points, (p) => p.p50_s) },
     { title: 'c_results', whole: true, show: (v) => number(v), lines: [named('answered', (p) => p.answered, { kind: 'bar' }), named('refused', refused, { kind: 'bar' }), named('failed', (p) => p.failed, { kind: 'bar' }), named('cancelled', (p) => p.cancelled, { kind: 'bar' })], text: (points) => `${say('peak')} ${number(most(points, (p) => p.answered + refused(p) + p.failed + p.cancelled))}` },
     { title: 'c_tokens', show: (v) => number(v, v < 10 ? 1 : 0), lines: [named('tokens', (p, seconds) => p.tokens / seconds, { kind: 'area' })], text: (points, seconds) => `${say('peak')} ${number(most(points, (p) => p.tokens / seconds), 1)}` },
   ];
@@ -174,7 +176,7 @@ function chartBlock({ title, lines, text, ...options }) {
       seconds = data.point_s;
       const said = text(data.series, seconds);
       write(beside, said);
-      chart.update(data.series, { count: 60, text: said });
+      chart.update(data.series, { seconds, text: said });
       fillRows();
     },
     redraw() { if (chart.points.length) chart.render(); },
@@ -194,26 +196,43 @@ function outcomeRows(w) {
   return rows;
 }
 
-function partRows(data) {
+/* What is known of the engine: from the service that started it, else from the whole group. */
+function engineOf(data, processes) {
+  const { engine } = data.performance;
+  if (engine.managed) return engine;
+  return processes[`engine-${data.assistant}`] ?? processes.engine ?? null;
+}
+
+function partRows(data, processes) {
   const { performance: p, readiness, outbox_turns: outbox } = data;
-  const { engine } = p;
-  const engineText = engine.managed ? (ENGINE_STATES.includes(engine.state) ? say(`engine_${engine.state}`) : engine.state) : say('engine_elsewhere');
+  const engine = engineOf(data, processes);
+  const service = processes[data.assistant];
+  const restarts = (key, of) => [key, of ? say('n_times', { n: number(of.restarts) }) : say('unknown'), of && of.restarts > 0 ? 'warn' : null];
+  const checked = (key) => [key, readiness[key] === 'ok' ? say('yes') : codeName(readiness[key]), readiness[key] === 'ok' ? 'ok' : 'bad'];
   const rows = [
-    ['model', readiness.model === 'ok' ? say('yes') : codeName(readiness.model), readiness.model === 'ok' ? 'ok' : 'bad'],
-    ['store', readiness.store === 'ok' ? say('yes') : codeName(readiness.store), readiness.store === 'ok' ? 'ok' : 'bad'],
-    ['engine', engineText, engine.managed ? (engine.state === 'ready' ? 'ok' : 'warn') : null],
-    ['restarts', engine.managed ? say('n_times', { n: number(engine.restarts) }) : say('unknown'), engine.managed && engine.restarts > 0 ? 'warn' : null],
+    checked('model'),
+    checked('store'),
+    ['engine', engine ? (ENGINE_STATES.includes(engine.state) ? say(`engine_${engine.state}`) : engine.state) : say('engine_elsewhere'), engine ? (engine.state === 'ready' ? 'ok' : 'warn') : null],
+    restarts('restarts', engine),
+    service ? restarts('service_restarts', service) : null,
     ['slots', say('n_slots', { n: number(p.max_concurrent) }), null],
     ['outbox_turns', say('n_items', { n: number(outbox) }), outbox > 0 ? 'warn' : null],
     ['wasted', number(p.since_start.wasted_tokens), null],
     ['version', data.version, null],
   ];
-  return rows.map(([key, text, level]) => make('div', {}, make('dt', {}, say(key)), make('dd', { 'data-level': level }, level ? sign(level) : null, text)));
+  return rows.filter(Boolean).map(([key, text, level]) => make('div', {}, make('dt', {}, say(key)), make('dd', { 'data-level': level }, level ? sign(level) : null, text)));
 }
 
+/* One line for each run of equal errors, the newest first. */
 function errorList(errors, now) {
   if (!errors.length) return make('p', { class: 'soft' }, say('no_errors'));
-  return make('ol', { class: 'errors' }, ...errors.slice(0, 6).map((error) => make('li', {},
-    make('time', { datetime: new Date(error.at * 1000).toISOString() }, clock(error.at)),
-    make('span', {}, codeName(error.code)), make('span', { class: 'soft' }, say('ago', { age: age(now - error.at) })))));
+  const runs = [];
+  for (const error of errors) {
+    const last = runs.at(-1);
+    if (last && last.code === error.code) last.count += 1; else runs.push({ ...error, count: 1 });
+  }
+  return make('ol', { class: 'errors' }, ...runs.slice(0, 6).map(({ at, code, count }) => make('li', {},
+    make('time', { datetime: new Date(at * 1000).toISOString() }, clock(at)),
+    make('span', {}, codeName(code)),
+    make('span', { class: 'soft' }, say(count > 1 ? 'times' : 'ago', { n: number(count), age: age(now - at) })))));
 }

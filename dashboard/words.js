@@ -12,11 +12,11 @@ const WORDS = {
     latency: '걸린 시간', latency_caption: '최근 15분, 완료된 답변', total: '전체', queue: '대기', first: '첫 글자', p50: '중앙값', p95: '95%', p99: '99%',
     c_load: '실행과 대기', c_time: '응답 시간', c_results: '요청 결과', c_tokens: '초당 만든 토큰', now: '지금', last: '최근', peak: '최고', none_yet: '아직 없음',
     k_running: '실행', k_waiting: '대기', k_p50: '중앙값', k_p95: '95%', k_answered: '답변', k_refused: '거절', k_failed: '실패', k_cancelled: '취소', k_tokens: '토큰/초',
-    ago15: '15분 전', table: '표로 보기', time: '시각', chart_label: '{title}, 최근 15분. {text}',
+    table: '표로 보기', time: '시각', chart_label: '{title}, 최근 15분. {text}',
     outcomes: '최근 15분의 결과', o_answered: '답변 완료', o_refused: '거절 (자리 없음)', o_limited: '호출자 한도', o_cancelled: '호출자가 떠남', o_failed: '실패', causes: '원인',
-    parts: '구성 요소', model: '모델', store: '대화 저장소', engine: '엔진', restarts: '엔진 재시작', slots: '슬롯', outbox_turns: '저장 대기 답변', uptime: '가동 시간', version: '버전', wasted: '버려진 토큰',
+    parts: '구성 요소', model: '모델', store: '대화 저장소', engine: '엔진', restarts: '엔진 재시작', service_restarts: '서비스 재시작', slots: '슬롯', outbox_turns: '저장 대기 답변', uptime: '가동 시간', version: '버전', wasted: '버려진 토큰',
     yes: '정상', engine_ready: '실행 중', engine_starting: '시작하는 중', engine_waiting: '다시 시작 대기', engine_stopped: '멈춤', engine_elsewhere: '이 서비스 밖에서 실행', unknown: '이 서비스는 알지 못함', n_items: '{n}건', n_times: '{n}번', n_slots: '{n}개',
-    recent: '최근 오류', no_errors: '서비스가 시작된 뒤 오류가 없습니다.', ago: '{age} 전',
+    recent: '최근 오류', no_errors: '서비스가 시작된 뒤 오류가 없습니다.', ago: '{age} 전', times: '{n}번, 마지막 {age} 전',
     reports: '부하 시험 보고서', reports_lead: '마지막 보고서: {when}', open_report: '보고서 열기', save_report: '보고서 내려받기', no_report: '아직 보고서가 없습니다. chatbot-ai loadtest character 를 실행하면 여기에 나타납니다.', report_failed: '보고서를 읽지 못했습니다 ({status}).',
     gate: '운영자 키', gate_lead: '이 컴퓨터 밖에서 열었거나 키가 설정되어 있어, 운영자 키가 있어야 값을 볼 수 있습니다. 키는 이 탭에만 남고 탭을 닫으면 사라집니다.', gate_user: '이 키는 사용자 키입니다. 운영자(백엔드) 키가 필요합니다.', gate_wrong: '올바른 키가 아닙니다.', key: '키', use_key: '열기', forget_key: '이 탭에서 키 지우기',
     foot: '2초마다 갱신됩니다. 대화 내용은 어디에도 보이지 않습니다.',
@@ -35,11 +35,11 @@ const WORDS = {
     latency: 'How long it takes', latency_caption: 'Complete answers, last 15 minutes', total: 'Total', queue: 'Queue', first: 'First text', p50: 'Median', p95: '95%', p99: '99%',
     c_load: 'Running and waiting', c_time: 'Response time', c_results: 'Results', c_tokens: 'Tokens made per second', now: 'now', last: 'latest', peak: 'peak', none_yet: 'none yet',
     k_running: 'running', k_waiting: 'waiting', k_p50: 'median', k_p95: '95%', k_answered: 'answered', k_refused: 'refused', k_failed: 'failed', k_cancelled: 'left', k_tokens: 'tokens/s',
-    ago15: '15 min ago', table: 'Show as a table', time: 'Time', chart_label: '{title}, last 15 minutes. {text}',
+    table: 'Show as a table', time: 'Time', chart_label: '{title}, last 15 minutes. {text}',
     outcomes: 'Results of the last 15 minutes', o_answered: 'Answered', o_refused: 'Refused (no room)', o_limited: 'Caller’s own limit', o_cancelled: 'Caller left', o_failed: 'Failed', causes: 'Causes',
-    parts: 'Parts', model: 'Model', store: 'Conversation store', engine: 'Engine', restarts: 'Engine restarts', slots: 'Slots', outbox_turns: 'Answers to be stored', uptime: 'Up for', version: 'Version', wasted: 'Tokens wasted',
+    parts: 'Parts', model: 'Model', store: 'Conversation store', engine: 'Engine', restarts: 'Engine restarts', service_restarts: 'Service restarts', slots: 'Slots', outbox_turns: 'Answers to be stored', uptime: 'Up for', version: 'Version', wasted: 'Tokens wasted',
     yes: 'well', engine_ready: 'running', engine_starting: 'starting', engine_waiting: 'about to restart', engine_stopped: 'stopped', engine_elsewhere: 'run outside this service', unknown: 'not known to this service', n_items: '{n}', n_times: '{n}', n_slots: '{n}',
-    recent: 'Recent errors', no_errors: 'No error since the service started.', ago: '{age} ago',
+    recent: 'Recent errors', no_errors: 'No error since the service started.', ago: '{age} ago', times: '{n} times, last {age} ago',
     reports: 'Load-test reports', reports_lead: 'Latest report: {when}', open_report: 'Open the report', save_report: 'Download the report', no_report: 'No report yet. Run chatbot-ai loadtest character and it appears here.', report_failed: 'The report could not be read ({status}).',
     gate: 'Operator’s key', gate_lead: 'You are not on the server itself, or keys are in use: the figures need an operator’s key. It stays in this tab and is gone when you close it.', gate_user: 'This is a user’s key. An operator’s (backend) key is needed.', gate_wrong: 'This key is not valid.', key: 'Key', use_key: 'Open', forget_key: 'Forget the key in this tab',
     foot: 'Updated every 2 seconds. Nothing of any conversation is shown here.',
@@ -82,6 +82,11 @@ export function span(value) {
   if (value === null || value === undefined) return '–';
   if (value > 0 && value < 0.1) return say('ms', { n: number(value * 1000) });
   return say('s', { n: number(value, value === 0 || value >= 100 ? 0 : value < 10 ? 2 : 1) });
+}
+/* Short, for an axis or an estimate: no more digits than it is worth. */
+export function brief(value) {
+  const text = new Intl.NumberFormat(language, { maximumFractionDigits: value < 10 ? 1 : 0 }).format(value);
+  return say('s', { n: text });
 }
 export function share(part) {
   const value = part * 100;

@@ -16,6 +16,9 @@ TEMPLATE = Path(__file__).resolve().parents[3] / "nginx" / "nginx.conf.template"
 LIMITED_RETRY_AFTER_S = 2
 UNAVAILABLE_RETRY_AFTER_S = 5
 
+#: In the run folder: what `chatbot-ai up` tells of its processes.
+PROCESSES_FILE = "processes.json"
+
 _UPLOADS = "/character/characters"
 _PAGE_CSP = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
@@ -194,34 +197,30 @@ def _static(options: GatewayOptions) -> str:
                 f'set $gateway_csp "{policy}";',
             )
         )
-    if options.dashboard_folder is not None and options.reports_folder is not None:
-        blocks += _reports(options.reports_folder, options)
+    if options.dashboard_folder is not None:
+        blocks += _for_operators(options)
     return "".join(blocks)
 
 
-def _reports(folder: Path, options: GatewayOptions) -> list[str]:
-    """The load tests' page and tables, for callers that the office service lets see its status."""
+def _for_operators(options: GatewayOptions) -> list[str]:
+    """Files for callers that the office service lets see its status, and the asking for that."""
     target = "office_service" if _keeps_connections(options) else options.office_upstream
     headers = (
         "Host $gateway_host", 'Connection ""', "X-Real-IP $remote_addr",
         "X-Forwarded-For $remote_addr", "X-Request-ID $gateway_request_id",
         'X-Forwarded-Prefix ""', 'Forwarded ""', 'Content-Length ""',
     )  # fmt: skip
-    return [
-        _block(
-            "^~ /dashboard/reports/",
-            'location ~ "^/dashboard/reports/(visualization[.]html|[A-Za-z0-9_-]+[.]csv)$" {',
-            "    auth_request /.gateway/operator;",
-            "    error_page 401 403 405 /.gateway/error;",
-            "    error_page 404 /404.html;",
-            "    error_page 500 502 503 504 =503 /.gateway/error;",
-            f'    alias "{folder}/$1";',
-            "    charset utf-8;",
-            "    expires -1;",
-            f'    set $gateway_csp "{_REPORT_CSP}";',
-            "}",
-            "return 404;",
-        ),
+    guarded = (
+        "auth_request /.gateway/operator;",
+        "error_page 401 403 405 /.gateway/error;",
+        "error_page 404 /404.html;",
+        "error_page 500 502 503 504 =503 /.gateway/error;",
+        "charset utf-8;",
+        "expires -1;",
+    )
+    processes = f'alias "{options.run_folder / PROCESSES_FILE}";'
+    blocks = [
+        _block(f"= /dashboard/{PROCESSES_FILE}", *guarded, "access_log off;", processes),
         _block(
             "= /.gateway/operator",
             "internal;",
@@ -234,6 +233,22 @@ def _reports(folder: Path, options: GatewayOptions) -> list[str]:
             "proxy_pass http://$gateway_upstream/status/access;",
         ),
     ]
+    if options.reports_folder is not None:
+        report = (
+            *guarded,
+            f'alias "{options.reports_folder}/$1";',
+            f'set $gateway_csp "{_REPORT_CSP}";',
+        )
+        blocks.append(
+            _block(
+                "^~ /dashboard/reports/",
+                'location ~ "^/dashboard/reports/(visualization[.]html|[A-Za-z0-9_-]+[.]csv)$" {',
+                *(f"    {line}" for line in report),
+                "}",
+                "return 404;",
+            )
+        )
+    return blocks
 
 
 def _block(match: str, *lines: str) -> str:

@@ -22,6 +22,7 @@ from chatbot_ai.gateway.process import check_config, command, nginx_binary, work
 from chatbot_ai.server import engines
 from chatbot_ai.server.engines import ModelChoice
 from chatbot_ai.server.logs import DailyFile
+from chatbot_ai.server.process_states import tell_states
 from chatbot_ai.server.sizing import slots_of
 from chatbot_ai.server.supervisor import ProcessSpec, Supervisor
 from chatbot_ai.settings import Config, process_environment
@@ -44,6 +45,7 @@ class Group:
     log_files: list[DailyFile]
     models: dict[Assistant, ModelChoice]
     gateway_url: str
+    run_folder: Path
 
 
 def plan(config: Config) -> Group:
@@ -70,7 +72,7 @@ def plan(config: Config) -> Group:
     specs += [_service(config, name, environments[name], log_file) for name in ASSISTANTS]
     specs.append(_gateway(config, run_folder, log_file))
     url = f"http://localhost:{shared.gateway_port}"
-    return Group(specs, log_files, models, url)
+    return Group(specs, log_files, models, url, run_folder)
 
 
 async def run(group: Group, on_ready: Callable[[], None], on_stop: Callable[[], None]) -> None:
@@ -85,6 +87,7 @@ async def run(group: Group, on_ready: Callable[[], None], on_stop: Callable[[], 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     supervisor.start()
+    telling = asyncio.create_task(tell_states(supervisor, group.run_folder))
     stopped = asyncio.create_task(stop.wait())
     ready = asyncio.create_task(supervisor.wait_ready())
     try:
@@ -98,8 +101,8 @@ async def run(group: Group, on_ready: Callable[[], None], on_stop: Callable[[], 
                 watch.result()
             watch.cancel()
     finally:
-        stopped.cancel()
-        ready.cancel()
+        for task in (stopped, ready, telling):
+            task.cancel()
         on_stop()
         await supervisor.stop()
         for file in group.log_files:
