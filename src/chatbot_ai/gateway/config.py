@@ -237,7 +237,8 @@ def _for_operators(options: GatewayOptions) -> list[str]:
         report = (
             *guarded,
             f'alias "{options.reports_folder}/$1";',
-            f'set $gateway_csp "{_REPORT_CSP}";',
+            # a plain `set` would be undone by the server's own, which the asking runs again
+            f'auth_request_set $gateway_csp "{_REPORT_CSP}";',
         )
         blocks.append(
             _block(
