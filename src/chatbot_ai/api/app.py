@@ -23,6 +23,7 @@ from chatbot_ai.api import (
     errors,
     openai_compat,
     operations,
+    status,
     streams,
 )
 from chatbot_ai.api.character_access import MAX_UPLOAD_BYTES, PATH
@@ -88,6 +89,7 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
     larger: dict[str, int] = {}
     routers = [
         operations.router(),
+        status.router(),
         metrics_router(metrics),
         conversations.router(),
         conversation_answers.router(options),

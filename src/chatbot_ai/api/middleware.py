@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 #: Paths that machines poll: logged at debug level only.
-POLLED = frozenset({"/healthz", "/readyz", "/metrics", "/performance"})
+POLLED = frozenset({"/healthz", "/readyz", "/metrics", "/performance", "/status", "/status/access"})
 
 
 class RequestContext:

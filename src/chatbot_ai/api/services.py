@@ -45,12 +45,14 @@ class Services:
     jobs    answers whose streams can be taken up again
     once    answers that are given once for each idempotency key
     characters  only where the assistant plays them
+    outbox  tells how many answered turns are not in the database yet
     """
 
     chat: Chat
     stats: Stats
     engine: Callable[[], Awaitable[dict[str, Any]]]
     access: Access
+    outbox: Callable[[], int] = lambda: 0
     characters: CharacterStore | None = None
     jobs: Jobs[ChatEvent] = field(default_factory=Jobs)
     once: Once = field(init=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -102,12 +103,18 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
                 stack.push_async_callback(model.close)
             stack.push_async_callback(chat.close)
             metrics.watch(chat.admission, engine.restarts, outbox_turns)
+            admission = chat.admission
+            following = asyncio.create_task(
+                stats.follow(lambda: (len(admission.running), len(admission.waiting)))
+            )
+            stack.callback(following.cancel)
             yield Services(
                 chat=chat,
                 stats=stats,
                 engine=engine.state,
                 access=access,
                 characters=characters,
+                outbox=outbox_turns,
             )
 
     return create_app(options, open_services, metrics)
