@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 python=$(realpath --no-symlinks "${PYTHON:-.venv/bin/python}")
-lab=$(realpath "${COMPOSE_LAB_SCRIPT:-../shared/compose_lab.sh}")
+lab=$(realpath --canonicalize-missing "${COMPOSE_LAB_SCRIPT:-../shared/compose_lab.sh}")
 
 say() { printf 'compose-test: %s\n' "$*" >&2; }
 timed() { local began=$SECONDS rc=0; "${@:2}" || rc=$?; say "$1: $((SECONDS - began)) s"; return $rc; }
