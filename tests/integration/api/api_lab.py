@@ -51,11 +51,13 @@ class SpokenModel:
 
     gate     where given, every delta after the first waits for it
     faults   one is raised instead of the next answer, in order
+    pause_s  before each word but the first
     breaks   one is raised after the first word of the next answer, in order
     """
 
     name: str = "spoken-1"
     context_tokens: int = 4096
+    pause_s: float = 0.0
     gate: asyncio.Event | None = None
     faults: list[BaseException] = field(default_factory=list)
     breaks: list[BaseException] = field(default_factory=list)
@@ -78,7 +80,7 @@ class SpokenModel:
                     raise self.breaks.pop(0)
                 if at and self.gate is not None:
                     await self.gate.wait()
-                await asyncio.sleep(0)
+                await asyncio.sleep(self.pause_s if at else 0)
                 yield TextDelta(word if at == 0 else f" {word}")
         finally:
             self.running -= 1
