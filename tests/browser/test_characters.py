@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ def test_a_deleted_characters_conversation_can_still_be_read(page: Page) -> None
     page.locator(".opening .who").click()
     page.get_by_role("button", name="삭제").click()
     page.get_by_role("dialog").get_by_role("button", name="삭제").click()
-    expect(page.locator(".tile")).to_have_count(0)
+    expect(page).to_have_url(re.compile(r"#/characters$"))
     page.goto(talk)
     expect(page.locator(".bubble")).to_have_text("Hello!")
     expect(page.locator("#message")).to_be_disabled()

@@ -93,9 +93,8 @@ def test_a_message_without_an_answer_is_not_lost_in_a_reload(page: Page) -> None
 def test_an_answer_goes_on_after_a_reload(page: Page, group: Group) -> None:
     """A page that is loaded anew in the middle of an answer takes the stream up again."""
     say(page, "Tell me about the four seasons, please.")
-    page.wait_for_function(
-        "() => Object.keys(localStorage).some(k => k.startsWith('chatbot.live:'))"
-    )
+    kept = "() => Object.keys(localStorage).some(key => key.startsWith('chatbot.live:'))"
+    page.wait_for_function(kept)
     page.reload()
     answered(page, 1)
     (turn,) = Api(page, group.url).turns()
