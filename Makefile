@@ -14,7 +14,7 @@ run: ## Set everything up and serve http://localhost:8001 (Ctrl-C stops it)
 
 test: check ## Set everything up, check the code and run every test
 	@scripts/system_packages.sh
-	@$(PY) -m pytest $(TESTS)
+	@$(PY) -m pytest -n 2 --dist loadfile $(TESTS)
 
 check: ## Format, lint, types and generated documents
 	@scripts/setup.sh dev
