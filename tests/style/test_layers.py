@@ -31,6 +31,7 @@ ALLOWED = {
 #: Where a broad `except Exception` stands at an edge of the process, each with a log line.
 EDGES = {
     "api/streaming.py",
+    "server/service.py",
     "core/jobs.py",
     "doctor/runner.py",
     "search/reader_child.py",

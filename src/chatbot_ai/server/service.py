@@ -10,6 +10,8 @@ from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.errors import ChatbotError
 from chatbot_ai.server import logs
 from chatbot_ai.server.compose import build_app
+from chatbot_ai.server.guard import refuse_unguarded
+from chatbot_ai.server.http import BoundedHttp
 from chatbot_ai.settings import Config
 
 log = structlog.get_logger()
@@ -54,6 +56,7 @@ def serve(assistant: Assistant, config: Config) -> None:
     """Serve until a signal. Raises ConfigurationError where a setting or persona is wrong, and
     another ChatbotError where something that a service cannot start without is away."""
     settings = config.assistant(assistant)
+    refuse_unguarded(config.shared)
     logs.configure(assistant, config.shared)
     app = StartWatch(build_app(assistant, config))
     try:
@@ -62,7 +65,7 @@ def serve(assistant: Assistant, config: Config) -> None:
             host=settings.host,
             port=settings.service_port,
             loop="uvloop",
-            http="httptools",
+            http=BoundedHttp,
             ws="none",
             lifespan="on",
             access_log=False,

@@ -15,6 +15,7 @@ from typing import Literal
 import structlog
 
 from chatbot_ai.domain.errors import EXIT_CONFIGURATION, ConfigurationError
+from chatbot_ai.settings import without_secrets
 
 log = structlog.get_logger()
 
@@ -38,6 +39,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class ProcessSpec:
     """One child: how to start it and how to see that it is ready.
 
+    with_secrets    inherits the operator's secrets too; the others get an environment without
     ready           asked every 50 ms while starting; False or an exception mean "not yet"
     standard_input  written once, then closed: the way for secrets, which command lines show
     on_line         called with every line the child prints
@@ -51,6 +53,7 @@ class ProcessSpec:
     on_line: Callable[[str], None] = lambda _line: None
     start_timeout_s: float = 60.0
     stop_signal: signal.Signals = signal.SIGTERM
+    with_secrets: bool = False
 
 
 class Child:
@@ -79,7 +82,8 @@ class Child:
 class Supervisor:
     """Starts children, restarts those that die with growing pauses, and stops all.
 
-    environment is the whole environment of the children; a spec's own is added to it.
+    environment is the whole environment of the children, less its secrets where a spec does not
+    ask for them; a spec's own is added to it.
     """
 
     def __init__(self, specs: Sequence[ProcessSpec], environment: Mapping[str, str]) -> None:
@@ -168,12 +172,13 @@ class Supervisor:
 
     async def _start(self, child: Child) -> asyncio.subprocess.Process:
         spec = child.spec
+        inherited = self._environment if spec.with_secrets else without_secrets(self._environment)
         process = await asyncio.create_subprocess_exec(
             *spec.command,
             stdin=asyncio.subprocess.PIPE if spec.standard_input else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env=self._environment | dict(spec.environment),
+            env=inherited | dict(spec.environment),
             start_new_session=True,
             preexec_fn=_die_with_parent,
         )
