@@ -86,6 +86,20 @@ def environment(folder: Path, **changes: str) -> dict[str, str]:
     )
 
 
+def brief(folder: Path) -> dict[str, str]:
+    """Settings of a group that answers sooner still: personas of one word, short answers.
+
+    For tests of many answers after each other; what a persona says is none of their business.
+    """
+    prompts = folder / "prompts"
+    prompts.mkdir()
+    persona = {"name": "A", "system": "Talk."}
+    for name in ("config-Llama.json", "config-OpenAI.json"):
+        text = json.dumps({assistant: persona for assistant in ASSISTANTS})
+        (prompts / name).write_text(text, "utf-8")
+    return {"PROMPT_DIR": str(prompts), "CHATBOT_ANSWER_TOKENS": "16"}
+
+
 class StoredTurn(NamedTuple):
     """A turn as the SQLite file holds it."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from e2e_group import HEAL_S, STOP_S, Group, Part, eventually, started
+from e2e_group import HEAL_S, STOP_S, Group, Part, brief, eventually, started
 from e2e_http import Event, body, events, text_of
 from e2e_load import Load, Outcome, check_stored
 from e2e_processes import descendants
@@ -28,7 +28,8 @@ ALLOWED: dict[Part, set[Outcome]] = {
 @pytest.fixture(scope="module")
 def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
     """A group to break things in."""
-    with started(tmp_path_factory.mktemp("faults"), CHATBOT_ANSWER_TOKENS="16") as running:
+    folder = tmp_path_factory.mktemp("faults")
+    with started(folder, **brief(folder)) as running:
         yield running
         assert running.interrupt() == 0
 

@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-from e2e_group import HEAL_S, STOP_S, Group, environment, eventually, started
+from e2e_group import HEAL_S, STOP_S, Group, brief, environment, eventually, started
 from e2e_load import Load, check_stored
 from e2e_processes import descendants
 
@@ -14,7 +14,7 @@ from e2e_processes import descendants
 def test_ctrl_c_ends_everything_and_keeps_what_was_answered(tmp_path: Path) -> None:
     """SIGINT as a terminal sends it, with answers under way: exit code 0, no process left after
     five seconds, no call hangs, and every answered turn is in the file."""
-    with started(tmp_path, CHATBOT_ANSWER_TOKENS="16") as group:
+    with started(tmp_path, **brief(tmp_path)) as group:
         with Load(group, "stop") as load:
             load.wait_for_answers(HEAL_S)
             assert group.interrupt() == 0
