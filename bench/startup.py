@@ -28,6 +28,7 @@ from chatbot_ai.domain.conversation import ASSISTANTS
 from chatbot_ai.llm.engine import EngineOptions
 from chatbot_ai.models.library import ModelLibrary
 from chatbot_ai.server import engines
+from chatbot_ai.server.sizing import slots_of
 from chatbot_ai.settings import load_config
 
 TARGET_RATIO = 3.0
@@ -78,7 +79,7 @@ def engine_options() -> EngineOptions:
     """What `up` gives its engine on this machine: one engine with the slots of both assistants."""
     config = load_config(None)
     model = engines.choose_model(config.office, config)
-    slots = sum(engines.slots_of(config.assistant(name)) for name in ASSISTANTS)
+    slots = sum(slots_of(config.assistant(name), model) for name in ASSISTANTS)
     return engines.engine_options(config.office, model, slots=slots)
 
 

@@ -1,9 +1,9 @@
 """One running deployment for all end-to-end tests that leave it as they found it.
 
 Without E2E_BASE_URL it is a group of processes on this machine, started by the command that
-`make run` uses. With it (`E2E_BASE_URL=http://localhost:8001`) the tests of the contract run against
-that deployment, a Compose one for example; those that start, kill or look into processes need
-their own group and run the same either way.
+`make run` uses. With it (`E2E_BASE_URL=http://localhost:8001`) the tests of the contract run
+against that deployment, a Compose one for example; those that start, kill or look into processes
+need a group of their own and run the same either way.
 """
 
 from __future__ import annotations

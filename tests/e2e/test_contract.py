@@ -134,9 +134,7 @@ def test_json_and_stream_differ_only_in_form(client: httpx2.Client) -> None:
 def test_a_caller_that_leaves_frees_its_slot(client: httpx2.Client) -> None:
     """A stream that is left after its first delta soon runs no more."""
     headers = {"Accept": "text/event-stream"}
-    with client.stream(
-        "POST", "/office/Llama", json=body("office"), headers=headers
-    ) as response:
+    with client.stream("POST", "/office/Llama", json=body("office"), headers=headers) as response:
         first = next(event for event in events(response) if event.name == "delta")
         assert text_of([first])
     for _ in range(200):

@@ -186,6 +186,10 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "ko": "요청을 이해할 수 없습니다. 주소와 형식을 확인해 주세요.",
         "en": "The request could not be understood. Check the address and the format.",
     },
+    "configuration_error": {
+        "ko": "서버 설정에 문제가 있습니다. 관리자에게 알려 주세요.",
+        "en": "The server's settings are wrong. Tell the operator.",
+    },
     "internal_error": {
         "ko": "서버에서 문제가 생겼습니다. 계속되면 요청 ID와 함께 관리자에게 알려 주세요.",
         "en": "Something went wrong on our side. If it lasts, tell the operator the request id.",

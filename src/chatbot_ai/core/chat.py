@@ -20,7 +20,13 @@ from chatbot_ai.core.stats import Observer
 from chatbot_ai.domain.citations import CitationFilter
 from chatbot_ai.domain.conversation import Assistant, ConversationKey, Message, Turn
 from chatbot_ai.domain.errors import ContextTooLong, UnknownModel
-from chatbot_ai.domain.generation import GenerationRequest, Restarted, Sampling, TextDelta
+from chatbot_ai.domain.generation import (
+    GenerationRequest,
+    Restarted,
+    Sampling,
+    TextDelta,
+    upper_bound,
+)
 from chatbot_ai.domain.persona import Persona
 from chatbot_ai.domain.ports import ChatModel, Clock, ConversationStore
 
@@ -165,7 +171,7 @@ class Chat:
         if references:
             last = Message(last.role, f"{last.content}\n\n{references}")
         messages = (*earlier, last)
-        if prompts.upper_bound(messages) > limit:
+        if upper_bound(messages) > limit:
             tokens = await model.count_tokens(messages)
             if tokens > limit:
                 raise ContextTooLong(tokens, limit)
@@ -277,6 +283,6 @@ def _sample(progress: Progress) -> ServiceSample | None:
         return None
     return ServiceSample(
         first_token_s=max(0.0, first - progress.timings.queue_s),
-        completion_tokens=finished.usage.completion_tokens or progress.tokens,
+        completion_tokens=progress.tokens or finished.usage.completion_tokens,
         generation_s=max(0.0, progress.timings.total_s - first),
     )

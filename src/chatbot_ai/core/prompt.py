@@ -59,8 +59,11 @@ def sent_text(persona: Persona, text: str, references: str) -> str:
     """The user message: the input, with the references beside it if there are any."""
     if not references:
         return defuse(text)
-    filled = {"input": defuse(text), "references": references}
-    return re.sub(r"\{\{(input|references)\}\}", lambda m: filled[m.group(1)], persona.reference)
+    filled = {"input": text, "references": references}
+    whole = re.sub(r"\{\{(input|references)\}\}", lambda m: filled[m.group(1)], persona.reference)
+    # as a whole: what came from the web is as foreign as the input, and a marker's two halves
+    # could meet where the template joins them
+    return defuse(whole)
 
 
 async def build(

@@ -64,12 +64,18 @@ class LlamaModel:
     ) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         timeout = httpx2.Timeout(STALL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        # a TLS context takes 80 ms to make, twice, at every start; on plain HTTP nobody uses it
+        verify = base_url.lower().startswith("https:")
         self._base_url = base_url.rstrip("/").removesuffix("/v1")
         self._remote_model = remote_model
         self.name = name
         self.context_tokens = context_tokens
         self._http = httpx2.AsyncClient(
-            base_url=self._base_url, headers=headers, timeout=timeout, trust_env=False
+            base_url=self._base_url,
+            headers=headers,
+            timeout=timeout,
+            trust_env=False,
+            verify=verify,
         )
         # llama.cpp's server may close a connection right after a streamed reply in spite of its
         # keep-alive header (8 of 60 immediate reuses failed), so a stream takes a fresh one;
@@ -79,6 +85,7 @@ class LlamaModel:
             headers={**headers, "Connection": "close", "Accept-Encoding": "identity"},
             timeout=timeout,
             trust_env=False,
+            verify=verify,
             limits=httpx2.Limits(max_keepalive_connections=0),
         )
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
-
-import openai
-from openai import AsyncOpenAI
+from typing import TYPE_CHECKING, Any
 
 from chatbot_ai.domain.conversation import Message
 from chatbot_ai.domain.errors import (
@@ -34,6 +31,9 @@ from chatbot_ai.llm.chat_protocol import (
 )
 from chatbot_ai.llm.deadline import before
 
+if TYPE_CHECKING:
+    from openai import APIStatusError, AsyncOpenAI
+
 #: Attempts beyond the first that the SDK makes by itself, before the first token only.
 MAX_RETRIES = 1
 #: Seconds without an event after which a stream counts as stalled.
@@ -43,7 +43,8 @@ RETRY_AFTER_S = 5.0
 
 
 class OpenAIModel:
-    """A ChatModel behind the official SDK. Without a key every call is BackendNotConfigured."""
+    """A ChatModel behind the official SDK. Without a key every call is BackendNotConfigured, and
+    the SDK, whose import takes as long as all the rest of a service's, is not loaded."""
 
     def __init__(
         self, model: str, *, api_key: str | None, base_url: str | None, context_tokens: int
@@ -53,7 +54,13 @@ class OpenAIModel:
         self._at_openai = base_url is None
         self._sdk: AsyncOpenAI | None = None
         if api_key or base_url:
+            from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # noqa: PLC0415
+
+            # a compatible server of the team's own may close a connection right after a stream
+            # in spite of its keep-alive header, as llama.cpp's does: each call takes a fresh one
+            fresh = {} if base_url is None else {"Connection": "close"}
             self._sdk = AsyncOpenAI(
+                http_client=DefaultAsyncHttpxClient(headers=fresh),
                 api_key=api_key or "none",
                 base_url=base_url,
                 max_retries=MAX_RETRIES,
@@ -129,6 +136,8 @@ def _usage(usage: Any) -> Usage:
 @asynccontextmanager
 async def _translated() -> AsyncIterator[None]:
     """The SDK's errors, once, by type."""
+    import openai  # noqa: PLC0415 - loaded by now, see OpenAIModel
+
     try:
         yield
     except openai.RateLimitError as error:
@@ -146,5 +155,5 @@ async def _translated() -> AsyncIterator[None]:
         raise BackendProtocolError("the remote model sent nonsense") from error
 
 
-def _retry_after(error: openai.APIStatusError) -> float:
+def _retry_after(error: APIStatusError) -> float:
     return retry_after_s(error.response.headers.get("retry-after"), RETRY_AFTER_S)

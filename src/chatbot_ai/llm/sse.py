@@ -49,7 +49,7 @@ class SseDecoder:
                 name, _, value = line.partition(b":")
                 if name == b"data":
                     self._data.append(value.removeprefix(b" "))
-                    self._data_bytes += len(value) + 1
+                    self._data_bytes += len(line) + 1
             if self._data_bytes > MAX_EVENT_BYTES:
                 raise EventTooLong
         if len(self._buffer) > MAX_EVENT_BYTES:
