@@ -55,7 +55,7 @@ def database() -> str:
 @pytest.fixture
 async def store(server: MongodbProcess, database: str) -> AsyncIterator[MongoConversationStore]:
     opened = MongoConversationStore(
-        server.url, database, timeout_s=3, server_selection_timeout_s=0.5
+        server.url, database, timeout_s=60, server_selection_timeout_s=5
     )
     await opened.open()
     yield opened

@@ -15,7 +15,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from conversation_stores import KEY, new_turn
+from conversation_stores import KEY, Address, new_turn
 
 from chatbot_ai.domain.conversation import ConversationKey
 from chatbot_ai.domain.errors import StoreUnavailable
@@ -267,3 +267,29 @@ def test_S7_every_sqlite_error_is_mapped() -> None:
         if isinstance(error_class, type) and issubclass(error_class, Exception):
             assert isinstance(unavailable(Path("x"), error_class("text")), StoreUnavailable)
             assert issubclass(error_class, (sqlite3.Error, sqlite3.Warning))
+
+
+async def test_S1_another_process_that_closes_takes_no_turn_along(path: Path) -> None:
+    """What is appended after another process opened and closed the file is in the file.
+
+    SQLite's locks belong to the process: closing any descriptor of the file drops them, and the
+    other process, believing itself the last, would remove the log that is being written.
+    """
+    address = Address("sqlite", str(path))
+    store = await opened(path)
+    for number in range(3):
+        await store.append(KEY, new_turn(f"here-{number}"))
+        child = address.start_appender(f"there-{number}", count=1)
+        await asyncio.to_thread(child.communicate)
+        assert child.returncode == 0
+        await store.append(KEY, new_turn(f"here-again-{number}"))
+    script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); print(*c.execute(sys.argv[2]))"
+    statement = "SELECT turn_id FROM turns ORDER BY idx"
+    seen = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", script, path, statement], capture_output=True
+    )
+    await store.close()
+    names = [name.strip("(',)") for name in seen.stdout.decode().split()]
+    assert names == [
+        name for n in range(3) for name in (f"here-{n}", f"there-{n}-0-0", f"here-again-{n}")
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from importlib.resources import files
 from typing import Any
 
@@ -23,6 +24,11 @@ ERROR_SCHEMA = {
                 "message": {"type": "string", "description": "For people; Korean or English."},
                 "request_id": {"type": ["string", "null"]},
                 "retry_after_s": {"type": "integer", "minimum": 1},
+                "limit": {
+                    "type": "string",
+                    "enum": ["requests_per_minute", "tokens_per_day", "concurrent_requests"],
+                    "description": "With 429: the limit of this caller that is used up.",
+                },
                 "fields": {
                     "type": "array",
                     "items": {
@@ -38,11 +44,38 @@ ERROR_SCHEMA = {
         }
     },
 }
+OPENAI_ERROR_SCHEMA = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+
+
+def _drop_framework_errors(schema: dict[str, Any]) -> None:
+    """Take away the 422 that FastAPI adds where a route does not document its own."""
+    for path in schema["paths"].values():
+        for operation in path.values():
+            content = operation["responses"].get("422", {}).get("content", {})
+            found = content.get("application/json", {}).get("schema", {})
+            if found.get("$ref", "").endswith("/HTTPValidationError"):
+                del operation["responses"]["422"]
 
 
 def install(app: FastAPI, *, title: str) -> None:
     """Add the documentation routes. Assets come from the package `fastapi-offline` carries."""
     static = files(fastapi_offline) / "static"
+    mimetypes.init()  # reads the system's list now, not within the first answer
     app.mount("/docs-static", StaticFiles(directory=str(static)), name="docs-static")
     make_schema = app.openapi
 
@@ -51,8 +84,10 @@ def install(app: FastAPI, *, title: str) -> None:
             schema = make_schema()
             components = schema.setdefault("components", {}).setdefault("schemas", {})
             components["Error"] = ERROR_SCHEMA
+            components["OpenAIError"] = OPENAI_ERROR_SCHEMA
             for name in ("HTTPValidationError", "ValidationError"):
                 components.pop(name, None)
+            _drop_framework_errors(schema)
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign]

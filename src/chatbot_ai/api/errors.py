@@ -11,8 +11,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from chatbot_ai.api.messages import Language, language_of, message
+from chatbot_ai.api.openai_errors import reshaped, speaks_openai
 from chatbot_ai.domain.errors import (
     CallerLimited,
     ChatbotError,
@@ -21,6 +23,8 @@ from chatbot_ai.domain.errors import (
     Forbidden,
     InvalidRequest,
     NotFound,
+    StreamCancelled,
+    StreamExpired,
     Unauthorized,
     Unavailable,
     UnknownModel,
@@ -36,6 +40,8 @@ STATUS: dict[type[ChatbotError], int] = {
     Unauthorized: 401,
     Forbidden: 403,
     NotFound: 404,
+    StreamExpired: 410,
+    StreamCancelled: 410,
     CallerLimited: 429,
     Unavailable: 503,
     ConfigurationError: 500,
@@ -65,7 +71,16 @@ FIELD_MESSAGES = {
     "less_than_equal": "field_range",
     "greater_than": "field_range",
     "less_than": "field_range",
+    "finite_number": "field_number",
+    "unsupported": "field_text_only",
+    "unsupported_parameter": "field_unsupported",
+    "nobody_speaks": "field_nobody_speaks",
+    "literal_error": "field_choice",
+    "response_format": "field_response_format",
 }
+
+#: Where FastAPI says that a field was; the field's own name is enough.
+PLACES = ("body", "query", "path", "header")
 
 HTTP_CODES = {
     400: "malformed_json",
@@ -103,8 +118,22 @@ def error_body(
         body["fields"] = fields
     if wait is not None:
         body["retry_after_s"] = wait
+    if isinstance(error, CallerLimited):
+        body["limit"] = error.limit
     body["request_id"] = request_id
     return {"error": body}
+
+
+def error_answer(error: ChatbotError, request: Request) -> JSONResponse:
+    """The whole answer to an error of ours."""
+    wait, status = retry_after_s(error), status_of(error)
+    headers = {"Retry-After": str(wait)} if wait is not None else {}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status >= 500:
+        log.warning("request.unavailable", code=error.code, detail=str(error))
+    body = error_body(error, language_for(request), request_id_of(request))
+    return shaped(request, status, body, headers)
 
 
 def plain_error(
@@ -116,6 +145,15 @@ def plain_error(
 ) -> JSONResponse:
     text = message(code, language_for(request), **params)
     body = {"error": {"code": code, "message": text, "request_id": request_id_of(request)}}
+    return shaped(request, status, body, headers)
+
+
+def shaped(
+    request: Request, status: int, body: dict[str, Any], headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """An error's answer; under /v1 in OpenAI's shape."""
+    if speaks_openai(request):
+        status, body = reshaped(status, body)
     return JSONResponse(body, status, dict(headers or {}))
 
 
@@ -132,9 +170,10 @@ def validation_fields(errors: Sequence[Any], language: Language) -> list[dict[st
     """One entry per wrong field, with what is wrong and how to mend it."""
     fields = []
     for problem in errors:
-        name = ".".join(str(part) for part in problem["loc"] if part != "body") or "body"
-        key = FIELD_MESSAGES.get(problem["type"], "field_invalid")
         params = problem.get("ctx") or {}
+        where = problem["loc"][1:] if problem["loc"][0] in PLACES else problem["loc"]
+        name = ".".join(str(part) for part in where) or params.get("parameter", "body")
+        key = FIELD_MESSAGES.get(problem["type"], "field_invalid")
         fields.append({"field": name, "message": message(key, language, **params)})
     return fields
 
@@ -143,12 +182,20 @@ def _says_json(request: Request) -> bool:
     return "json" in request.headers.get("content-type", "").lower()
 
 
-def _is_alias(request: Request) -> bool:
-    """Whether the path is one that exists: a model's alias or a fixed route."""
-    path = request.scope["path"].strip("/")
-    aliases = request.app.state.services.chat.models
-    fixed = {getattr(route, "path", "").strip("/") for route in request.app.routes}
-    return path.lower() in {alias.lower() for alias in aliases} or path in fixed
+def allowed_methods(request: Request) -> set[str]:
+    """The methods that this path takes; none where there is no such path.
+
+    POST /{model} matches every name, but only the aliases of real models are paths.
+    """
+    alias = request.scope["path"].strip("/").lower()
+    aliases = {name.lower() for name in request.app.state.services.chat.models}
+    found: set[str] = set()
+    for route in request.app.state.api_routes:
+        if route.matches(request.scope)[0] == Match.NONE:
+            continue
+        if route.path != "/{model}" or alias in aliases:
+            found |= route.methods
+    return found
 
 
 def install(app: FastAPI) -> None:
@@ -156,18 +203,17 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ChatbotError)
     async def _known(request: Request, error: ChatbotError) -> JSONResponse:
-        wait = retry_after_s(error)
-        headers = {"Retry-After": str(wait)} if wait is not None else {}
-        body = error_body(error, language_for(request), request_id_of(request))
-        status = status_of(error)
-        if status >= 500:
-            log.warning("request.unavailable", code=error.code, detail=str(error))
-        return JSONResponse(body, status, headers)
+        if isinstance(error, UnknownModel) and (allowed := allowed_methods(request)):
+            # POST /performance: the address is there, only POST is not
+            headers = {"Allow": ", ".join(sorted(allowed))}
+            return plain_error(405, HTTP_CODES[405], request, headers)
+        return error_answer(error, request)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         problems = error.errors()
-        unread = any(tuple(p["loc"]) == ("body",) for p in problems) and not _says_json(request)
+        whole = any(tuple(p["loc"]) == ("body",) for p in problems)
+        unread = whole and not (_says_json(request) and await request.body())
         if unread or any(p["type"] == "json_invalid" for p in problems):
             return plain_error(400, "malformed_json", request)
         language = language_for(request)
@@ -177,15 +223,16 @@ def install(app: FastAPI) -> None:
             "fields": validation_fields(problems, language),
             "request_id": request_id_of(request),
         }
-        return JSONResponse({"error": body}, 422)
+        return shaped(request, 422, {"error": body})
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
         status = error.status_code
-        if status == 405 and not _is_alias(request):
-            status = 404  # POST /{model} matches every name; only real ones exist
+        headers = error.headers
+        if status == 405:
+            allowed = allowed_methods(request)
+            status, headers = (405, {"Allow": ", ".join(sorted(allowed))}) if allowed else (404, {})
         code = HTTP_CODES.get(status, "bad_request" if status < 500 else "internal_error")
-        headers = error.headers if status == error.status_code else None
         return plain_error(status, code, request, headers)
 
     @app.exception_handler(Exception)

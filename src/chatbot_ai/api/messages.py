@@ -42,7 +42,47 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "ko": "허용된 범위를 벗어났습니다.",
         "en": "This is outside the allowed range.",
     },
+    "field_choice": {
+        "ko": "쓸 수 있는 값은 {expected}입니다.",
+        "en": "Possible values: {expected}.",
+    },
+    "field_text_only": {
+        "ko": "여기서는 텍스트만 보낼 수 있습니다.",
+        "en": "Only text can be sent here.",
+    },
+    "field_unsupported": {
+        "ko": "지원하지 않는 매개변수입니다. 빼고 보내 주세요.",
+        "en": "This parameter is not supported; leave it out.",
+    },
+    "field_nobody_speaks": {
+        "ko": "user 메시지가 하나 이상 있어야 합니다.",
+        "en": "There must be at least one user message.",
+    },
+    "field_response_format": {
+        "ko": "text, json_object, json_schema 가운데 하나를 올바른 형식으로 보내 주세요.",
+        "en": "This must be a well-formed text, json_object or json_schema.",
+    },
+    "response_format_refused": {
+        "ko": "모델이 이 JSON 스키마를 쓸 수 없습니다. 더 단순한 스키마를 보내 주세요.",
+        "en": "The model cannot follow this JSON schema; send a simpler one.",
+    },
     "field_invalid": {"ko": "올바르지 않은 값입니다.", "en": "This value is not valid."},
+    "invalid_request": {
+        "ko": "요청의 값이 올바르지 않습니다. fields를 확인해 주세요.",
+        "en": "A value of the request is not valid; see fields.",
+    },
+    "invalid_choice": {
+        "ko": "고를 수 없는 값입니다.",
+        "en": "This value is not one of the possible ones.",
+    },
+    "invalid_text": {
+        "ko": "올바른 유니코드 문자가 아닙니다.",
+        "en": "This is not valid Unicode text.",
+    },
+    "conversation_exists": {
+        "ko": "같은 이름의 대화가 이미 있습니다. 다른 db_id를 쓰거나 비워 두세요.",
+        "en": "A conversation of that name exists. Choose another db_id or leave it out.",
+    },
     "unknown_model": {
         "ko": "'{alias}' 모델은 없습니다. 사용할 수 있는 모델: {valid}.",
         "en": "There is no model '{alias}'. Valid ones: {valid}.",
@@ -64,6 +104,22 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "not_found": {
         "ko": "요청한 것을 찾을 수 없습니다. 주소와 ID를 확인해 주세요.",
         "en": "There is no such thing here. Check the address and the id.",
+    },
+    "idempotency_key_reused": {
+        "ko": "이 Idempotency-Key는 다른 요청에 이미 쓰였습니다. 요청마다 새 키를 써 주세요.",
+        "en": "This Idempotency-Key was used for another request; use a new one for each.",
+    },
+    "idempotency_key_form": {
+        "ko": "Idempotency-Key는 공백 없는 ASCII 문자 1~255자여야 합니다.",
+        "en": "An Idempotency-Key is 1 to 255 ASCII characters without spaces.",
+    },
+    "stream_expired": {
+        "ko": "스트림의 그 부분은 더 이상 보관되어 있지 않습니다. 요청을 다시 보내 주세요.",
+        "en": "That part of the stream is no longer kept. Send the request again.",
+    },
+    "stream_cancelled": {
+        "ko": "답변 생성이 취소되었습니다.",
+        "en": "The answer was cancelled before it was complete.",
     },
     "method_not_allowed": {
         "ko": "이 주소에서는 쓸 수 없는 메서드입니다. Allow 헤더를 확인해 주세요.",
@@ -129,6 +185,10 @@ CATALOGUE: dict[str, dict[Language, str]] = {
     "bad_request": {
         "ko": "요청을 이해할 수 없습니다. 주소와 형식을 확인해 주세요.",
         "en": "The request could not be understood. Check the address and the format.",
+    },
+    "configuration_error": {
+        "ko": "서버 설정에 문제가 있습니다. 관리자에게 알려 주세요.",
+        "en": "The server's settings are wrong. Tell the operator.",
     },
     "internal_error": {
         "ko": "서버에서 문제가 생겼습니다. 계속되면 요청 ID와 함께 관리자에게 알려 주세요.",

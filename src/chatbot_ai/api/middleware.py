@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from collections.abc import Mapping
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -68,19 +69,35 @@ class RequestContext:
 class BodyLimit:
     """Reads the body before the application does and refuses one over `limit_bytes` with 413.
 
-    refuse is the ASGI application that answers then. Afterwards the application's `receive` gives
-    the whole body at once, then waits for the caller to leave.
+    larger gives the paths below which more is allowed, and how much. refuse is the ASGI
+    application that answers then. Afterwards the application's `receive` gives the whole body at
+    once, then waits for the caller to leave.
     """
 
-    def __init__(self, app: ASGIApp, *, limit_bytes: int, refuse: ASGIApp) -> None:
-        self._app, self._limit, self._refuse = app, limit_bytes, refuse
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limit_bytes: int,
+        refuse: ASGIApp,
+        larger: Mapping[str, int] | None = None,
+    ) -> None:
+        self._app, self._limit_bytes, self._refuse = app, limit_bytes, refuse
+        self._larger = dict(larger or {})
+
+    def _limit(self, path: str) -> int:
+        for prefix, limit_bytes in self._larger.items():
+            if path == prefix or path.startswith(prefix + "/"):
+                return max(limit_bytes, self._limit_bytes)
+        return self._limit_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit_bytes = self._limit(scope["path"])
         declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdigit() and int(declared) > self._limit:
+        if declared.isdigit() and int(declared) > limit_bytes:
             await self._refuse(scope, receive, send)
             return
         body = bytearray()
@@ -91,7 +108,7 @@ class BodyLimit:
                 return
             body += message.get("body", b"")
             more = message.get("more_body", False)
-            if len(body) > self._limit:
+            if len(body) > limit_bytes:
                 await self._refuse(scope, receive, send)
                 return
         given = False
@@ -104,3 +121,38 @@ class BodyLimit:
             return {"type": "http.request", "body": bytes(body), "more_body": False}
 
         await self._app(scope, replay, send)
+
+
+class CrashAnswer:
+    """Gives a crash its answer inside the other middleware, so that it too has their headers.
+
+    answer is the ASGI application that answers then. Once the headers are out there is nothing
+    left to say: the error goes on and the connection is cut.
+    """
+
+    def __init__(self, app: ASGIApp, *, answer: ASGIApp) -> None:
+        self._app, self._answer = app, answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = False
+
+        async def watched(message: Message) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception:  # the edge: what no handler of the application knows
+            if began:
+                raise
+            _log_crash(scope["path"])
+            await self._answer(scope, receive, send)
+
+
+def _log_crash(path: str) -> None:
+    """A function of its own, as a traceback reads source files, which nothing else here may."""
+    log.exception("request.crashed", path=path)

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatbot_ai.api.access import principal_of
+from chatbot_ai.api.answering import CALLER_RESPONSES
 from chatbot_ai.api.chat import LLAMA
 from chatbot_ai.api.services import Services, services_of
 from chatbot_ai.domain.errors import Unavailable
@@ -66,7 +67,12 @@ def router() -> APIRouter:
         ready = body["ready"]
         return JSONResponse(body, 200 if ready else 503, {} if ready else {"Retry-After": "2"})
 
-    @routes.get("/performance", response_model=Performance, dependencies=[Depends(principal_of)])
+    @routes.get(
+        "/performance",
+        response_model=Performance,
+        dependencies=[Depends(principal_of)],
+        responses=CALLER_RESPONSES,
+    )
     async def performance(services: ServicesOf) -> dict[str, Any]:
         """Measured figures: load, times, tokens, cache and engine."""
         return await performance_of(services)

@@ -8,12 +8,14 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 from pydantic_core import PydanticCustomError
 
+from chatbot_ai.domain.persona import Character
+
 #: Control characters that text may keep; the others carry no meaning in a chat.
 KEPT_CONTROLS = "\n\t"
 
 
-def clean_text(value: object) -> object:
-    """Normalise what a person typed: composed Hangul (NFC), no control characters, no outer space.
+def plain_text(value: object) -> object:
+    """Normalise text: composed Hangul (NFC), newlines as line ends, no control characters.
 
     macOS sends Hangul as separate letters (NFD), three characters for a syllable; lengths count
     what the user sees. A lone surrogate is refused: it is no character at all.
@@ -26,7 +28,13 @@ def clean_text(value: object) -> object:
         raise PydanticCustomError("surrogate", "unpaired surrogate") from None
     text = value.replace("\r\n", "\n").replace("\r", "\n")
     text = "".join(c for c in text if c in KEPT_CONTROLS or unicodedata.category(c) != "Cc")
-    return unicodedata.normalize("NFC", text).strip()
+    return unicodedata.normalize("NFC", text)
+
+
+def clean_text(value: object) -> object:
+    """Normalise what a person typed, and take the space around it away."""
+    text = plain_text(value)
+    return text.strip() if isinstance(text, str) else text
 
 
 def _strict_string(value: object) -> object:
@@ -39,18 +47,20 @@ Text = Annotated[
     str, BeforeValidator(clean_text), BeforeValidator(_strict_string), Field(min_length=1)
 ]
 InputText = Annotated[Text, Field(max_length=500)]
+DB_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 DbId = Annotated[
     str | None,
     BeforeValidator(_strict_string),
     Field(
         default=None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
+        pattern=DB_ID_PATTERN,
         description="Conversation: a UUID or a slug of up to 64 letters, digits, - and _.",
         examples=["2f1c0a52-7d0e-4c6f-9b57-3d0a1b1f6a10"],
     ),
 ]
+UserName = Annotated[str, BeforeValidator(clean_text), Field(min_length=1, max_length=50)]
 UserId = Annotated[
-    Annotated[str, BeforeValidator(clean_text), Field(min_length=1, max_length=50)] | None,
+    UserName | None,
     BeforeValidator(_strict_string),
     Field(default=None, description="Who speaks; with `db_id` the conversation has memory."),
 ]
@@ -70,7 +80,19 @@ class OfficeRequest(BaseModel):
     user_id: UserId = None
 
 
-class CharacterRequest(BaseModel):
+class CharacterFields(BaseModel):
+    """The character that a caller describes."""
+
+    character_name: Annotated[Text, Field(max_length=200)]
+    greeting: Annotated[Text, Field(max_length=20_000)]
+    context: Annotated[Text, Field(max_length=40_000)]
+
+    @property
+    def character(self) -> Character:
+        return Character(self.character_name, self.greeting, self.context)
+
+
+class CharacterRequest(CharacterFields):
     """A line to a character that the caller describes."""
 
     model_config = ConfigDict(
@@ -90,8 +112,5 @@ class CharacterRequest(BaseModel):
     )
 
     input_data: InputText
-    character_name: Annotated[Text, Field(max_length=200)]
-    greeting: Annotated[Text, Field(max_length=20_000)]
-    context: Annotated[Text, Field(max_length=40_000)]
     db_id: DbId = None
     user_id: UserId = None

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import Request
 
 from chatbot_ai.api.messages import Language
 from chatbot_ai.core.chat import Chat
+from chatbot_ai.core.exchange import ChatEvent
+from chatbot_ai.core.jobs import Jobs
+from chatbot_ai.core.once import Once
 from chatbot_ai.core.stats import Stats
 from chatbot_ai.domain.access import Access
+from chatbot_ai.domain.characters import CharacterStore
 from chatbot_ai.domain.conversation import Assistant
 
 
 @dataclass(frozen=True, slots=True)
 class ApiOptions:
-    """What the HTTP side needs to know before anything is opened."""
+    """What the HTTP side needs to know before anything is opened.
+
+    cors_origins: pages of these origins may call; empty: only those served from here.
+    """
 
     assistant: Assistant
     language: Language
     deadline_s: float
     max_body_bytes: int
+    cors_origins: tuple[str, ...] = ()
 
     @property
     def prefix(self) -> str:
@@ -33,8 +41,11 @@ class ApiOptions:
 class Services:
     """One assistant, ready to serve.
 
-    engine tells the engine's state for /performance: restarts, state, slots.
-    outbox tells how many answered turns are not in the database yet.
+    engine  tells the engine's state for /performance: restarts, state, slots
+    jobs    answers whose streams can be taken up again
+    once    answers that are given once for each idempotency key
+    characters  only where the assistant plays them
+    outbox  tells how many answered turns are not in the database yet
     """
 
     chat: Chat
@@ -42,6 +53,12 @@ class Services:
     engine: Callable[[], Awaitable[dict[str, Any]]]
     access: Access
     outbox: Callable[[], int] = lambda: 0
+    characters: CharacterStore | None = None
+    jobs: Jobs[ChatEvent] = field(default_factory=Jobs)
+    once: Once = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "once", Once(self.chat))
 
 
 def services_of(request: Request) -> Services:

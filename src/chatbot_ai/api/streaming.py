@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 from starlette.responses import Response
@@ -25,7 +25,19 @@ log = structlog.get_logger()
 HEARTBEAT_S = 10.0
 HEARTBEAT = b": keep-alive\n\n"
 
-ErrorBody = Callable[[BaseException], dict[str, Any]]
+
+Event = TypeVar("Event")
+Shown_contra = TypeVar("Shown_contra", contravariant=True)
+
+
+class StreamForm(Protocol[Shown_contra]):
+    """How events, an error after the headers, and the end of a stream look as bytes."""
+
+    def event(self, event: Shown_contra) -> bytes: ...
+
+    def error(self, error: BaseException) -> bytes: ...
+
+    def end(self) -> bytes: ...
 
 
 def encode(event: str, data: dict[str, Any]) -> bytes:
@@ -65,35 +77,33 @@ def done_body(done: Done) -> dict[str, Any]:
         "turn": done.turn,
         "warnings": list(done.warnings),
         "sources": [asdict(source) for source in done.sources],
+        "replayed": done.replayed,
     }
 
 
-class EventStream(Response):
+class EventStream(Response, Generic[Event]):
     """Streams events to one caller and ends their making when the caller leaves.
 
-    first       the event that was awaited before the headers went out, if there was one by then:
-                errors before it still have a status of their own
-    events      the rest of them
-    encode      one event as bytes
-    error_body  what the `error` event says when something fails after the headers
+    pending  the event that was awaited before the headers went out, done if there was one by
+             then: errors before it still have a status of their own
+    events   the rest of them
     """
 
     media_type = "text/event-stream"
 
     def __init__(
         self,
-        pending: asyncio.Future[ChatEvent],
-        events: AsyncGenerator[ChatEvent, None],
-        error_body: ErrorBody,
-        encode_event: Callable[[ChatEvent], bytes] = encode_chat,
-        trailer: bytes = b"",
+        pending: asyncio.Future[Event],
+        events: AsyncGenerator[Event, None],
+        form: StreamForm[Event],
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.status_code = 200
         self.background = None
         self.body = b""
-        self._pending, self._events = pending, events
-        self._error_body, self._encode, self._trailer = error_body, encode_event, trailer
-        self.init_headers({"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"})
+        self._pending, self._events, self._form = pending, events, form
+        unbuffered = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+        self.init_headers({**unbuffered, **(headers or {})})
         del self.headers["content-length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -122,23 +132,24 @@ class EventStream(Response):
             try:
                 event = self._pending.result()
             except StopAsyncIteration:
-                if self._trailer:
-                    yield self._trailer
+                if end := self._form.end():
+                    yield end
                 return
             except ChatbotError as error:
-                yield encode("error", self._error_body(error)["error"])
+                yield self._form.error(error)
                 return
             except Exception as error:  # the edge: after the headers no handler can answer
                 log.exception("stream.crashed")
-                yield encode("error", self._error_body(error)["error"])
+                yield self._form.error(error)
                 return
-            yield self._encode(event)
+            if chunk := self._form.event(event):
+                yield chunk
             self._pending = asyncio.ensure_future(anext(self._events))
 
 
 async def first_event(
-    receive: Receive, events: AsyncGenerator[ChatEvent, None]
-) -> asyncio.Future[ChatEvent]:
+    receive: Receive, events: AsyncGenerator[Event, None]
+) -> asyncio.Future[Event]:
     """Wait for the first event, an error, the heartbeat interval or the caller's leaving.
 
     The future is done or still pending; an error that came first is raised here.
@@ -160,9 +171,7 @@ async def first_event(
     return pending
 
 
-async def abandon(
-    pending: asyncio.Future[ChatEvent], events: AsyncGenerator[ChatEvent, None]
-) -> None:
+async def abandon(pending: asyncio.Future[Event], events: AsyncGenerator[Event, None]) -> None:
     """End the making of events: the one that is awaited, then the generator."""
     pending.cancel()
     with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, ChatbotError):

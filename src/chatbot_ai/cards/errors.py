@@ -10,6 +10,7 @@ from chatbot_ai.domain.errors import InvalidRequest
 Reason = Literal[
     "base64_invalid",
     "card_missing",
+    "characters_too_many",
     "field_type",
     "file_empty",
     "file_polyglot",
@@ -63,6 +64,7 @@ class CardError(InvalidRequest):
 
     def __init__(self, reason: Reason, **params: object) -> None:
         super().__init__("card", reason, **params)
+        self.card_reason: Reason = reason
 
 
 @dataclass(frozen=True, slots=True)

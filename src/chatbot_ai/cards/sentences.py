@@ -26,6 +26,10 @@ CARD_ERRORS: dict[Reason, Sentence] = {
         "이 파일에는 캐릭터 카드가 들어 있지 않습니다.",
         "There is no character card in this file.",
     ),
+    "characters_too_many": Sentence(
+        "캐릭터는 {limit}명까지 둘 수 있습니다. 쓰지 않는 캐릭터를 지우고 다시 해 주세요.",
+        "You can keep up to {limit} characters. Delete some and try again.",
+    ),
     "field_type": Sentence(
         "카드의 ‘{name}’ 항목 형식이 올바르지 않습니다.",
         "The card's field “{name}” has the wrong type.",

@@ -8,56 +8,91 @@ from typing import Annotated, Any
 import typer
 
 from chatbot_ai import __version__
-from chatbot_ai.cli.chat import chat
-from chatbot_ai.cli.doctor import add_doctor
-from chatbot_ai.cli.history import history_app
-from chatbot_ai.cli.loadtest import loadtest
-from chatbot_ai.cli.models import ModelDefaults, build_models
-from chatbot_ai.cli.up import up
-from chatbot_ai.doctor.plan import Plan
+from chatbot_ai.cli.late import LateCommands
 from chatbot_ai.domain.conversation import ASSISTANTS, Assistant
-from chatbot_ai.domain.errors import ChatbotError, ConfigurationError
-from chatbot_ai.domain.ports import ConversationStore
-from chatbot_ai.server.supervisor import EXIT_CONFIGURATION
+from chatbot_ai.domain.errors import EXIT_CONFIGURATION, ChatbotError, ConfigurationError
+
+
+class Commands(LateCommands):
+    """Every command; `serve` and two small ones below are made at once."""
+
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="ChatBot AI: two assistants on your own machine.",
 )
-app.command()(up)
-app.command()(chat)
 
 
-def _hub_and_folder() -> ModelDefaults:
+def _add_up(made: typer.Typer) -> None:
+    from chatbot_ai.cli.up import up
+
+    made.command()(up)
+
+
+def _add_chat(made: typer.Typer) -> None:
+    from chatbot_ai.cli.chat import chat
+
+    made.command()(chat)
+
+
+def _add_loadtest(made: typer.Typer) -> None:
+    from chatbot_ai.cli.loadtest import loadtest
+
+    made.command()(loadtest)
+
+
+def _add_models(made: typer.Typer) -> None:
+    from chatbot_ai.cli.models import ModelDefaults, build_models
     from chatbot_ai.server.checkup import hub_of
     from chatbot_ai.settings import load_config
 
-    config = load_config()
-    return ModelDefaults(config.shared.model_dir, hub_of(config))
+    def defaults() -> ModelDefaults:
+        config = load_config()
+        return ModelDefaults(config.shared.model_dir, hub_of(config))
+
+    made.add_typer(build_models(defaults), name="models")
 
 
-def _plan() -> Plan:
+def _add_doctor(made: typer.Typer) -> None:
+    from chatbot_ai.cli.doctor import add_doctor
     from chatbot_ai.server.checkup import plan_checks
     from chatbot_ai.settings import load_config
 
-    return plan_checks(load_config())
+    add_doctor(made, lambda: plan_checks(load_config()))
 
 
-app.command()(loadtest)
-app.add_typer(build_models(_hub_and_folder), name="models")
-add_doctor(app, _plan)
+def _add_keys(made: typer.Typer) -> None:
+    from chatbot_ai.cli.keys import KeyDefaults, build_keys
+    from chatbot_ai.server.guard import keys_file
+    from chatbot_ai.settings import load_config
+
+    def defaults() -> KeyDefaults:
+        shared = load_config().shared
+        return KeyDefaults(keys_file(shared), shared.zone)
+
+    made.add_typer(build_keys(defaults), name="keys")
 
 
-def _store() -> ConversationStore:
+def _add_history(made: typer.Typer) -> None:
+    from chatbot_ai.cli.history import history_app
     from chatbot_ai.server.stores import conversation_store
     from chatbot_ai.settings import load_config
 
-    return conversation_store(load_config().shared)
+    made.add_typer(history_app(lambda: conversation_store(load_config().shared)), name="history")
 
 
-app.add_typer(history_app(_store), name="history")
+Commands.makers = {
+    "up": _add_up,
+    "chat": _add_chat,
+    "models": _add_models,
+    "doctor": _add_doctor,
+    "keys": _add_keys,
+    "history": _add_history,
+    "loadtest": _add_loadtest,
+}
 
 
 @app.command()

@@ -20,7 +20,13 @@ from chatbot_ai.core.stats import Observer
 from chatbot_ai.domain.citations import CitationFilter
 from chatbot_ai.domain.conversation import Assistant, ConversationKey, Message, Turn
 from chatbot_ai.domain.errors import ContextTooLong, UnknownModel
-from chatbot_ai.domain.generation import GenerationRequest, Restarted, Sampling, TextDelta
+from chatbot_ai.domain.generation import (
+    GenerationRequest,
+    Restarted,
+    Sampling,
+    TextDelta,
+    upper_bound,
+)
 from chatbot_ai.domain.persona import Persona
 from chatbot_ai.domain.ports import ChatModel, Clock, ConversationStore
 
@@ -165,7 +171,7 @@ class Chat:
         if references:
             last = Message(last.role, f"{last.content}\n\n{references}")
         messages = (*earlier, last)
-        if prompts.upper_bound(messages) > limit:
+        if upper_bound(messages) > limit:
             tokens = await model.count_tokens(messages)
             if tokens > limit:
                 raise ContextTooLong(tokens, limit)

@@ -88,7 +88,10 @@ class ContextUse:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The answer is complete and, with memory, stored as turn number `turn`."""
+    """The answer is complete and, with memory, stored as turn number `turn`.
+
+    replayed  it was given before, to a call with the same idempotency key
+    """
 
     finish_reason: str
     model: str
@@ -99,6 +102,7 @@ class Done:
     backup: bool = False
     warnings: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
+    replayed: bool = False
 
 
 ChatEvent = QueuePosition | Sources | Delta | Restarted | Done

@@ -31,7 +31,7 @@ class Memory:
         self._assistant = assistant
         self._clock = clock
         self._limit = history_turns
-        self._saving: set[asyncio.Task[Turn]] = set()
+        self._saving: dict[asyncio.Task[Turn], ConversationKey] = {}
 
     def key(self, request: ChatRequest) -> ConversationKey | None:
         """The conversation, or None for a call without memory."""
@@ -43,9 +43,12 @@ class Memory:
         self, key: ConversationKey | None, request: ChatRequest
     ) -> tuple[list[Turn], Turn | None]:
         """The turns that the prompt looks back on, and the turn that is answered again if it is
-        one. Raises NotFound where there is no such turn."""
+        one. What is still being written to this conversation, for a caller that has left, is
+        waited for: it comes before. Raises NotFound where there is no such turn."""
         if key is None:
             return [], None
+        if writing := [task for task, written in self._saving.items() if written == key]:
+            await asyncio.wait(writing)
         if request.mode == "edit":
             index = request.index or 0
             first = max(0, index - self._limit)
@@ -64,23 +67,26 @@ class Memory:
         self, key: ConversationKey, request: ChatRequest, progress: Progress, again: Turn | None
     ) -> Turn:
         """Store the answer. Shielded: a caller that leaves meanwhile does not tear the write."""
-        task = asyncio.create_task(self._write(key, request, progress, again))
-        self._saving.add(task)
-        task.add_done_callback(self._saving.discard)
-        return await asyncio.shield(task)
+        return await asyncio.shield(self._start(key, request, progress, again))
 
     def save_interrupted(
         self, key: ConversationKey, request: ChatRequest, progress: Progress, again: Turn | None
     ) -> None:
         """Store what a stream had shown before it ended early, in the background."""
-        task = asyncio.create_task(self._write(key, request, progress, again))
-        self._saving.add(task)
-        task.add_done_callback(self._interrupted_stored)
+        self._start(key, request, progress, again)
 
     async def settle(self, timeout_s: float) -> None:
         """Wait for writes under way."""
         if self._saving:
             await asyncio.wait(self._saving, timeout=timeout_s)
+
+    def _start(
+        self, key: ConversationKey, request: ChatRequest, progress: Progress, again: Turn | None
+    ) -> asyncio.Task[Turn]:
+        task = asyncio.create_task(self._write(key, request, progress, again))
+        self._saving[task] = key
+        task.add_done_callback(self._written)
+        return task
 
     async def _write(
         self, key: ConversationKey, request: ChatRequest, progress: Progress, again: Turn | None
@@ -108,7 +114,7 @@ class Memory:
             turn = replace(turn, sent=sent, window_start=built.window_start)
         return await self.store.append(key, turn)
 
-    def _interrupted_stored(self, task: asyncio.Task[Turn]) -> None:
-        self._saving.discard(task)
+    def _written(self, task: asyncio.Task[Turn]) -> None:
+        del self._saving[task]
         if not task.cancelled() and (error := task.exception()):
-            log.warning("turn.interrupted_not_stored", error=type(error).__name__)
+            log.warning("turn.not_stored", error=type(error).__name__)

@@ -13,15 +13,13 @@ from dataclasses import dataclass
 
 from chatbot_ai.domain.conversation import Message, Turn
 from chatbot_ai.domain.errors import ContextTooLong
+from chatbot_ai.domain.generation import upper_bound
 from chatbot_ai.domain.persona import Character, Persona
 
 Counter = Callable[[Sequence[Message]], Awaitable[int]]
 
 #: Share of the history budget that is kept when a block is left out.
 KEEP_SHARE = 0.5
-#: Tokens that a chat template adds around one message, at most. Largest seen: 12 (Llama 3.1
-#: `<|start_header_id|>assistant<|end_header_id|>`, two newlines and `<|eot_id|>` are 5 or 6).
-TEMPLATE_TOKENS = 16
 
 _MARKER = re.compile(
     r"<\|([^|<>]{1,64})\|>|<(/?)(s|bos|eos|start_of_turn|end_of_turn)>|\[(/?)INST\]"
@@ -61,13 +59,11 @@ def sent_text(persona: Persona, text: str, references: str) -> str:
     """The user message: the input, with the references beside it if there are any."""
     if not references:
         return defuse(text)
-    filled = {"input": defuse(text), "references": references}
-    return re.sub(r"\{\{(input|references)\}\}", lambda m: filled[m.group(1)], persona.reference)
-
-
-def upper_bound(messages: Sequence[Message]) -> int:
-    """Tokens that `messages` cannot exceed: a token is at least one byte of UTF-8."""
-    return sum(len(m.content.encode()) + TEMPLATE_TOKENS for m in messages) + TEMPLATE_TOKENS
+    filled = {"input": text, "references": references}
+    whole = re.sub(r"\{\{(input|references)\}\}", lambda m: filled[m.group(1)], persona.reference)
+    # as a whole: what came from the web is as foreign as the input, and a marker's two halves
+    # could meet where the template joins them
+    return defuse(whole)
 
 
 async def build(

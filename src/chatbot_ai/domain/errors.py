@@ -4,10 +4,13 @@
     ├── ConfigurationError          the operator's settings or files are wrong
     ├── InvalidRequest              the caller can mend it
     │   ├── UnknownModel
-    │   └── ContextTooLong
+    │   ├── ContextTooLong
+    │   └── IdempotencyKeyReused
     ├── Unauthorized                no key, or one that is not valid
     ├── Forbidden                   a valid key, but not for this
     ├── NotFound
+    ├── StreamExpired               the wanted events of a stream are no longer kept
+    ├── StreamCancelled             the stream was ended before its answer was whole
     ├── CallerLimited               this caller's own limit
     └── Unavailable                 try again later
         ├── AdmissionRejected       the queue is full, or the wait would exceed the deadline
@@ -24,7 +27,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
+
+#: The exit code of a process whose set-up is wrong, so that restarting it does not help.
+#: Source: EX_CONFIG of sysexits.h.
+EXIT_CONFIGURATION = 78
 
 
 class ChatbotError(Exception):
@@ -69,6 +77,15 @@ class ContextTooLong(InvalidRequest):
         self.tokens, self.limit = tokens, limit
 
 
+class IdempotencyKeyReused(InvalidRequest):
+    """The Idempotency-Key belongs to another request of this caller."""
+
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__("Idempotency-Key", "idempotency_key_reused")
+
+
 class Unauthorized(ChatbotError):
     """No key was sent where one is needed, or it is not valid."""
 
@@ -87,14 +104,29 @@ class NotFound(ChatbotError):
     code = "not_found"
 
 
+class StreamExpired(ChatbotError):
+    """The stream is there, but not the events behind the one that the caller saw last."""
+
+    code = "stream_expired"
+
+
+class StreamCancelled(ChatbotError):
+    """The stream was cancelled, or nobody followed it for too long."""
+
+    code = "stream_cancelled"
+
+
 class CallerLimited(ChatbotError):
-    """This caller is over a limit of its own, named by `limit`."""
+    """This caller is over a limit of its own, named by `limit`; `headers` tell all its limits."""
 
     code = "rate_limited"
 
-    def __init__(self, limit: str, retry_after_s: float) -> None:
+    def __init__(
+        self, limit: str, retry_after_s: float, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(f"limit {limit}, retry after {retry_after_s:.1f} s")
         self.limit, self.retry_after_s = limit, retry_after_s
+        self.headers: Mapping[str, str] = headers or {}
 
 
 class Unavailable(ChatbotError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,13 +10,18 @@ from chatbot_ai.domain.conversation import Message
 
 FinishReason = Literal["stop", "length"]
 
+#: Tokens that a chat template adds around one message, at most. Largest seen: 12 (Llama 3.1
+#: `<|start_header_id|>assistant<|end_header_id|>`, two newlines and `<|eot_id|>` are 5 or 6).
+TEMPLATE_TOKENS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How the next token is chosen. None leaves the choice to the model's server.
 
     temperature 0 to 2; top_p in (0, 1]; repeat_penalty 1 is off; max_tokens per answer;
-    seed fixes the draw; stop ends the answer where one of the strings would begin.
+    seed fixes the draw; stop ends the answer where one of the strings would begin; the presence
+    and frequency penalties are from -2 to 2, 0 is off.
     """
 
     temperature: float | None = None
@@ -26,6 +32,8 @@ class Sampling:
     max_tokens: int | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +89,8 @@ class Restarted:
 
 
 GenerationEvent = TextDelta | Restarted | Finished
+
+
+def upper_bound(messages: Sequence[Message]) -> int:
+    """Tokens that `messages` cannot exceed: a token is at least one byte of UTF-8."""
+    return sum(len(m.content.encode()) + TEMPLATE_TOKENS for m in messages) + TEMPLATE_TOKENS

@@ -24,7 +24,8 @@ class ChatModel(Protocol):
     M1  `stream` yields zero or more TextDelta, then exactly one Finished, then ends. For a `whole`
         request, Restarted may stand between: the deltas before it are void.
     M2  No delta is empty; a character is never split between two deltas.
-    M3  Every failure is a BackendUnavailable (or a subclass) or DeadlineExceeded; nothing else.
+    M3  Every failure is a BackendUnavailable (or a subclass) or DeadlineExceeded; nothing else. A
+        `response_format` that the server cannot follow may be InvalidRequest.
     M4  Closing the iterator early ends the generation at the server within a second.
     M5  The same messages, sampling and seed give the same joined text.
     M6  `count_tokens` is what `Usage.prompt_tokens` will be for the same messages, or an upper

@@ -20,6 +20,12 @@ UNAVAILABLE_RETRY_AFTER_S = 5
 PROCESSES_FILE = "processes.json"
 
 _UPLOADS = "/character/characters"
+#: The chat builds every element itself: no text may become script, style or markup.
+_CHAT_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
 _PAGE_CSP = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -180,7 +186,7 @@ def _proxy_block(name: str, prefix: str, target: str, options: GatewayOptions, *
 def _static(options: GatewayOptions) -> str:
     blocks: list[str] = []
     pages = (
-        ("chat", options.chat_folder, _PAGE_CSP),
+        ("chat", options.chat_folder, _CHAT_CSP),
         ("dashboard", options.dashboard_folder, _DASHBOARD_CSP),
     )
     for name, folder, policy in pages:

@@ -140,8 +140,10 @@ def compose_options() -> GatewayOptions:
         resolver="127.0.0.11 valid=5s ipv6=off",
         run_folder=Path("/tmp"),  # noqa: S108 - the container's own tmpfs
         page_folder=Path("/usr/share/nginx/html"),
+        chat_folder=Path("/usr/share/nginx/chat"),
         dashboard_folder=Path("/usr/share/nginx/dashboard"),
         reports_folder=Path("/usr/share/nginx/reports"),
         access_log="/dev/stdout",
         error_log="/dev/stderr",
+        body_limit_bytes=1_048_576,  # MAX_BODY_BYTES's default: the service refuses the rest
     )

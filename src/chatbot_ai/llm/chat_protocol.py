@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +18,30 @@ FINISH_REASONS: dict[str, FinishReason] = {
     "tool_calls": "stop",
     "content_filter": "stop",
 }
+
+#: What reading JSON of another shape than expected raises: beside the obvious, a number too large
+#: for a float and nesting too deep for the parser.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    OverflowError,
+    RecursionError,
+)
+#: A server that asks for more patience than this gets asked again all the same.
+LONGEST_RETRY_S = 3600.0
+
+
+#: Sampling that llama.cpp and OpenAI name alike.
+SHARED_SAMPLING = (
+    "temperature",
+    "top_p",
+    "seed",
+    "max_tokens",
+    "presence_penalty",
+    "frequency_penalty",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +65,7 @@ def request_body(request: GenerationRequest, *, model: str | None, llama: bool) 
     body: dict[str, Any] = {"messages": [asdict(m) for m in request.messages]}
     if model:
         body["model"] = model
-    for name in ("temperature", "top_p", "seed", "max_tokens"):
+    for name in SHARED_SAMPLING:
         if (value := getattr(sampling, name)) is not None:
             body[name] = value
     if sampling.stop:
@@ -59,8 +84,26 @@ def parse_chunk(data: str) -> Chunk:
     """Read one `data` of the stream. Raises BackendProtocolError where it makes no sense."""
     try:
         return _read(json.loads(data))
-    except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+    except UNREADABLE as error:
         raise BackendProtocolError("the model's server sent an unreadable chunk") from error
+
+
+def checked_text(value: Any) -> str:
+    """`value` if it is text that can be passed on. Raises TypeError or UnicodeEncodeError.
+
+    JSON may hold half a surrogate pair, which is no character and which UTF-8 cannot carry.
+    """
+    if not isinstance(value, str):
+        raise TypeError("content is no string")
+    value.encode()
+    return value
+
+
+def retry_after_s(header: str | None, default_s: float) -> float:
+    """The seconds of a Retry-After header, within an hour; `default_s` for a date or nonsense."""
+    if header is None or not re.fullmatch(r"[0-9]+(\.[0-9]+)?", header):
+        return default_s
+    return min(max(float(header), 1.0), LONGEST_RETRY_S)
 
 
 def _read(body: Any) -> Chunk:
@@ -70,9 +113,7 @@ def _read(body: Any) -> Chunk:
     text, reason = "", None
     if choices:
         part = choices[0].get("delta") or choices[0].get("message") or {}
-        text = part.get("content") or ""
-        if not isinstance(text, str):
-            raise TypeError("content is no string")
+        text = checked_text(part.get("content") or "")
         reason = FINISH_REASONS.get(choices[0].get("finish_reason") or "")
     timings = body.get("timings") or {}
     return Chunk(

@@ -13,10 +13,8 @@ from pathlib import Path
 
 import xllamacpp as llama
 
+from chatbot_ai.domain.errors import EXIT_CONFIGURATION
 from chatbot_ai.llm.engine import EngineOptions, may_lock_memory, usable_threads
-
-#: sysexits.h EX_CONFIG: restarting will not help.
-EXIT_CONFIGURATION = 78
 
 
 def parameters(options: EngineOptions) -> llama.CommonParams:
@@ -106,7 +104,10 @@ def main() -> None:
     try:
         server = llama.Server(parameters(options))
     except RuntimeError as error:
-        say(f"the model could not be loaded: {error}")
+        say(
+            f"the model {options.model_path} could not be loaded ({error}); check the file with "
+            "`chatbot-ai models verify` and the memory with `chatbot-ai doctor`"
+        )
         sys.exit(1)
     say(f"serving {options.model_path} at {server.listening_address}")
     while True:

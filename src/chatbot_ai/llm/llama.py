@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TypeVar
 
 import httpx2
 
@@ -15,6 +14,7 @@ from chatbot_ai.domain.errors import (
     BackendProtocolError,
     BackendRateLimited,
     BackendUnavailable,
+    InvalidRequest,
 )
 from chatbot_ai.domain.generation import (
     Finished,
@@ -22,10 +22,20 @@ from chatbot_ai.domain.generation import (
     GenerationRequest,
     TextDelta,
     Usage,
+    upper_bound,
 )
-from chatbot_ai.llm.chat_protocol import BACKUP_SAMPLING, Chunk, parse_chunk, request_body
+from chatbot_ai.llm.chat_protocol import (
+    BACKUP_SAMPLING,
+    UNREADABLE,
+    Chunk,
+    parse_chunk,
+    request_body,
+    retry_after_s,
+)
 from chatbot_ai.llm.deadline import before
 from chatbot_ai.llm.sse import EventTooLong, SseDecoder
+
+Kind = TypeVar("Kind")
 
 #: Seconds to connect on the operator's own network.
 CONNECT_TIMEOUT_S = 3.0
@@ -54,20 +64,28 @@ class LlamaModel:
     ) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         timeout = httpx2.Timeout(STALL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        # a TLS context takes 80 ms to make, twice, at every start; on plain HTTP nobody uses it
+        verify = base_url.lower().startswith("https:")
         self._base_url = base_url.rstrip("/").removesuffix("/v1")
         self._remote_model = remote_model
         self.name = name
         self.context_tokens = context_tokens
         self._http = httpx2.AsyncClient(
-            base_url=self._base_url, headers=headers, timeout=timeout, trust_env=False
-        )
-        # llama.cpp's server may close a connection right after a streamed reply in spite of its
-        # keep-alive header (8 of 60 immediate reuses failed), so a stream takes a fresh one
-        self._streams = httpx2.AsyncClient(
             base_url=self._base_url,
-            headers={**headers, "Connection": "close"},
+            headers=headers,
             timeout=timeout,
             trust_env=False,
+            verify=verify,
+        )
+        # llama.cpp's server may close a connection right after a streamed reply in spite of its
+        # keep-alive header (8 of 60 immediate reuses failed), so a stream takes a fresh one;
+        # and a compressed stream would come in lumps, not token by token
+        self._streams = httpx2.AsyncClient(
+            base_url=self._base_url,
+            headers={**headers, "Connection": "close", "Accept-Encoding": "identity"},
+            timeout=timeout,
+            trust_env=False,
+            verify=verify,
             limits=httpx2.Limits(max_keepalive_connections=0),
         )
 
@@ -80,6 +98,7 @@ class LlamaModel:
             opening = self._streams.build_request("POST", "/v1/chat/completions", json=body)
             response = await before(request.deadline, self._streams.send(opening, stream=True))
             async with aclosing(response):
+                _raise_for_format(response, request)
                 await _raise_for_status(response)
                 chunks = _chunks(response)
                 # the limit is on each read, never across a yield: a timeout that fires while the
@@ -109,6 +128,7 @@ class LlamaModel:
         async with self._translated():
             posting = self._streams.post("/v1/chat/completions", json=body)
             response = await before(request.deadline, posting)
+            _raise_for_format(response, request)
             await _raise_for_status(response)
             chunk = parse_chunk(response.text)
         if chunk.finish_reason is None:
@@ -120,9 +140,9 @@ class LlamaModel:
         async with self._translated():
             response = await self._http.post("/v1/chat/completions/input_tokens", json=body)
             if response.status_code in (404, 405, 501):
-                return await self._count_by_template(body)
+                return await self._count_by_template(messages)
             await _raise_for_status(response)
-            return _number(response, "input_tokens")
+            return _read(response, "input_tokens", int)
 
     async def check(self) -> None:
         async with self._translated():
@@ -135,19 +155,18 @@ class LlamaModel:
         await self._http.aclose()
         await self._streams.aclose()
 
-    async def _count_by_template(self, body: dict[str, Any]) -> int:
+    async def _count_by_template(self, messages: Sequence[Message]) -> int:
         """For older llama.cpp servers: apply the template, tokenise the text."""
+        body = {"messages": [asdict(m) for m in messages]}
         applied = await self._http.post("/apply-template", json=body)
         if applied.status_code == 404:
-            # another make of server: one token a character is more than any tokeniser needs
-            text = json.dumps(body, ensure_ascii=False)
-            return len(text)
+            # another make of server, whose tokeniser is unknown
+            return upper_bound(messages)
         await _raise_for_status(applied)
-        tokens = await self._http.post(
-            "/tokenize", json={"content": applied.json()["prompt"], "parse_special": True}
-        )
+        prompt = _read(applied, "prompt", str)
+        tokens = await self._http.post("/tokenize", json={"content": prompt, "parse_special": True})
         await _raise_for_status(tokens)
-        return len(tokens.json()["tokens"])
+        return len(_read(tokens, "tokens", list))
 
     def _finished(self, last: Chunk, usage: Usage) -> Finished:
         return Finished(
@@ -169,7 +188,7 @@ class LlamaModel:
             raise BackendUnavailable("the connection broke off", RETRY_AFTER_S) from error
         except httpx2.RequestError as error:
             raise BackendUnavailable("the model's server is away", RETRY_AFTER_S) from error
-        except (EventTooLong, UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (EventTooLong, UnicodeDecodeError) as error:
             raise BackendProtocolError("the model's server sent nonsense") from error
 
 
@@ -182,12 +201,17 @@ async def _chunks(response: httpx2.Response) -> AsyncIterator[Chunk]:
             yield parse_chunk(data)
 
 
+def _raise_for_format(response: httpx2.Response, request: GenerationRequest) -> None:
+    """A 400 for a request with a schema is about that schema: the rest is ours and well-formed."""
+    if response.status_code == 400 and request.response_format:
+        raise InvalidRequest("response_format", "response_format_refused")
+
+
 async def _raise_for_status(response: httpx2.Response) -> None:
     status = response.status_code
     if status < 400:
         return
-    retry = response.headers.get("Retry-After", "")
-    wait = float(retry) if retry.isdigit() else RETRY_AFTER_S
+    wait = retry_after_s(response.headers.get("Retry-After"), RETRY_AFTER_S)
     if status == 429:
         raise BackendRateLimited("the model's server limits the rate", wait)
     if status == 503:
@@ -196,8 +220,11 @@ async def _raise_for_status(response: httpx2.Response) -> None:
     raise BackendProtocolError(f"the model's server answered with status {status}", wait)
 
 
-def _number(response: httpx2.Response, field: str) -> int:
-    body = response.json()
-    if not isinstance(body, dict) or not isinstance(body.get(field), int):
-        raise BackendProtocolError(f"the model's server gave no {field}")
-    return int(body[field])
+def _read(response: httpx2.Response, field: str, kind: type[Kind]) -> Kind:
+    try:
+        value = response.json()[field]
+    except UNREADABLE as error:
+        raise BackendProtocolError(f"the model's server gave no {field}") from error
+    if not isinstance(value, kind):
+        raise BackendProtocolError(f"the model's server gave a {field} of another kind")
+    return value

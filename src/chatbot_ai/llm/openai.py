@@ -5,10 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
-
-import openai
-from openai import AsyncOpenAI
+from typing import TYPE_CHECKING, Any
 
 from chatbot_ai.domain.conversation import Message
 from chatbot_ai.domain.errors import (
@@ -23,27 +20,47 @@ from chatbot_ai.domain.generation import (
     GenerationRequest,
     TextDelta,
     Usage,
+    upper_bound,
 )
-from chatbot_ai.llm.chat_protocol import FINISH_REASONS, request_body
+from chatbot_ai.llm.chat_protocol import (
+    FINISH_REASONS,
+    UNREADABLE,
+    checked_text,
+    request_body,
+    retry_after_s,
+)
 from chatbot_ai.llm.deadline import before
+
+if TYPE_CHECKING:
+    from openai import APIStatusError, AsyncOpenAI
 
 #: Attempts beyond the first that the SDK makes by itself, before the first token only.
 MAX_RETRIES = 1
 #: Seconds without an event after which a stream counts as stalled.
 STALL_TIMEOUT_S = 45.0
+#: Seconds after which a caller may try again where the server tells none.
+RETRY_AFTER_S = 5.0
 
 
 class OpenAIModel:
-    """A ChatModel behind the official SDK. Without a key every call is BackendNotConfigured."""
+    """A ChatModel behind the official SDK. Without a key every call is BackendNotConfigured, and
+    the SDK, whose import takes as long as all the rest of a service's, is not loaded."""
 
     def __init__(
         self, model: str, *, api_key: str | None, base_url: str | None, context_tokens: int
     ) -> None:
         self.name = model
         self.context_tokens = context_tokens
+        self._at_openai = base_url is None
         self._sdk: AsyncOpenAI | None = None
         if api_key or base_url:
+            from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # noqa: PLC0415
+
+            # a compatible server of the team's own may close a connection right after a stream
+            # in spite of its keep-alive header, as llama.cpp's does: each call takes a fresh one
+            fresh = {} if base_url is None else {"Connection": "close"}
             self._sdk = AsyncOpenAI(
+                http_client=DefaultAsyncHttpxClient(headers=fresh),
                 api_key=api_key or "none",
                 base_url=base_url,
                 max_retries=MAX_RETRIES,
@@ -71,7 +88,7 @@ class OpenAIModel:
                         reason = FINISH_REASONS.get(choice.finish_reason or "", reason)
                         if choice.delta.content:
                             first = first or time.monotonic()
-                            yield TextDelta(choice.delta.content)
+                            yield TextDelta(checked_text(choice.delta.content))
         if reason is None:
             raise BackendProtocolError("the stream ended without a finish reason")
         yield Finished(
@@ -83,8 +100,14 @@ class OpenAIModel:
         )
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
-        """An upper bound: OpenAI has no counting call. One token per non-ASCII character (Hangul
-        measures 0.6 to 0.96 with o200k) and one per two ASCII ones, plus 8 a message."""
+        """An upper bound, as the protocol has no counting call.
+
+        For OpenAI's own models one token per non-ASCII character (Hangul measures 0.6 to 0.96 with
+        o200k) and one per two ASCII ones, plus 8 a message. Another server's tokeniser is unknown:
+        small models need up to three tokens for a Hangul syllable, one per byte of UTF-8.
+        """
+        if not self._at_openai:
+            return upper_bound(messages)
         total = 0
         for message in messages:
             ascii_count = sum(c.isascii() for c in message.content)
@@ -107,12 +130,14 @@ class OpenAIModel:
 def _usage(usage: Any) -> Usage:
     details = usage.prompt_tokens_details
     cached = (details.cached_tokens or 0) if details else 0
-    return Usage(usage.prompt_tokens, cached, usage.completion_tokens)
+    return Usage(int(usage.prompt_tokens), int(cached), int(usage.completion_tokens))
 
 
 @asynccontextmanager
 async def _translated() -> AsyncIterator[None]:
     """The SDK's errors, once, by type."""
+    import openai  # noqa: PLC0415 - loaded by now, see OpenAIModel
+
     try:
         yield
     except openai.RateLimitError as error:
@@ -126,10 +151,9 @@ async def _translated() -> AsyncIterator[None]:
         raise BackendProtocolError(text) from error
     except openai.APIConnectionError as error:
         raise BackendUnavailable("the remote model cannot be reached") from error
-    except (openai.APIError, ValueError, AttributeError, TypeError) as error:
+    except (openai.APIError, *UNREADABLE) as error:
         raise BackendProtocolError("the remote model sent nonsense") from error
 
 
-def _retry_after(error: openai.APIStatusError) -> float:
-    value = error.response.headers.get("retry-after", "")
-    return float(value) if value.replace(".", "", 1).isdigit() else 5.0
+def _retry_after(error: APIStatusError) -> float:
+    return retry_after_s(error.response.headers.get("retry-after"), RETRY_AFTER_S)

@@ -22,6 +22,7 @@ class SseDecoder:
     def __init__(self) -> None:
         self._buffer = b""
         self._data: list[bytes] = []
+        self._data_bytes = 0
         self._skip_newline = False
 
     def feed(self, chunk: bytes) -> Iterator[str]:
@@ -39,14 +40,17 @@ class SseDecoder:
         *lines, self._buffer = (
             self._buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         )
-        if len(self._buffer) > MAX_EVENT_BYTES:
-            raise EventTooLong
         for line in lines:
             if not line:
                 if self._data:
-                    data, self._data = b"\n".join(self._data), []
+                    data, self._data, self._data_bytes = b"\n".join(self._data), [], 0
                     yield data.decode()
             elif line.startswith(b"data"):
                 name, _, value = line.partition(b":")
                 if name == b"data":
                     self._data.append(value.removeprefix(b" "))
+                    self._data_bytes += len(line) + 1
+            if self._data_bytes > MAX_EVENT_BYTES:
+                raise EventTooLong
+        if len(self._buffer) > MAX_EVENT_BYTES:
+            raise EventTooLong

@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import bm25s  # type: ignore[import-untyped]
-
 from chatbot_ai.search.terms import terms
 
 PASSAGE_CHARS = 500
@@ -48,6 +46,9 @@ def split(text: str, page: int, max_chars: int = PASSAGE_CHARS) -> list[Passage]
 
 def rank(passages: Sequence[Passage], question: str) -> list[Passage]:
     """Return the passages that have any term of the question, most relevant first (BM25)."""
+    # brings NumPy: loaded by the first search, in its thread, and not by every start
+    import bm25s  # type: ignore[import-untyped]  # noqa: PLC0415
+
     wanted = list(dict.fromkeys(terms(question)))
     documents = [terms(passage.text) for passage in passages]
     known = {term for document in documents for term in document}

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx2
-
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.llm.engine import EngineOptions
+from chatbot_ai.server.probe import answers
 from chatbot_ai.server.supervisor import ProcessSpec
 from chatbot_ai.settings import AssistantSettings, Config
 
@@ -99,18 +98,10 @@ def engine_process(
     name: str, options: EngineOptions, settings: AssistantSettings, on_line: Callable[[str], None]
 ) -> ProcessSpec:
     """How the supervisor starts this engine and sees that it has loaded its model."""
-
-    async def ready() -> bool:
-        try:
-            async with httpx2.AsyncClient(trust_env=False, timeout=2) as client:
-                return (await client.get(f"{options.url}/health")).status_code == 200
-        except httpx2.HTTPError:
-            return False
-
     return ProcessSpec(
         name=name,
         command=options.command(),
-        ready=ready,
+        ready=lambda: answers("127.0.0.1", options.port, "/health", timeout_s=2),
         environment={
             "CUDA_VISIBLE_DEVICES": str(settings.gpu_index),
             # threads that spin while they wait for each other starve on a shared processor:

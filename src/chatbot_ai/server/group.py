@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx2
-
 from chatbot_ai.domain.conversation import ASSISTANTS, Assistant
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.gateway.config import render
@@ -21,7 +19,10 @@ from chatbot_ai.gateway.options import GatewayOptions
 from chatbot_ai.gateway.process import check_config, command, nginx_binary, worker_user
 from chatbot_ai.server import engines
 from chatbot_ai.server.engines import ModelChoice
+from chatbot_ai.server.guard import refuse_unguarded
 from chatbot_ai.server.logs import DailyFile
+from chatbot_ai.server.personas import LLAMA_FILE, OPENAI_FILE, read_personas
+from chatbot_ai.server.probe import answers
 from chatbot_ai.server.process_states import tell_states
 from chatbot_ai.server.sizing import slots_of
 from chatbot_ai.server.supervisor import ProcessSpec, Supervisor
@@ -29,6 +30,10 @@ from chatbot_ai.settings import Config, process_environment
 
 #: Folder of nginx.conf.template and 404.html in the source tree.
 NGINX_FOLDER = Path(__file__).resolve().parents[3] / "nginx"
+#: The chat page, served as it lies there.
+WEB_FOLDER = NGINX_FOLDER.with_name("web")
+#: Each of them ends the group in order.
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Folder of the operators' page.
 DASHBOARD_FOLDER = NGINX_FOLDER.parent / "dashboard"
 #: Where `chatbot-ai loadtest` writes, seen from where it and this are started.
@@ -51,13 +56,16 @@ class Group:
 def plan(config: Config) -> Group:
     """Decide what is to run and write the gateway's configuration.
 
-    Raises ConfigurationError where something is in the way: a port, a folder, a missing file.
+    Raises ConfigurationError where something is in the way: a port, a folder, a persona, a file.
     """
     shared = config.shared
+    refuse_unguarded(shared)
     _check_ports(config)
     run_folder = (shared.data_dir / "run").absolute()
     for folder in (shared.data_dir, shared.log_dir, run_folder):
         _check_folder(folder)
+    for file in (LLAMA_FILE, OPENAI_FILE):
+        read_personas(shared.prompt_dir / file)
     models = {name: engines.choose_model(config.assistant(name), config) for name in ASSISTANTS}
     log_files: list[DailyFile] = []
 
@@ -84,7 +92,7 @@ async def run(group: Group, on_ready: Callable[[], None], on_stop: Callable[[], 
     supervisor = Supervisor(group.specs, process_environment())
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in END_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     supervisor.start()
     telling = asyncio.create_task(tell_states(supervisor, group.run_folder))
@@ -105,6 +113,10 @@ async def run(group: Group, on_ready: Callable[[], None], on_stop: Callable[[], 
             task.cancel()
         on_stop()
         await supervisor.stop()
+        for number in END_SIGNALS:
+            # a Ctrl-C that is pressed again must not break the last steps off
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
         for file in group.log_files:
             file.close()
 
@@ -143,12 +155,12 @@ def _service(
     log_file: Callable[[str], DailyFile],
 ) -> ProcessSpec:
     settings = config.assistant(assistant)
-    url = f"http://127.0.0.1:{settings.service_port}/readyz"
     return ProcessSpec(
         name=assistant,
         command=[sys.executable, "-m", "chatbot_ai.cli.main", "serve", assistant],
-        ready=lambda: _answers(url),
+        ready=lambda: answers("127.0.0.1", settings.service_port, "/readyz"),
         environment={**environment, "LOG_FORMAT": "none"},
+        with_secrets=True,
         on_line=log_file(f"{assistant}-console").write,
         start_timeout_s=settings.engine_start_timeout_s + 30,
     )
@@ -162,6 +174,7 @@ def _gateway(config: Config, run_folder: Path, log_file: Callable[[str], DailyFi
         character_upstream=f"127.0.0.1:{config.character.service_port}",
         run_folder=run_folder,
         page_folder=NGINX_FOLDER,
+        chat_folder=WEB_FOLDER,
         dashboard_folder=DASHBOARD_FOLDER,
         reports_folder=reports,
         access_log="/dev/stdout",
@@ -174,18 +187,19 @@ def _gateway(config: Config, run_folder: Path, log_file: Callable[[str], DailyFi
         trusted_proxies=shared.trusted_proxies,
         default_language=shared.default_language,
         upstream_idle_s=60,
-        worker_user=worker_user(NGINX_FOLDER, DASHBOARD_FOLDER, run_folder, _existing(reports)),
+        worker_user=worker_user(
+            NGINX_FOLDER, WEB_FOLDER, DASHBOARD_FOLDER, run_folder, _existing(reports)
+        ),
     )
     conf = run_folder / "nginx.conf"
     conf.write_text(render(options), encoding="utf-8")
     binary = nginx_binary(shared.nginx_binary)
     check_config(binary, conf)
     host = "127.0.0.1" if shared.gateway_host == "0.0.0.0" else shared.gateway_host  # noqa: S104
-    url = f"http://{host}:{shared.gateway_port}/healthz"
     return ProcessSpec(
         name="gateway",
         command=command(binary, conf),
-        ready=lambda: _answers(url),
+        ready=lambda: answers(host, shared.gateway_port, "/healthz"),
         on_line=log_file("gateway").write,
         start_timeout_s=20,
     )
@@ -194,14 +208,6 @@ def _gateway(config: Config, run_folder: Path, log_file: Callable[[str], DailyFi
 def _existing(folder: Path) -> Path:
     """The folder, or the nearest one above it that is there already."""
     return next(path for path in (folder, *folder.parents) if path.is_dir())
-
-
-async def _answers(url: str) -> bool:
-    try:
-        async with httpx2.AsyncClient(trust_env=False, timeout=5) as client:
-            return (await client.get(url)).status_code == 200
-    except httpx2.HTTPError:
-        return False
 
 
 def _check_ports(config: Config) -> None:

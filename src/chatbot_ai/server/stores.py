@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from chatbot_ai.domain.characters import CharacterStore
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.ports import ConversationStore
 from chatbot_ai.settings import Settings
 from chatbot_ai.settings.kinds import plain
-from chatbot_ai.storage.mongodb import MongoConversationStore
-from chatbot_ai.storage.mongodb_server import mongodb_url
 from chatbot_ai.storage.outbox import OutboxConversationStore
 from chatbot_ai.storage.sqlite import SqliteConversationStore
+from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
 
 SQLITE_FILE = "chatbot.sqlite3"
+CHARACTERS_FILE = "characters.sqlite3"
 
 
 def mongodb_address(shared: Settings) -> str | None:
@@ -22,6 +23,8 @@ def mongodb_address(shared: Settings) -> str | None:
     url = plain(shared.mongodb_url)
     if not url and not shared.mongo_host:
         return None
+    from chatbot_ai.storage.mongodb_server import mongodb_url  # noqa: PLC0415 - see below
+
     return mongodb_url(
         url,
         host=shared.mongo_host,
@@ -36,6 +39,9 @@ def conversation_store(shared: Settings) -> ConversationStore:
     address = mongodb_address(shared)
     if address is None:
         return SqliteConversationStore(shared.data_dir / SQLITE_FILE)
+    # PyMongo is loaded where it is used only: a start on the embedded file is quicker without it
+    from chatbot_ai.storage.mongodb import MongoConversationStore  # noqa: PLC0415
+
     return MongoConversationStore(address, shared.mongo_database)
 
 
@@ -51,3 +57,8 @@ def service_store(
         return store, lambda: 0
     outbox = OutboxConversationStore(store, shared.data_dir / f"outbox-{assistant}.sqlite3")
     return outbox, outbox.pending
+
+
+def character_store(shared: Settings) -> CharacterStore:
+    """The file of the characters that users keep."""
+    return SqliteCharacterStore(shared.data_dir / CHARACTERS_FILE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,10 @@ from chatbot_ai.settings.shared import Settings
 #: Prefixes that are this project's alone: such a variable that is no setting is a mistake.
 OWN_PREFIXES = ("CHATBOT_", "GATEWAY_")
 ASSISTANT_PREFIXES = ("OFFICE_", "CHARACTER_")
+#: What `chatbot-ai chat` sends; no setting of the services.
+CLIENT_KEY = "CHATBOT_AI_KEY"
+#: How programs name their secrets in the environment.
+SECRET_ENDINGS = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD", "_CREDENTIALS")
 
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
@@ -70,7 +75,7 @@ def _checked(cls: type[AnySettings], env_file: Path | None, flags: dict[str, Any
 
 
 def _refuse_unknown(env_file: Path | None) -> None:
-    known = set(setting_names(Settings)) | {
+    known = {CLIENT_KEY, *setting_names(Settings)} | {
         prefix + name
         for prefix in ("OFFICE_", "CHARACTER_", "CHATBOT_")
         for name in setting_names(AssistantSettings)
@@ -89,8 +94,33 @@ def _refuse_unknown(env_file: Path | None) -> None:
 
 
 def process_environment() -> dict[str, str]:
-    """What a child process inherits."""
+    """What a child process inherits that has this configuration's secrets to know."""
     return dict(os.environ)
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment without our secrets, and without whatever else is named like one: for
+    children that need none, the engine and the gateway."""
+    ours = secret_names()
+    return {
+        name: value
+        for name, value in environment.items()
+        if name not in ours and not name.upper().endswith(SECRET_ENDINGS)
+    }
+
+
+def secret_names() -> set[str]:
+    """Environment names of every setting that is a secret."""
+    assistants = {
+        prefix + name
+        for prefix in (*ASSISTANT_PREFIXES, "CHATBOT_")
+        for name in _secrets_of(AssistantSettings)
+    }
+    return {*_secrets_of(Settings), *assistants, CLIENT_KEY}
+
+
+def _secrets_of(cls: type[BaseSettings]) -> set[str]:
+    return {name.upper() for name, field in cls.model_fields.items() if "SecretStr" in repr(field)}
 
 
 def redacted(config: Config) -> dict[str, dict[str, Any]]:

@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
-from pymongo import ReturnDocument
-
 from chatbot_ai.domain.conversation import (
     ASSISTANTS,
     Assistant,
@@ -102,7 +100,7 @@ class MongoConversationStore:
                 if await places.insert(database, key, stored, is_new=hint is None):
                     is_gapless, _ = await asyncio.gather(
                         places.is_gapless(database, key, index),
-                        places.tell_line(database, key, stored),
+                        places.tell_line(database, key, stored, may_be_first=False),
                     )
                     if is_gapless:
                         return stored
@@ -114,7 +112,7 @@ class MongoConversationStore:
                 hint = await places.next_index_hint(database, key)
             # Told again: whoever stored it may have died before telling.
             known_turn = turn_of(known)
-            await places.tell_line(database, key, known_turn)
+            await places.tell_line(database, key, known_turn, may_be_first=False)
             return known_turn
 
     @uninterrupted
@@ -148,35 +146,24 @@ class MongoConversationStore:
         self, key: ConversationKey, index: int, output: str, model: str, status: str
     ) -> Turn:
         answer = answer_document(Answer(clean(output), clean(model), checked_status(status)))
-
-        def change(turn: Document) -> tuple[Document, Document]:
-            count = len(turn["answers"])
-            return (
-                {"answers": {"$size": count}},
-                {"$push": {"answers": answer}, "$set": {"selected": count}},
-            )
-
-        return await self._change(key, index, change)
+        return await self._change(key, index, lambda answers, _: ([*answers, answer], len(answers)))
 
     async def replace_output(
         self, key: ConversationKey, index: int, output: str, status: str
     ) -> Turn:
-        text, typed = clean(output), checked_status(status)
+        changed = {"text": clean(output), "status": checked_status(status)}
 
-        def change(turn: Document) -> tuple[Document, Document]:
-            place = f"answers.{turn['selected']}"
-            return (
-                {"selected": turn["selected"]},
-                {"$set": {f"{place}.text": text, f"{place}.status": typed}},
-            )
+        def change(answers: list[Document], selected: int) -> tuple[list[Document], int]:
+            replaced = [*answers]
+            replaced[selected] = answers[selected] | changed
+            return replaced, selected
 
         return await self._change(key, index, change)
 
     async def select_output(self, key: ConversationKey, index: int, selected: int) -> Turn:
-        def change(turn: Document) -> tuple[Document, Document]:
-            return {}, {"$set": {"selected": checked_choice(selected, len(turn["answers"]))}}
-
-        return await self._change(key, index, change)
+        return await self._change(
+            key, index, lambda answers, _: (answers, checked_choice(selected, len(answers)))
+        )
 
     @uninterrupted
     async def truncate(self, key: ConversationKey, first: int) -> int:
@@ -257,7 +244,7 @@ class MongoConversationStore:
             # Told again where the turn was there: the process may have died before telling.
             known = await places.with_turn_id(database, key, restored.turn_id)
             if known is not None:
-                await places.tell_line(database, key, turn_of(known))
+                await places.tell_line(database, key, turn_of(known), may_be_first=True)
             return is_written
 
     @uninterrupted
@@ -271,21 +258,22 @@ class MongoConversationStore:
         self,
         key: ConversationKey,
         index: int,
-        change: Callable[[Document], tuple[Document, Document]],
+        change: Callable[[list[Document], int], tuple[list[Document], int]],
     ) -> Turn:
-        """Apply `change(turn) -> (condition, update)` until the condition still holds."""
+        """Write `change(answers, selected)`, unless another caller did meanwhile: then again."""
         named = {**identity(checked_key(key)), "index": index}
         async with self._connection.access() as database:
             while True:
                 turn = await database["turns"].find_one(named)
                 if turn is None:
                     raise NotFound(f"no turn {index} in this conversation")
-                condition, update = change(turn)
-                changed = await database["turns"].find_one_and_update(
-                    {"_id": turn["_id"], **condition}, update, return_document=ReturnDocument.AFTER
-                )
-                if changed is not None:
-                    return turn_of(changed)
+                before = {"answers": turn["answers"], "selected": turn["selected"]}
+                answers, selected = change(turn["answers"], turn["selected"])
+                after = {"answers": answers, "selected": selected}
+                unchanged = {"_id": turn["_id"], **before}
+                result = await database["turns"].update_one(unchanged, {"$set": after})
+                if result.matched_count:
+                    return turn_of(turn | after)
 
     @uninterrupted
     async def _delete(self, chosen: Document) -> int:

@@ -15,6 +15,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -51,7 +52,7 @@ def unavailable(path: Path, error: BaseException) -> StoreUnavailable:
     if isinstance(error, sqlite3.Error):
         cause = _CAUSES.get(_primary_code(error), cause)
     elif isinstance(error, json.JSONDecodeError):
-        cause = f"a stored turn is unreadable ({cause}); restore a backup"
+        cause = f"a stored entry is unreadable ({cause}); restore a backup"
     return StoreUnavailable(f"store {path}: {cause} [{type(error).__name__}]")
 
 
@@ -108,8 +109,7 @@ class SqliteConnection:
 
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        # Private from its first byte on; SQLite gives its -wal and -shm files the same mode.
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        self._create()
         deadline = time.monotonic() + self._busy_timeout_s
         while True:
             connection = sqlite3.connect(
@@ -131,6 +131,16 @@ class SqliteConnection:
                 self._connection = connection
                 self._inode = self._file_identity()
                 return
+
+    def _create(self) -> None:
+        """Make the file, where it is new, private from its first byte on.
+
+        SQLite gives the -wal and -shm files the same mode. A file that exists must never be
+        opened and closed here: that would drop the locks that this process's other connections
+        hold on it, and the next process to leave would delete their log.
+        """
+        with suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_mode = WAL")

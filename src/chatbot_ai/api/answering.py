@@ -1,0 +1,184 @@
+"""From a request for an answer to a response: as events or whole, in the form the caller speaks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, Protocol
+
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response
+
+from chatbot_ai.api.access import owner_of
+from chatbot_ai.api.errors import error_body, language_for, request_id_of
+from chatbot_ai.api.idempotency import claim_of
+from chatbot_ai.api.presence import while_present
+from chatbot_ai.api.resumption import followed, wants_resumable
+from chatbot_ai.api.services import Services
+from chatbot_ai.api.streaming import EventStream, encode, encode_chat, first_event
+from chatbot_ai.core.answer import Answer, collect
+from chatbot_ai.core.exchange import ChatEvent, ChatRequest, Delta, Done
+from chatbot_ai.domain.access import Principal
+from chatbot_ai.domain.citations import cited_in, source_list
+from chatbot_ai.domain.errors import ChatbotError
+
+_ERROR = {"$ref": "#/components/schemas/Error"}
+
+
+class Form(Protocol):
+    """How answers look to one caller. `error` and `end` are what a stream says at its end."""
+
+    def event(self, event: ChatEvent) -> bytes: ...
+
+    def error(self, error: BaseException) -> bytes: ...
+
+    def end(self) -> bytes: ...
+
+    def whole(self, answer: Answer) -> Response: ...
+
+
+class PlainForm:
+    """This project's own form: a JSON string, or the events that docs/api.md describes."""
+
+    def __init__(self, request: Request) -> None:
+        self._language, self._request_id = language_for(request), request_id_of(request)
+        self._lists_sources = wants_sources(request)
+
+    def event(self, event: ChatEvent) -> bytes:
+        return encode_chat(event)
+
+    def error(self, error: BaseException) -> bytes:
+        known = error if isinstance(error, ChatbotError) else ChatbotError()
+        return encode("error", error_body(known, self._language, self._request_id)["error"])
+
+    def end(self) -> bytes:
+        return b""
+
+    def whole(self, answer: Answer) -> Response:
+        text, sources = answer.text, answer.done.sources
+        if sources and self._lists_sources:
+            text += source_list(sources, cited_in(text, sources), self._language)
+        return JSONResponse(text, headers=answer_headers(answer))
+
+
+def documented(status: int, text: str) -> dict[int | str, dict[str, Any]]:
+    """An error answer for the OpenAPI document."""
+    return {status: {"description": text, "content": {"application/json": {"schema": _ERROR}}}}
+
+
+#: What the dependency of every route may answer.
+CALLER_RESPONSES: dict[int | str, dict[str, Any]] = {
+    **documented(401, "No valid key, where one is needed."),
+    **documented(429, "Over this caller's own limit; see Retry-After."),
+}
+#: What every call that answers with text may answer.
+ANSWER_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The answer as one JSON string; with `Accept: text/event-stream` the events "
+        "`queued`, `sources`, `delta`, `done`, `error`.",
+        "content": {
+            "application/json": {"schema": {"type": "string"}},
+            "text/event-stream": {"schema": {"type": "string"}},
+        },
+    },
+    **CALLER_RESPONSES,
+    **documented(400, "Not JSON, or no such model."),
+    **documented(403, "A user key that names another user."),
+    **documented(413, "The body is too large."),
+    **documented(422, "A field is wrong; `fields` names it."),
+    **documented(503, "Busy, or something it needs is down; see Retry-After."),
+}
+
+
+def wants_stream(request: Request) -> bool:
+    """Whether the caller accepts server-sent events and says so."""
+    return "text/event-stream" in request.headers.get("accept", "").lower()
+
+
+def wants_sources(request: Request) -> bool:
+    """Whether a JSON answer is to end with the list of its sources."""
+    asked = request.headers.get("x-include-sources", "").lower()
+    return asked in ("1", "true", "yes")
+
+
+async def respond(
+    alias: str,
+    wanted: ChatRequest,
+    request: Request,
+    services: Services,
+    form: Form | None = None,
+) -> Response:
+    """Answer as the caller wished: events, or the whole with what it took in headers."""
+    form = form or PlainForm(request)
+    principal: Principal = request.state.principal
+    owner = owner_of(request, principal, principal.speaks_for(wanted.user_id))
+    claim = await claim_of(request, owner)
+    if claim is None:
+        made = services.chat.answer(alias, wanted)
+    else:
+        made = services.once.answer(alias, wanted, claim)
+    events = metered(services, principal, made)
+    if not wanted.stream:
+        return form.whole(await while_present(request.receive, collect(events)))
+    if wants_resumable(request):
+        job = services.jobs.start(events, owner, copy.copy(form))
+        return await followed(request, job, form)
+    pending = await first_event(request.receive, events)
+    return EventStream(pending, events, form)
+
+
+async def metered(
+    services: Services, principal: Principal, events: AsyncGenerator[ChatEvent, None]
+) -> AsyncGenerator[ChatEvent, None]:
+    """Pass events on and count their tokens towards the key's limit, also those of an answer
+    that nobody waited for."""
+    tokens = 0
+    try:
+        async with aclosing(events):
+            async for event in events:
+                match event:
+                    case Delta():
+                        tokens += 1
+                    case Done(replayed=True):
+                        tokens = 0
+                    case Done():
+                        tokens = event.usage.prompt_tokens + event.usage.completion_tokens
+                yield event
+    finally:
+        if tokens:
+            services.access.spent(principal, tokens)
+
+
+def answer_headers(answer: Answer) -> dict[str, str]:
+    """What a JSON answer took. Server-Timing is in milliseconds (W3C Server Timing)."""
+    first, done = answer.first, answer.done
+    times = done.timings
+    parts = {
+        "queue": times.queue_s,
+        "search": times.search_s,
+        "prefill": times.prefill_s,
+        "first_token": times.first_token_s,
+        "generation": times.generation_s,
+        "total": times.total_s,
+    }
+    headers = {
+        "X-Model": done.model,
+        "X-Queue-Position": str(first.position if first else 0),
+        "Server-Timing": ", ".join(
+            f"{name};dur={seconds * 1000:.1f}"
+            for name, seconds in parts.items()
+            if seconds is not None
+        ),
+    }
+    if first is not None and first.wait_s is not None:
+        headers["X-Queue-Wait"] = f"{first.wait_s:.1f}"
+    if done.backup:
+        headers["X-Backup-Answer"] = "true"
+    if done.warnings:
+        headers["X-Warnings"] = ", ".join(done.warnings)
+    if done.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    if done.turn is not None:
+        headers["X-Turn"] = str(done.turn)
+    return headers

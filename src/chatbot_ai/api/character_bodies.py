@@ -1,0 +1,153 @@
+"""What the character routes take and give."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from chatbot_ai.api.schemas import clean_text
+from chatbot_ai.cards import CardWarning, CharacterCard
+from chatbot_ai.cards.errors import CardError
+from chatbot_ai.cards.sentences import CARD_WARNINGS
+from chatbot_ai.domain.characters import CharacterSheet, CharacterSummary, StoredCharacter
+
+#: What a list shows of a greeting.
+TAGLINE_CHARS = 120
+
+#: As POST /Llama takes them; a longer card is kept whole and cut only by its owner.
+Name = Annotated[str, BeforeValidator(clean_text), Field(min_length=1, max_length=200)]
+Greeting = Annotated[str, BeforeValidator(clean_text), Field(max_length=20_000)]
+Context = Annotated[str, BeforeValidator(clean_text), Field(max_length=40_000)]
+
+
+class CharacterChanges(BaseModel):
+    """Fields of a character; what is not sent stays as it is."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: Name | None = None
+    greeting: Greeting | None = None
+    context: Context | None = Field(None, description="Who the character is; V2 `description`.")
+    alternate_greetings: list[Greeting] | None = Field(None, max_length=50)
+    creator_notes: Context | None = Field(None, description="For readers, never in a prompt.")
+    picture: str | None = Field(
+        None, description="PNG, JPEG, WebP or GIF in base64; an empty string removes it."
+    )
+
+    def card_fields(self) -> dict[str, object]:
+        """The fields that were sent, under the card's own names."""
+        names = {"greeting": "first_mes", "context": "description"}
+        sent = self.model_dump(exclude_none=True, exclude={"picture"})
+        return {names.get(key, key): value for key, value in sent.items()}
+
+    def picture_bytes(self) -> bytes | None:
+        """The picture that was sent, b"" for its removal, None where none was sent."""
+        if self.picture is None:
+            return None
+        try:
+            return base64.b64decode(self.picture, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise CardError("picture_damaged") from error
+
+
+class NewCharacter(CharacterChanges):
+    """A character that is made here."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra={
+            "examples": [
+                {"name": "하늘", "greeting": "왔구나!", "context": "밝고 수다스러운 친구."}
+            ]
+        },
+    )
+
+    name: Name
+
+
+class CharacterLine(BaseModel):
+    """One line of the list. Times are Unix seconds."""
+
+    id: str
+    name: str
+    tagline: str
+    has_picture: bool
+    created_at: float
+    updated_at: float
+
+
+class CharacterList(BaseModel):
+    """Newest change first; pass `before` to read on, null at the end."""
+
+    characters: list[CharacterLine]
+    before: float | None
+
+
+class CharacterView(CharacterLine):
+    """A character with what people read and edit of its card."""
+
+    greeting: str
+    alternate_greetings: list[str]
+    context: str
+    personality: str
+    scenario: str
+    creator_notes: str
+    creator: str
+    character_version: str
+    tags: list[str]
+    card_version: int
+    warnings: list[str] = []
+
+
+class CharacterPrompt(BaseModel):
+    """What POST /Llama takes, made from the card."""
+
+    character_name: str
+    greeting: str
+    context: str
+    greetings: int = Field(description="How many greetings there are to choose from.")
+
+
+def line_of(summary: CharacterSummary) -> CharacterLine:
+    return CharacterLine(**{name: getattr(summary, name) for name in CharacterLine.model_fields})
+
+
+def view_of(
+    character: StoredCharacter, language: str, warnings: tuple[CardWarning, ...] = ()
+) -> CharacterView:
+    """The character for its owner; warnings are sentences in `language`."""
+    card = CharacterCard.from_text(character.sheet.card)
+    return CharacterView(
+        id=character.id,
+        name=card.name,
+        tagline=character.sheet.tagline,
+        has_picture=character.sheet.picture is not None,
+        created_at=character.created_at,
+        updated_at=character.updated_at,
+        greeting=card.first_mes,
+        alternate_greetings=list(card.alternate_greetings),
+        context=card.description,
+        personality=card.personality,
+        scenario=card.scenario,
+        creator_notes=card.creator_notes_in(language),
+        creator=card.creator,
+        character_version=card.character_version,
+        tags=list(card.tags),
+        card_version=card.version,
+        warnings=[_sentence(warning, language) for warning in warnings],
+    )
+
+
+def sheet_of(card: CharacterCard, **parts: Any) -> CharacterSheet:
+    """A sheet of this card, with name and tagline for lists."""
+    greeting = " ".join(card.first_mes.split())
+    return CharacterSheet(
+        name=card.spoken_name, tagline=greeting[:TAGLINE_CHARS], card=card.text, **parts
+    )
+
+
+def _sentence(warning: CardWarning, language: str) -> str:
+    return getattr(CARD_WARNINGS[warning.notice], language).format(**warning.params)  # type: ignore[no-any-return]

@@ -1,0 +1,184 @@
+"""Conversations: listed, read, named, exported, copied and deleted by the user they belong to.
+
+Nothing here tells another user's conversation from one that does not exist: the user is part of
+what names a conversation, so there is nothing to compare and nothing to leak.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+import uuid
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import StreamingResponse
+
+from chatbot_ai.api.access import User, principal_of
+from chatbot_ai.api.answering import CALLER_RESPONSES, documented
+from chatbot_ai.api.conversation_schemas import (
+    MAX_INDEX,
+    Branching,
+    Conversation,
+    ConversationPage,
+    DbIdPath,
+    Deleted,
+    Index,
+    Naming,
+    Selection,
+    StoredTurn,
+    TurnPage,
+)
+from chatbot_ai.api.export import MEDIA_TYPES, exported
+from chatbot_ai.api.services import Services, services_of
+from chatbot_ai.core.library import ConversationLibrary
+from chatbot_ai.domain.conversation import ConversationKey
+
+ServicesOf = Annotated[Services, Depends(services_of)]
+Limit = Annotated[int, Query(ge=1, le=200, description="Most entries of one page.")]
+Before = Annotated[
+    float | None,
+    Query(allow_inf_nan=False, description="Only those updated before this Unix time."),
+]
+Wanted = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=100,
+        description="Only those with this text in title or first input. A page looks through the "
+        "1000 newest before `before`; `next_before` goes on from there.",
+    ),
+]
+
+RESPONSES = {
+    **CALLER_RESPONSES,
+    **documented(403, "A user key that names another user."),
+    **documented(422, "A parameter is wrong; `fields` names it."),
+    **documented(503, "The conversation store is down; see Retry-After."),
+}
+BODY_RESPONSES = {
+    **documented(400, "Not JSON."),
+    **documented(413, "The body is too large."),
+}
+NOT_FOUND = documented(404, "This user has no such conversation, or it has no such turn.")
+
+
+def library_of(services: ServicesOf) -> ConversationLibrary:
+    """This assistant's conversations; a FastAPI dependency."""
+    return ConversationLibrary(services.chat.assistant, services.chat.store)
+
+
+LibraryOf = Annotated[ConversationLibrary, Depends(library_of)]
+
+
+def key_of(db_id: DbIdPath, user: User, library: LibraryOf) -> ConversationKey:
+    """What the path and the user name together; a FastAPI dependency."""
+    return ConversationKey(library.assistant, user, db_id)
+
+
+Key = Annotated[ConversationKey, Depends(key_of)]
+
+
+def router() -> APIRouter:
+    """The routes of one assistant's conversations."""
+    routes = APIRouter(
+        prefix="/conversations",
+        tags=["conversations"],
+        dependencies=[Depends(principal_of)],
+        responses=RESPONSES,
+    )
+
+    async def list_conversations(
+        user: User,
+        library: LibraryOf,
+        limit: Limit = 50,
+        before: Before = None,
+        q: Wanted = None,
+    ) -> ConversationPage:
+        """List a user's conversations, newest first. A page holds more than `limit` only where
+        several have the very same time."""
+        wanted = unicodedata.normalize("NFC", q) if q else None
+        found, more = await library.page(user, limit=limit, before=before, wanted=wanted)
+        return ConversationPage(
+            conversations=[Conversation.of(one) for one in found], next_before=more
+        )
+
+    async def delete_conversations(user: User, library: LibraryOf) -> Deleted:
+        """Delete all conversations that a user has with this assistant."""
+        return Deleted(deleted_turns=await library.store.delete_user(user, library.assistant))
+
+    async def read_conversation(key: Key, library: LibraryOf) -> Conversation:
+        """Read one conversation's title, length and time."""
+        return Conversation.of(await library.summary(key))
+
+    async def name_conversation(key: Key, body: Naming, library: LibraryOf) -> Conversation:
+        """Give a conversation a title."""
+        await library.store.set_title(key, body.title)
+        return Conversation.of(await library.summary(key))
+
+    async def delete_conversation(key: Key, library: LibraryOf) -> Deleted:
+        """Delete a conversation with all its turns."""
+        await library.summary(key)
+        return Deleted(deleted_turns=await library.store.delete_conversation(key))
+
+    async def read_turns(
+        key: Key,
+        library: LibraryOf,
+        first: Annotated[int, Query(ge=0, le=MAX_INDEX, description="Turn to begin with.")] = 0,
+        limit: Limit = 50,
+    ) -> TurnPage:
+        """Read a conversation's turns, oldest first."""
+        await library.summary(key)
+        found = await library.store.turns(key, first=first, limit=limit + 1)
+        more = found[limit].index if len(found) > limit else None
+        return TurnPage(turns=[StoredTurn.of(turn) for turn in found[:limit]], next_first=more)
+
+    async def select_answer(
+        key: Key, index: Index, body: Selection, library: LibraryOf
+    ) -> StoredTurn:
+        """Choose which of a turn's answers counts, also for the model."""
+        return StoredTurn.of(await library.store.select_output(key, index, body.selected))
+
+    async def branch(key: Key, body: Branching, library: LibraryOf) -> Conversation:
+        """Copy a conversation up to a turn into a new one, which then goes its own way."""
+        copy = ConversationKey(key.assistant, key.user_id, body.db_id or str(uuid.uuid4()))
+        return Conversation.of(await library.branch(key, copy, last=body.turn))
+
+    async def export(
+        key: Key,
+        library: LibraryOf,
+        format: Annotated[
+            Literal["jsonl", "markdown"], Query(description="JSON lines or a readable document.")
+        ] = "jsonl",
+    ) -> StreamingResponse:
+        """Download a whole conversation as a file."""
+        summary = await library.summary(key)
+        media_type, ending = MEDIA_TYPES[format]
+        headers = {"Content-Disposition": f'attachment; filename="{key.db_id}.{ending}"'}
+        return StreamingResponse(
+            exported(library, summary, format), media_type=media_type, headers=headers
+        )
+
+    add = routes.add_api_route
+    add("", list_conversations, methods=["GET"])
+    add("", delete_conversations, methods=["DELETE"])
+    one = "/{db_id}"
+    add(one, read_conversation, methods=["GET"], responses=NOT_FOUND)
+    add(one, name_conversation, methods=["PATCH"], responses=NOT_FOUND | BODY_RESPONSES)
+    add(one, delete_conversation, methods=["DELETE"], responses=NOT_FOUND)
+    add(f"{one}/turns", read_turns, methods=["GET"], responses=NOT_FOUND)
+    add(
+        f"{one}/turns/{{index}}/select",
+        select_answer,
+        methods=["POST"],
+        responses=NOT_FOUND | BODY_RESPONSES,
+    )
+    add(f"{one}/branch", branch, methods=["POST"], responses=NOT_FOUND | BODY_RESPONSES)
+    files = {kind: {"schema": {"type": "string"}} for kind, _ in MEDIA_TYPES.values()}
+    add(
+        f"{one}/export",
+        export,
+        methods=["GET"],
+        response_class=StreamingResponse,
+        responses=NOT_FOUND | {200: {"description": "The file.", "content": files}},
+    )
+    return routes

@@ -1,0 +1,152 @@
+"""/v1: the calls that OpenAI's clients make, answered by this assistant.
+
+They are stateless: the caller keeps the conversation. A system message becomes the persona (for
+the character assistant: the character); without one the assistant is itself.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Path, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field
+
+from chatbot_ai.api.access import Caller, principal_of, queue_name
+from chatbot_ai.api.answering import respond
+from chatbot_ai.api.openai_form import CompletionForm
+from chatbot_ai.api.openai_schemas import ChatCompletionRequest
+from chatbot_ai.api.services import ApiOptions, Services, services_of
+from chatbot_ai.core.chat import Chat
+from chatbot_ai.core.exchange import ChatRequest
+from chatbot_ai.core.prompt import defuse
+from chatbot_ai.domain.conversation import Message
+from chatbot_ai.domain.errors import UnknownModel
+from chatbot_ai.domain.persona import Persona
+
+ServicesOf = Annotated[Services, Depends(services_of)]
+ModelName = Annotated[str, Path(max_length=200, description="Alias or name of a model.")]
+
+_ERROR = {"$ref": "#/components/schemas/OpenAIError"}
+
+
+def _documented(status: int, text: str) -> dict[int | str, dict[str, Any]]:
+    return {status: {"description": text, "content": {"application/json": {"schema": _ERROR}}}}
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    **_documented(401, "No valid key, where one is needed."),
+    **_documented(429, "Over this caller's own limit; see Retry-After."),
+}
+COMPLETION_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The completion; with `stream` its chunks as server-sent events.",
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "text/event-stream": {"schema": {"type": "string"}},
+        },
+    },
+    **RESPONSES,
+    **_documented(400, "A parameter is wrong; `param` names it."),
+    **_documented(404, "No such model."),
+    **_documented(413, "The body is too large."),
+    **_documented(422, "The Idempotency-Key was used for another request."),
+    **_documented(503, "Busy, or something it needs is down; see Retry-After."),
+}
+
+
+class ModelCard(BaseModel):
+    """One model by the alias that requests name."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = Field(description="When this service started, in Unix seconds.")
+    owned_by: str
+    name: str = Field(description="The model behind the alias; accepted as well.")
+
+
+class ModelList(BaseModel):
+    """Every model that can be named."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelCard]
+
+
+def router(options: ApiOptions) -> APIRouter:
+    """The /v1 routes of one assistant."""
+    routes = APIRouter(
+        prefix="/v1", tags=["openai"], dependencies=[Depends(principal_of)], responses=RESPONSES
+    )
+
+    @routes.get("/models")
+    async def models(services: ServicesOf) -> ModelList:
+        """List the models."""
+        return ModelList(data=[_card(services, alias) for alias in services.chat.models])
+
+    @routes.get("/models/{model}", responses=_documented(404, "No such model."))
+    async def model(model: ModelName, services: ServicesOf) -> ModelCard:
+        """Read one model."""
+        return _card(services, alias_of(services.chat, model))
+
+    @routes.post("/chat/completions", responses=COMPLETION_RESPONSES, response_class=JSONResponse)
+    async def chat_completions(
+        body: ChatCompletionRequest, request: Request, services: ServicesOf, caller: Caller
+    ) -> Response:
+        """Answer the last of the given messages."""
+        alias = alias_of(services.chat, body.model)
+        answering, persona = services.chat.model(alias)
+        user_id = caller.user_id if caller.kind == "user" else body.user
+        wanted = ChatRequest(
+            text="",
+            caller=queue_name(request, caller, user_id),
+            deadline=services.chat.clock.monotonic() + options.deadline_s,
+            search=body.searches,
+            stream=bool(body.stream),
+            sampling=body.sampling(),
+            messages=messages_of(body, persona),
+            response_format=body.response_format,
+        )
+        usage = bool(body.stream_options and body.stream_options.include_usage)
+        form = CompletionForm(request, model=answering.name, include_usage=usage)
+        return await respond(alias, wanted, request, services, form)
+
+    return routes
+
+
+def alias_of(chat: Chat, name: str) -> str:
+    """The alias that a model's alias or real name stands for, in any case. Raises UnknownModel."""
+    wanted = name.lower()
+    for alias in chat.models:
+        if alias.lower() == wanted:
+            return alias
+    for alias, (model, _) in chat.models.items():
+        if model.name.lower() == wanted:
+            return alias
+    raise UnknownModel(name, tuple(chat.models))
+
+
+def messages_of(body: ChatCompletionRequest, persona: Persona) -> tuple[Message, ...]:
+    """The prompt: the system messages that come first, joined, or the persona; then the rest."""
+    leading: list[str] = []
+    rest: list[Message] = []
+    for message in body.messages:
+        text = defuse(message.content)
+        if message.role in ("user", "assistant"):
+            rest.append(Message("user" if message.role == "user" else "assistant", text))
+        elif rest:
+            rest.append(Message("system", text))
+        else:
+            leading.append(text)
+    system = "\n\n".join(leading) if leading else defuse(persona.system_prompt(None))
+    return (Message("system", system), *rest)
+
+
+def _card(services: Services, alias: str) -> ModelCard:
+    model, _ = services.chat.models[alias]
+    first = next(iter(services.chat.models))
+    return ModelCard(
+        id=alias,
+        created=int(services.stats.started_at),
+        owned_by="chatbot-ai" if alias == first else "openai",
+        name=model.name,
+    )

@@ -1,0 +1,71 @@
+"""Streams that a caller can take up again: numbered events with a name of their own."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import Request
+
+from chatbot_ai.api.streaming import EventStream, StreamForm, first_event
+from chatbot_ai.core.exchange import ChatEvent
+from chatbot_ai.core.jobs import Job, Numbered
+
+RESUMABLE = "X-Resumable"
+STREAM_ID = "X-Stream-Id"
+#: Milliseconds that a browser's EventSource waits before it comes back.
+RETRY_MS = 1000
+
+
+def wants_resumable(request: Request) -> bool:
+    """Whether the caller asked for a stream that outlives its connection."""
+    return request.headers.get(RESUMABLE, "").strip().lower() in ("true", "1")
+
+
+class NumberedForm:
+    """Another form's events, each with the number that Last-Event-ID names.
+
+    The number stands in an event's last block, so that a half-received one comes again whole.
+    """
+
+    def __init__(self, job: Job[ChatEvent], form: StreamForm[ChatEvent], after: int = 0) -> None:
+        self._form = form
+        self._greeting = f": stream {job.id}\nretry: {RETRY_MS}\n\n".encode()
+        for event in job.past(after):
+            form.event(event)  # a form may remember what it has begun
+
+    def event(self, numbered: Numbered[ChatEvent]) -> bytes:
+        shown = self._form.event(numbered.event)
+        *before, last = shown.removesuffix(b"\n\n").split(b"\n\n")
+        if last:
+            last = f"id: {numbered.number}\n".encode() + last
+        return self._greeted(b"".join(block + b"\n\n" for block in (*before, last) if block))
+
+    def error(self, error: BaseException) -> bytes:
+        return self._greeted(self._form.error(error))
+
+    def end(self) -> bytes:
+        return self._greeted(self._form.end())
+
+    def _greeted(self, chunk: bytes) -> bytes:
+        greeting, self._greeting = self._greeting, b""
+        return greeting + chunk
+
+
+async def followed(
+    request: Request, job: Job[ChatEvent], form: StreamForm[ChatEvent]
+) -> EventStream[Numbered[ChatEvent]]:
+    """The first following of a job: errors before the first event have a status."""
+    events = job.follow()
+    pending = await first_event(request.receive, events)
+    return EventStream(pending, events, NumberedForm(job, form), {STREAM_ID: job.id})
+
+
+def followed_again(
+    job: Job[ChatEvent], form: StreamForm[ChatEvent], after: int
+) -> EventStream[Numbered[ChatEvent]]:
+    """A later following, from the event behind number `after` on. Raises StreamExpired."""
+    job.check(after)
+    numbered = NumberedForm(job, form, after)
+    events = job.follow(after)
+    pending = asyncio.ensure_future(anext(events))
+    return EventStream(pending, events, numbered, {STREAM_ID: job.id})

@@ -1,0 +1,204 @@
+"""Work whose events can be followed again after a connection was lost."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import structlog
+
+from chatbot_ai.domain.errors import (
+    AdmissionRejected,
+    ChatbotError,
+    NotFound,
+    StreamCancelled,
+    StreamExpired,
+)
+
+log = structlog.get_logger()
+
+Event = TypeVar("Event")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What jobs may take.
+
+    grace_s     a job that nobody follows goes on for so long
+    keep_s      a finished job can be followed for so long
+    max_events  events of one job that are kept; older ones are forgotten
+    max_jobs    running and finished ones together
+    """
+
+    grace_s: float = 30.0
+    keep_s: float = 300.0
+    max_events: int = 4096
+    max_jobs: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered(Generic[Event]):
+    """An event and its number within its job, from 1."""
+
+    number: int
+    event: Event
+
+
+class Job(Generic[Event]):
+    """Events that are made whether or not somebody follows. Made by `Jobs.start` only.
+
+    note is the starter's own; it comes back with `Jobs.find`.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs[Event],
+        events: AsyncGenerator[Event, None],
+        owner: str,
+        note: object,
+    ) -> None:
+        self.id = secrets.token_urlsafe(24)
+        self.owner, self.note = owner, note
+        self.finished = False
+        self._jobs, self._events = jobs, events
+        self._kept: deque[Numbered[Event]] = deque(maxlen=jobs.limits.max_events)
+        self._last = 0
+        self._failure: BaseException | None = None
+        self._followers = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._changed = asyncio.Event()
+        self.task = asyncio.create_task(self._run())
+        self.task.add_done_callback(self._ended)
+        self._unfollowed()
+
+    def check(self, after: int) -> None:
+        """Raise StreamExpired where events right behind number `after` are forgotten or never
+        were."""
+        first = self._kept[0].number if self._kept else self._last + 1
+        if after < first - 1 or after > self._last:
+            raise StreamExpired(f"events {first} to {self._last} are kept")
+
+    def past(self, after: int) -> list[Event]:
+        """The kept events up to number `after`."""
+        return [one.event for one in self._kept if one.number <= after]
+
+    async def follow(self, after: int = 0) -> AsyncGenerator[Numbered[Event], None]:
+        """Yield the events behind number `after`, as they come; end where the job ends.
+
+        Raises what ended the job, StreamCancelled if it was cancelled, and StreamExpired where a
+        follower is so slow that events were forgotten before it saw them. The job begins its
+        grace when the last follower has gone.
+        """
+        self._followers += 1
+        self._stop_timer()
+        try:
+            while True:
+                self.check(after)
+                # a copy: the job goes on while the follower is busy
+                for one in [one for one in self._kept if one.number > after]:
+                    after = one.number
+                    yield one
+                if after < self._last:
+                    continue
+                if self.finished:
+                    break
+                self._changed.clear()
+                await self._changed.wait()
+            if self._failure is not None:
+                raise self._failure
+        finally:
+            self._followers -= 1
+            self._unfollowed()
+
+    def cancel(self) -> bool:
+        """End the making of events; False where it had ended."""
+        return self.task.cancel()
+
+    async def _run(self) -> None:
+        async with aclosing(self._events) as events:
+            async for event in events:
+                self._last += 1
+                self._kept.append(Numbered(self._last, event))
+                self._changed.set()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            self._failure = StreamCancelled("the job was cancelled")
+        elif (error := task.exception()) is not None:
+            self._failure = error
+            if not isinstance(error, ChatbotError):
+                log.error("job.crashed", exc_info=error)
+        self.finished = True
+        self._stop_timer()
+        self._changed.set()
+        self._jobs.ended(self, worth_keeping=bool(self._kept))
+
+    def _unfollowed(self) -> None:
+        if self._followers == 0 and not self.finished:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._jobs.limits.grace_s, self.cancel)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class Jobs(Generic[Event]):
+    """Every job of a service, each its owner's own."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self._jobs: OrderedDict[str, Job[Event]] = OrderedDict()
+        self._forgetting: set[asyncio.TimerHandle] = set()
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def start(
+        self, events: AsyncGenerator[Event, None], owner: str, note: object = None
+    ) -> Job[Event]:
+        """Begin a job. The oldest finished one makes room; AdmissionRejected where all run."""
+        if len(self._jobs) >= self.limits.max_jobs:
+            oldest = next((job for job in self._jobs.values() if job.finished), None)
+            if oldest is None:
+                raise AdmissionRejected("too many resumable streams")
+            del self._jobs[oldest.id]
+        job = Job(self, events, owner, note)
+        self._jobs[job.id] = job
+        return job
+
+    def find(self, job_id: str, owner: str) -> Job[Event]:
+        """A job of this owner. Raises NotFound, also for somebody else's."""
+        job = self._jobs.get(job_id)
+        if job is None or not secrets.compare_digest(job.owner.encode(), owner.encode()):
+            raise NotFound("no such stream")
+        return job
+
+    def ended(self, job: Job[Event], *, worth_keeping: bool) -> None:
+        """Keep a finished job for a while, or forget it at once."""
+        if not worth_keeping:
+            self._jobs.pop(job.id, None)
+            return
+
+        def forget() -> None:
+            self._forgetting.discard(timer)
+            self._jobs.pop(job.id, None)
+
+        timer = asyncio.get_running_loop().call_later(self.limits.keep_s, forget)
+        self._forgetting.add(timer)
+
+    async def close(self) -> None:
+        """Cancel every job, wait for their ends and forget them."""
+        running = [job.task for job in self._jobs.values() if job.cancel()]
+        if running:
+            await asyncio.wait(running)
+        for timer in self._forgetting:
+            timer.cancel()
+        self._forgetting.clear()
+        self._jobs.clear()

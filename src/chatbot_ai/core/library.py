@@ -1,0 +1,117 @@
+"""A user's conversations as a library: paged, searched, copied."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import AsyncIterator
+
+from chatbot_ai.domain.conversation import Assistant, ConversationKey, ConversationSummary, Turn
+from chatbot_ai.domain.errors import InvalidRequest, NotFound
+from chatbot_ai.domain.ports import ConversationStore
+
+#: Conversations that one page of a search looks through; bounds its cost.
+SEARCHED = 1000
+#: Turns read at once when a conversation is copied or exported.
+TURNS_AT_ONCE = 100
+
+
+class ConversationLibrary:
+    """The conversations that users have with one assistant."""
+
+    def __init__(self, assistant: Assistant, store: ConversationStore) -> None:
+        self.assistant = assistant
+        self.store = store
+
+    async def summary(self, key: ConversationKey) -> ConversationSummary:
+        """One conversation. Raises NotFound if this user has none of that name."""
+        found = await self.store.summary(key)
+        if found is None:
+            raise NotFound("no such conversation")
+        return found
+
+    async def page(
+        self,
+        user_id: str,
+        *,
+        limit: int,
+        before: float | None = None,
+        wanted: str | None = None,
+    ) -> tuple[list[ConversationSummary], float | None]:
+        """Conversations newest first, and the `before` of the next page if there is one.
+
+        wanted  text that title or preview must hold, in any case; then at most SEARCHED are looked
+                at, and a page may be short or empty although more follow
+        """
+        size = SEARCHED if wanted else limit
+        candidates, more = await self._newest(user_id, size, before)
+        if wanted is None:
+            return candidates, more
+        needle = _folded(wanted)
+        found: list[ConversationSummary] = []
+        last: float | None = None
+        for one in candidates:
+            if len(found) >= limit and one.updated_at != last:
+                return found, last
+            if needle in _folded(f"{one.title or ''}\n{one.preview}"):
+                found.append(one)
+            last = one.updated_at
+        return found, more
+
+    async def branch(
+        self, key: ConversationKey, copy: ConversationKey, *, last: int
+    ) -> ConversationSummary:
+        """Copy the turns up to `last`, alternatives included, into the new conversation `copy`.
+
+        Raises NotFound where there is no such turn, InvalidRequest where `copy` exists. A copy
+        that fails half-way is taken away again.
+        """
+        original = await self.summary(key)
+        if not await self.store.turns(key, first=last, limit=1):
+            raise NotFound(f"turn {last}")
+        if await self.store.summary(copy) is not None:
+            raise InvalidRequest("db_id", "conversation_exists")
+        try:
+            async for turn in self.turns(key, last=last):
+                await self.store.restore(copy, turn)
+            if original.title is not None:
+                await self.store.set_title(copy, original.title)
+        except BaseException:
+            await self.store.delete_conversation(copy)
+            raise
+        return await self.summary(copy)
+
+    async def turns(self, key: ConversationKey, *, last: int | None = None) -> AsyncIterator[Turn]:
+        """Every turn up to `last`, a page at a time."""
+        first = 0
+        while True:
+            page = await self.store.turns(key, first=first, limit=TURNS_AT_ONCE)
+            for turn in page:
+                if last is not None and turn.index > last:
+                    return
+                yield turn
+            if len(page) < TURNS_AT_ONCE:
+                return
+            first = page[-1].index + 1
+
+    async def _newest(
+        self, user_id: str, limit: int, before: float | None
+    ) -> tuple[list[ConversationSummary], float | None]:
+        """`limit` conversations and those that share the last one's time, as `before` cannot
+        tell them apart (a branch has its original's time)."""
+        size = limit + 1
+        while True:
+            found = await self.store.list_conversations(
+                self.assistant, user_id, limit=size, before=before
+            )
+            if len(found) <= limit:
+                return found, None
+            end = found[limit - 1].updated_at
+            if found[-1].updated_at < end:
+                return [one for one in found if one.updated_at >= end], end
+            if len(found) < size:
+                return found, None
+            size *= 2
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()

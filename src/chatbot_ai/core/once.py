@@ -1,0 +1,171 @@
+"""Answers given once for each idempotency key, however often they are asked for.
+
+Within a process the first answer is remembered; for a conversation with memory the turn itself is
+found again by its id, which derives from the key, also after a restart and by another process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+from chatbot_ai.core.answer import Answer, Collector
+from chatbot_ai.core.chat import Chat
+from chatbot_ai.core.deadline import bounded
+from chatbot_ai.core.exchange import (
+    ChatEvent,
+    ChatRequest,
+    ContextUse,
+    Delta,
+    Done,
+    Sources,
+    Timings,
+)
+from chatbot_ai.domain.conversation import ConversationKey, Turn
+from chatbot_ai.domain.errors import IdempotencyKeyReused
+from chatbot_ai.domain.generation import Usage
+
+#: Seconds for which an answer is remembered, and how many are at most.
+KEEP_S = 24 * 3600.0
+MAX_ANSWERS = 1000
+#: Seconds that a repeated call waits for what the first one is still writing.
+SETTLE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A caller's wish to be answered once. `fingerprint` tells one request from another."""
+
+    owner: str
+    key: str
+    fingerprint: str
+
+    @property
+    def turn_id(self) -> str:
+        digest = hashlib.sha256(repr((self.owner, self.key)).encode()).hexdigest()
+        return f"once-{digest[:40]}"
+
+
+@dataclass(slots=True)
+class _Entry:
+    fingerprint: str
+    until: float
+    answer: Answer | None = None
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Once:
+    """Remembers answers by owner and key."""
+
+    def __init__(
+        self, chat: Chat, *, keep_s: float = KEEP_S, max_answers: int = MAX_ANSWERS
+    ) -> None:
+        self._chat = chat
+        self._keep_s, self._max_answers = keep_s, max_answers
+        self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    async def answer(
+        self, alias: str, request: ChatRequest, claim: Claim
+    ) -> AsyncGenerator[ChatEvent, None]:
+        """Answer as Chat.answer does, or repeat what was answered before.
+
+        While the first call runs, the others wait for it; if it ends without an answer, one of
+        them takes its place. Raises IdempotencyKeyReused where the key belongs to another request.
+        """
+        clock, name = self._chat.clock, (claim.owner, claim.key)
+        while (entry := self._entry(name)) is not None:
+            if entry.fingerprint != claim.fingerprint:
+                raise IdempotencyKeyReused
+            if entry.answer is not None:
+                for event in repeated(entry.answer):
+                    yield event
+                return
+            async with bounded(clock, request.deadline, "idempotency"):
+                await entry.settled.wait()
+        entry = _Entry(claim.fingerprint, clock.monotonic() + self._keep_s)
+        self._entries[name] = entry
+        try:
+            request = replace(request, turn_id=claim.turn_id)
+            async with bounded(clock, request.deadline, "idempotency"):
+                known, request = await self._recalled(request)
+            if known is not None:
+                entry.answer = known
+                for event in repeated(known):
+                    yield event
+                return
+            collector = Collector()
+            async with aclosing(self._chat.answer(alias, request)) as events:
+                async for event in events:
+                    collector.take(event)
+                    if isinstance(event, Done):
+                        # before it is shown: the caller may leave on seeing it
+                        entry.answer = collector.answer
+                    yield event
+        finally:
+            if entry.answer is None:
+                del self._entries[name]
+            entry.settled.set()
+
+    def _entry(self, name: tuple[str, str]) -> _Entry | None:
+        now = self._chat.clock.monotonic()
+        done = [n for n, e in self._entries.items() if e.answer is not None]
+        surplus = max(0, len(done) - self._max_answers)
+        for at, other in enumerate(done):
+            if at >= surplus and self._entries[other].until > now:
+                break
+            del self._entries[other]
+        return self._entries.get(name)
+
+    async def _recalled(self, request: ChatRequest) -> tuple[Answer | None, ChatRequest]:
+        """The stored answer, or the request as it is to be answered now.
+
+        An answer that was interrupted as the conversation's last is given anew in its place.
+        """
+        chat = self._chat
+        key = chat.memory.key(request)
+        if key is None or request.mode not in ("message", "edit"):
+            return None, request
+        await chat.memory.settle(SETTLE_S)
+        turn = await chat.store.find_turn(key, request.turn_id)
+        if turn is None:
+            return None, request
+        if turn.input != request.text:
+            raise IdempotencyKeyReused
+        if turn.status == "interrupted" and await self._is_last(key, turn):
+            return None, replace(request, mode="edit", index=turn.index)
+        return _stored(turn), request
+
+    async def _is_last(self, key: ConversationKey, turn: Turn) -> bool:
+        return not await self._chat.store.turns(key, first=turn.index + 1, limit=1)
+
+
+def repeated(answer: Answer) -> list[ChatEvent]:
+    """The events of an answer that is given again, marked as such."""
+    done = replace(answer.done, replayed=True)
+    events: list[ChatEvent] = []
+    if done.sources or done.warnings:
+        events.append(Sources(done.sources, done.warnings))
+    if answer.text:
+        events.append(Delta(answer.text))
+    return [*events, done]
+
+
+def _stored(turn: Turn) -> Answer:
+    """A turn as an answer; what it took is not stored and reads as nothing."""
+    reason = "stop" if turn.status == "complete" else "interrupted"
+    done = Done(
+        finish_reason=reason,
+        model=turn.model,
+        usage=Usage(),
+        timings=Timings(),
+        context=ContextUse(0, 0, 0),
+        turn=turn.index,
+    )
+    return Answer(turn.outputs[0], None, done)

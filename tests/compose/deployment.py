@@ -1,0 +1,130 @@
+"""A Compose project seen from outside: its containers, how they die and how they heal."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from chatbot_ai.domain.conversation import ConversationKey
+
+#: As scripts/compose_test.sh set them; within a test the environment is another one.
+ENVIRONMENT = dict(os.environ)
+#: The clone that was deployed.
+CLONE = Path(ENVIRONMENT.get("CHATBOT_COMPOSE_TEST", "/nonexistent"))
+GATEWAY_PORT = ENVIRONMENT.get("GATEWAY_PORT", "8001")
+
+#: Seconds until a container that was killed must serve again.
+HEAL_DEADLINE_S = 120.0
+SERVICES = ("office", "character", "nginx", "mongo")
+
+#: Ends the container's own main process, the child of its init: what a crash does. `docker kill`
+#: would count as a wish to stop, and no restart policy would apply.
+KILL_MAIN = """
+for folder in /proc/[0-9]*; do
+    read -r line <"$folder/stat" || continue
+    set -- ${line##*) }
+    if [ "$2" = 1 ]; then kill -9 "${folder#/proc/}"; fi
+done
+"""
+KILL_ENGINE = """
+for folder in /proc/[0-9]*; do
+    tr '\\0' ' ' <"$folder/cmdline" | grep -q "[e]ngine_process" || continue
+    kill -9 "${folder#/proc/}"
+done
+"""
+#: Reads a conversation as the service itself would, from whatever database it is configured for.
+READ_TURNS = """
+import asyncio, dataclasses, json, sys
+from chatbot_ai.domain.conversation import ConversationKey
+from chatbot_ai.server.stores import conversation_store
+from chatbot_ai.settings import load_config
+
+async def main():
+    store = conversation_store(load_config().shared)
+    await store.open()
+    turns = await store.recent_turns(ConversationKey(**json.loads(sys.argv[1])), 1000)
+    await store.close()
+    print(json.dumps([{**dataclasses.asdict(turn), "output": turn.output} for turn in turns]))
+
+asyncio.run(main())
+"""
+RUN_PYTHON = 'PYTHONPATH=/app/src:/opt/python-libs/current exec python -c "$0" "$1"'
+
+
+class Deployment:
+    """Everything through the command line, as an operator would."""
+
+    def compose(self, *arguments: str) -> str:
+        return _run("docker", "compose", "--progress", "quiet", *arguments)
+
+    def container(self, service: str) -> dict[str, Any]:
+        """What `docker inspect` says of the service's container, running or not."""
+        names = self.compose("ps", "--all", "--quiet", service).split()
+        found: dict[str, Any] = json.loads(_run("docker", "inspect", *names))[0]
+        return found
+
+    def kill_main_process(self, service: str) -> None:
+        """Crash the service; returns when Docker has seen it and started it again."""
+        before = self.container(service)["State"]["StartedAt"]
+        # the shell in the container dies with it, so its exit code says nothing
+        subprocess.run(
+            ["docker", "compose", "exec", "-T", service, "sh", "-c", KILL_MAIN],
+            check=False,
+            capture_output=True,
+            cwd=CLONE,
+            env=ENVIRONMENT,
+        )
+        self.poll(lambda: self._started_after(service, before), f"{service} to be started again")
+
+    def kill_engine(self, service: str) -> None:
+        self.compose("exec", "-T", service, "sh", "-c", KILL_ENGINE)
+
+    def wait_healthy(self, service: str) -> None:
+        self.poll(
+            lambda: self.container(service)["State"]["Health"]["Status"] == "healthy",
+            f"{service} to be healthy",
+        )
+
+    def poll(self, holds: Any, what: str) -> None:
+        limit = time.monotonic() + HEAL_DEADLINE_S
+        while not holds():
+            if time.monotonic() > limit:
+                logs = self.compose("logs", "--tail", "20")
+                raise AssertionError(f"waited {HEAL_DEADLINE_S} s for {what}\n{logs}")
+            time.sleep(0.25)
+
+    def memory_bytes(self, service: str) -> int:
+        """What the container's processes hold, without the kernel's file cache."""
+        container: str = self.container(service)["Id"]
+        shown = _run("docker", "stats", "--no-stream", "--format", "{{.MemUsage}}", container)
+        number = shown.split("/")[0].strip()
+        for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10), ("B", 1)):
+            if number.endswith(unit):
+                return int(float(number.removesuffix(unit)) * factor)
+        raise AssertionError(shown)
+
+    def turns(self, key: ConversationKey) -> list[dict[str, Any]]:
+        """The conversation's turns as they lie in the database."""
+        asked = json.dumps(asdict(key))
+        found: list[dict[str, Any]] = json.loads(
+            self.compose("exec", "-T", "character", "sh", "-c", RUN_PYTHON, READ_TURNS, asked)
+        )
+        return found
+
+    def _started_after(self, service: str, before: str) -> bool:
+        state = self.container(service)["State"]
+        return bool(state["Running"] and state["StartedAt"] > before)
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=CLONE, env=ENVIRONMENT
+    )
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(command)}: {done.stderr}")
+    return done.stdout

@@ -1,0 +1,83 @@
+"""Every test: no settings of this machine, no outer network, no blocked event loop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import settings as hypothesis_settings
+
+from chatbot_ai.models.library import ModelLibrary
+from support.engines import RunningEngine, options_for, running_engine
+from support.isolation import NetworkGuard, own_variables
+
+ROOT = Path(__file__).resolve().parents[1]
+#: Kept out of the way: a browser's files are found through the real home.
+BROWSERS = os.environ.get(
+    "PLAYWRIGHT_BROWSERS_PATH", str(Path("~/.cache/ms-playwright").expanduser())
+)
+#: Functions of ours that may touch the disk in the loop: reading the set-up before anything is
+#: served, and the log, whose lines are written at once so that none is lost in a crash.
+MAY_BLOCK = {
+    "chatbot_ai/storage/mongodb_connection.py": {"_new_client"},
+    "chatbot_ai/api/docs.py": {"install"},
+    "chatbot_ai/server/compose.py": {"build_app"},
+    "chatbot_ai/settings/load.py": {"load_config"},
+    "chatbot_ai/server/personas.py": {"read_personas"},
+    "chatbot_ai/server/engines.py": {"choose_model", "free_port"},
+    "chatbot_ai/llm/llama.py": {"__init__"},
+    "chatbot_ai/llm/openai.py": {"__init__"},
+    "chatbot_ai/server/logs.py": {"write", "close", "configure"},
+    "chatbot_ai/api/middleware.py": {"_log_crash"},
+}
+
+# the machine's speed says nothing about a property
+hypothesis_settings.register_profile("tests", deadline=None, print_blob=True)
+hypothesis_settings.load_profile("tests")
+
+guard = NetworkGuard()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loop_is_never_blocked() -> Iterator[BlockBuster]:
+    """A call of ours that blocks the event loop raises BlockingError where it happens."""
+    with blockbuster_ctx("chatbot_ai") as blockbuster:
+        for function in blockbuster.functions.values():
+            for file, names in MAY_BLOCK.items():
+                function.can_block_in(file, names)
+        yield blockbuster
+
+
+@pytest.fixture(autouse=True)
+def _isolated(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """No setting of ours leaks in; home and working folder are empty; only loopback answers."""
+    for name in own_variables(iter(os.environ)):
+        monkeypatch.delenv(name)
+    empty = tmp_path_factory.mktemp("isolated")
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", BROWSERS)
+    monkeypatch.setenv("HOME", str(empty))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    monkeypatch.chdir(empty)
+    guard.closed = True
+    yield
+    guard.closed = False
+
+
+@pytest.fixture(scope="session")
+def model_file() -> Path:
+    """The demo model in the repository's own models folder, fetched there once."""
+    with guard.opened():
+        return ModelLibrary(ROOT / "ai_model").ensure("demo")
+
+
+@pytest.fixture(scope="session")
+def engine(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
+    """One real llama.cpp engine for all tests that leave it as they found it."""
+    log = tmp_path_factory.mktemp("engine") / "engine.log"
+    with running_engine(options_for(model_file), log) as started:
+        yield started

@@ -1,0 +1,468 @@
+"""Models whose servers stall, break off, refuse and talk nonsense, on a real HTTP server."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import replace
+
+import pytest
+
+from chatbot_ai.domain.conversation import Message
+from chatbot_ai.domain.errors import (
+    BackendNotConfigured,
+    BackendProtocolError,
+    BackendRateLimited,
+    BackendUnavailable,
+    DeadlineExceeded,
+)
+from chatbot_ai.domain.generation import (
+    Finished,
+    GenerationEvent,
+    GenerationRequest,
+    Restarted,
+    Sampling,
+    TextDelta,
+)
+from chatbot_ai.domain.ports import ChatModel
+from chatbot_ai.llm import llama as llama_module
+from chatbot_ai.llm.backup import ModelWithBackup
+from chatbot_ai.llm.llama import LlamaModel
+from chatbot_ai.llm.openai import OpenAIModel
+from chatbot_ai.llm.sse import MAX_EVENT_BYTES
+from support.faulty_server import (
+    ANSWER,
+    DONE,
+    FaultyServer,
+    Reply,
+    answer,
+    delta,
+    event,
+    faulty_server,
+    finish,
+    hang_up,
+    respond,
+    sse,
+    stall,
+    whole_answer,
+)
+from support.waiting import until
+
+MESSAGES = (Message("system", "짧게."), Message("user", "안녕?"))
+SAMPLING = Sampling(
+    temperature=0.3,
+    top_p=0.8,
+    top_k=5,
+    min_p=0.1,
+    repeat_penalty=1.3,
+    max_tokens=64,
+    seed=11,
+    stop=("끝",),
+)
+HALF = delta("안녕")[:-12]
+BAD_CHUNKS: dict[str, bytes] = {
+    "not json": event("{nonsense"),
+    "not an object": event("[1, 2]"),
+    "a number": event("7"),
+    "an error event": event({"error": {"message": "boom", "code": 500}}),
+    "content is a number": event({"choices": [{"index": 0, "delta": {"content": 5}}]}),
+    "half a surrogate": event(r'{"choices": [{"index": 0, "delta": {"content": "\ud83d"}}]}'),
+    "not utf-8": b'data: {"choices": [{"delta": {"content": "\xff\xfe"}}]}\n\n',
+    "huge event": b"data: " + b"x" * (MAX_EVENT_BYTES + 1) + b"\n\n",
+    "endless event": (b"data: " + b"x" * 65536 + b"\n") * (MAX_EVENT_BYTES // 65536 + 1),
+    "deep": event("[" * 50_000),
+    "bad usage": event({"choices": [], "usage": {"prompt_tokens": "x"}}),
+}
+
+HUGE_TIMING = '{"choices": [], "timings": {"prompt_ms": 1' + "0" * 400 + "}}"
+
+
+def request(**changes: object) -> GenerationRequest:
+    made = GenerationRequest(MESSAGES, SAMPLING, deadline=time.monotonic() + 30)
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def llama(server: FaultyServer, name: str = "engine") -> LlamaModel:
+    return LlamaModel(server.url, name=name, context_tokens=4096, api_key="key")
+
+
+def openai(server: FaultyServer, name: str = "remote") -> OpenAIModel:
+    return OpenAIModel(name, api_key="key", base_url=f"{server.url}/v1", context_tokens=4096)
+
+
+KINDS: dict[str, Callable[[FaultyServer], ChatModel]] = {"llama": llama, "openai": openai}
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultyServer]:
+    async with faulty_server() as served:
+        yield served
+
+
+@pytest.fixture(params=KINDS)
+async def model(request: pytest.FixtureRequest, server: FaultyServer) -> AsyncIterator[ChatModel]:
+    made = KINDS[request.param](server)
+    yield made
+    await made.close()
+
+
+async def listen(
+    model: ChatModel, asked: GenerationRequest, heard: list[GenerationEvent]
+) -> list[GenerationEvent]:
+    async with aclosing(model.stream(asked)) as events:
+        async for one in events:
+            heard.append(one)
+    return heard
+
+
+async def failure(model: ChatModel, **changes: object) -> tuple[list[str], BaseException]:
+    """The texts that were shown, and the error that ended it."""
+    heard: list[GenerationEvent] = []
+    with pytest.raises((BackendUnavailable, DeadlineExceeded)) as caught:
+        await listen(model, request(**changes), heard)
+    return [one.text for one in heard if isinstance(one, TextDelta)], caught.value
+
+
+async def test_a_good_answer(model: ChatModel, server: FaultyServer) -> None:
+    """The scripted server's proper stream reads as it was written; the key goes with it."""
+    heard = await listen(model, request(), [])
+    assert [one.text for one in heard[:-1] if isinstance(one, TextDelta)] == list(ANSWER)
+    assert isinstance(heard[-1], Finished)
+    assert (heard[-1].usage.prompt_tokens, heard[-1].usage.completion_tokens) == (9, 3)
+    asked = server.asked[0]
+    assert asked.headers["authorization"] == "Bearer key"
+    assert asked.body["messages"] == [{"role": m.role, "content": m.content} for m in MESSAGES]
+    assert asked.body["stream"] is True
+    assert (asked.body["seed"], asked.body["stop"]) == (11, ["끝"])
+
+
+async def test_only_llama_is_sent_llama_fields(server: FaultyServer) -> None:
+    """Fields that OpenAI refuses go to llama.cpp only."""
+    own = {"top_k": 5, "min_p": 0.1, "repeat_penalty": 1.3, "cache_prompt": True}
+    for kind, expected in (("llama", own), ("openai", {})):
+        made = KINDS[kind](server)
+        await listen(made, request(), [])
+        await made.close()
+        assert {n: server.asked[-1].body[n] for n in own if n in server.asked[-1].body} == expected
+
+
+async def test_a_stall_before_the_answer_meets_the_deadline(
+    model: ChatModel, server: FaultyServer
+) -> None:
+    """A server that never answers costs no more than the deadline; its connection is closed."""
+    server.script = [stall()]
+    assert isinstance((await failure(model, deadline=time.monotonic() + 0.3))[1], DeadlineExceeded)
+    await until(lambda: server.open_connections == 0)
+
+
+async def test_a_stall_in_the_middle_meets_the_deadline(
+    model: ChatModel, server: FaultyServer
+) -> None:
+    """What came before the stall was shown; then the deadline ends it."""
+    server.script = [sse(delta("가"), HALF, then="stall")]
+    shown, error = await failure(model, deadline=time.monotonic() + 0.5)
+    assert shown == ["가"]
+    assert isinstance(error, DeadlineExceeded)
+    await until(lambda: server.open_connections == 0)
+
+
+async def test_a_silent_engine_is_given_up_before_the_deadline(
+    server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream without a byte for the stall time counts as broken."""
+    monkeypatch.setattr(llama_module, "STALL_TIMEOUT_S", 0.2)
+    server.script = [sse(delta("가"), then="stall"), stall()]
+    model = llama(server)
+    assert (await failure(model))[0] == ["가"]
+    assert not isinstance((await failure(model))[1], DeadlineExceeded)
+    await model.close()
+
+
+@pytest.mark.parametrize("pieces", [(delta("가"), HALF), (delta("가"), delta("나")), ()])
+async def test_a_stream_that_is_cut(
+    model: ChatModel, server: FaultyServer, pieces: tuple[bytes, ...]
+) -> None:
+    """A connection that breaks, inside an event or between two, is BackendUnavailable."""
+    server.script = [sse(*pieces, then="cut")]
+    shown, error = await failure(model)
+    assert shown == ["가", "나"][: len(pieces) - (HALF in pieces)]
+    assert type(error) is BackendUnavailable
+
+
+async def test_a_connection_that_is_dropped(model: ChatModel, server: FaultyServer) -> None:
+    """A server that hangs up on every attempt is BackendUnavailable."""
+    server.script = [hang_up(), hang_up()]
+    assert type((await failure(model))[1]) is BackendUnavailable
+
+
+@pytest.mark.parametrize("pieces", [(delta("가"),), (delta("가"), DONE), (finish(None), DONE), ()])
+async def test_no_finish_reason(
+    model: ChatModel, server: FaultyServer, pieces: tuple[bytes, ...]
+) -> None:
+    """A stream that ends without saying why breaks the protocol."""
+    server.script = [sse(*pieces)]
+    assert isinstance((await failure(model))[1], BackendProtocolError)
+
+
+@pytest.mark.parametrize("name", BAD_CHUNKS)
+async def test_nonsense_in_the_stream(model: ChatModel, server: FaultyServer, name: str) -> None:
+    """Whatever a chunk holds, the failure is one of ours, after what was shown before."""
+    server.script = [sse(delta("가"), BAD_CHUNKS[name], finish(), DONE)]
+    shown, error = await failure(model)
+    assert shown == ["가"]
+    assert isinstance(error, BackendProtocolError)
+
+
+async def test_a_timing_beyond_all_numbers(server: FaultyServer) -> None:
+    """llama.cpp's own fields are read with the same care."""
+    server.script = [sse(event(HUGE_TIMING), finish(), DONE)]
+    model = llama(server)
+    assert isinstance((await failure(model))[1], BackendProtocolError)
+    await model.close()
+
+
+async def test_a_page_instead_of_a_stream(model: ChatModel, server: FaultyServer) -> None:
+    """An HTML page with status 200, as a captive proxy sends it, breaks the protocol."""
+    server.script = [respond(200, b"<html>hello</html>", "text/html")]
+    assert isinstance((await failure(model))[1], BackendProtocolError)
+
+
+async def test_a_compressed_stream(model: ChatModel, server: FaultyServer) -> None:
+    """A server that compresses for those who accept it is understood."""
+    server.script = [sse(*(delta(word) for word in ANSWER), finish(), DONE, compress=True)]
+    heard = await listen(model, request(), [])
+    assert [one.text for one in heard if isinstance(one, TextDelta)] == list(ANSWER)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (429, BackendRateLimited),
+        (503, BackendUnavailable),
+    ],
+)
+async def test_a_refusal_tells_when_to_come_back(
+    model: ChatModel, server: FaultyServer, status: int, expected: type[BackendUnavailable]
+) -> None:
+    """The server's Retry-After becomes the error's."""
+    server.script = [respond(status, Retry_After="1")] * 2
+    error = (await failure(model))[1]
+    assert type(error) is expected
+    assert error.retry_after_s == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("value", ["Wed, 21 Oct 2015 07:28:00 GMT", "9" * 400, "\xb2", "-3", "x"])
+async def test_a_strange_retry_after_is_a_sane_wait(server: FaultyServer, value: str) -> None:
+    """A Retry-After that is a date, too large or nonsense still gives a wait that can be told."""
+    for kind in KINDS.values():
+        model = kind(server)
+        server.script = [respond(429, Retry_After=value)] * 2
+        error = (await failure(model))[1]
+        await model.close()
+        assert isinstance(error, BackendRateLimited)
+        assert math.isfinite(error.retry_after_s)
+        assert 1 <= error.retry_after_s <= 3600
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+async def test_a_refused_request_breaks_the_protocol(
+    model: ChatModel, server: FaultyServer, status: int
+) -> None:
+    """A status that says our request is wrong is nobody's outage."""
+    server.script = [respond(status, b'{"error": {"message": "no"}}')] * 2
+    assert type((await failure(model))[1]) is BackendProtocolError
+
+
+async def test_a_refused_key_is_a_matter_of_configuration(server: FaultyServer) -> None:
+    """OpenAI's 401 and 403 tell the operator to mend the key."""
+    model = openai(server)
+    for status in (401, 403):
+        server.script = [respond(status, b'{"error": {"message": "no"}}')]
+        assert isinstance((await failure(model))[1], BackendNotConfigured)
+    await model.close()
+
+
+async def test_openai_is_asked_twice_at_most(server: FaultyServer) -> None:
+    """One retry before the first delta, none after it."""
+    model = openai(server)
+    server.script = [respond(500), answer()]
+    assert isinstance((await listen(model, request(), []))[-1], Finished)
+    server.script = [sse(delta("가"), then="cut"), answer()]
+    await failure(model)
+    await model.close()
+    assert len(server.asked) == 3
+
+
+async def test_counting_fails_as_a_backend(server: FaultyServer) -> None:
+    """Whatever the counting endpoints answer, the failure is BackendUnavailable."""
+    model = llama(server)
+    prompt = respond(200, b'{"prompt": "x"}')
+    bad_counts: list[list[Reply]] = [
+        [respond(200, body)] for body in (b"[]", b"{}", b'{"input_tokens": "x"}', b"<", b"\xff")
+    ]
+    bad_counts += [[respond(404), respond(200, body)] for body in (b"[]", b"{}", b"<")]
+    bad_counts += [[respond(404), prompt, respond(200, body)] for body in (b"[]", b"{}", b"<")]
+    bad_counts += [[respond(500)], [respond(503)], [respond(404), respond(500)], [hang_up()]]
+    for script in bad_counts:
+        server.script = list(script)
+        with pytest.raises(BackendUnavailable):
+            await model.count_tokens(MESSAGES)
+        assert server.script == []
+    await model.close()
+
+
+async def test_counting_without_the_endpoint(server: FaultyServer) -> None:
+    """An older llama.cpp counts by template; a server without either gets an upper bound."""
+    model = llama(server)
+    server.script = [
+        respond(404),
+        respond(200, b'{"prompt": "xyz"}'),
+        respond(200, b'{"tokens": [1, 2, 3]}'),
+    ]
+    assert await model.count_tokens(MESSAGES) == 3
+    assert [asked.path for asked in server.asked] == [
+        "/v1/chat/completions/input_tokens",
+        "/apply-template",
+        "/tokenize",
+    ]
+    server.script = [respond(404), respond(404)]
+    assert await model.count_tokens(MESSAGES) >= sum(len(m.content.encode()) for m in MESSAGES)
+    await model.close()
+
+
+async def test_check_sees_a_loading_engine(server: FaultyServer) -> None:
+    """503 on /health, while the model loads, is BackendUnavailable; /v1/models serves as well."""
+    model = llama(server)
+    server.script = [respond(503), respond(200), respond(404), respond(200)]
+    with pytest.raises(BackendUnavailable):
+        await model.check()
+    await model.check()
+    await model.check()
+    assert [a.path for a in server.asked] == ["/health", "/health", "/health", "/v1/models"]
+    await model.close()
+
+
+@pytest.fixture
+async def other() -> AsyncIterator[FaultyServer]:
+    async with faulty_server() as served:
+        yield served
+
+
+@pytest.fixture
+async def guarded(server: FaultyServer, other: FaultyServer) -> AsyncIterator[ModelWithBackup]:
+    made = ModelWithBackup(llama(server), [llama(other, "second"), openai(other, "third")])
+    yield made
+    await made.close()
+
+
+NO_START = {
+    "refused": respond(503),
+    "nonsense": sse(event("{")),
+    "hung up": hang_up(),
+    "cut": sse(then="cut"),
+    "no reason": sse(DONE),
+}
+
+
+@pytest.mark.parametrize("name", NO_START)
+async def test_backup_of_the_same_engine(
+    guarded: ModelWithBackup, server: FaultyServer, name: str
+) -> None:
+    """A stream that fails before its first delta is answered whole, with the backup's sampling."""
+    server.script = [NO_START[name], whole_answer("백업 답")]
+    heard = await listen(guarded, request(), [])
+    assert heard[0] == TextDelta("백업 답")
+    assert isinstance(heard[1], Finished)
+    assert (heard[1].backup, heard[1].model, len(heard)) == (True, "engine", 2)
+    body = dict(server.asked[1].body)
+    assert body.pop("messages") == [{"role": m.role, "content": m.content} for m in MESSAGES]
+    assert "stream" not in body
+    assert body == {
+        "max_tokens": 1024,
+        "temperature": 0.7,
+        "top_p": 0.9,
+        "repeat_penalty": 1.08,
+        "stop": ["<|eot_id|>"],
+        "seed": 11,
+        "cache_prompt": True,
+    }
+
+
+async def test_no_backup_after_a_shown_delta(
+    guarded: ModelWithBackup, server: FaultyServer, other: FaultyServer
+) -> None:
+    """A caller that has seen text gets the failure, not another answer."""
+    server.script = [sse(delta("가"), then="cut")]
+    shown, error = await failure(guarded)
+    assert shown == ["가"]
+    assert type(error) is BackendUnavailable
+    assert (len(server.asked), len(other.asked)) == (1, 0)
+
+
+async def test_a_whole_answer_is_restarted(guarded: ModelWithBackup, server: FaultyServer) -> None:
+    """Where nobody has seen the deltas, Restarted voids them and the backup begins anew."""
+    server.script = [sse(delta("가"), then="cut"), whole_answer("새 답")]
+    heard = await listen(guarded, request(whole=True), [])
+    assert heard[:3] == [TextDelta("가"), Restarted(), TextDelta("새 답")]
+    assert isinstance(heard[3], Finished)
+
+
+async def test_further_backups_in_their_order(
+    guarded: ModelWithBackup, server: FaultyServer, other: FaultyServer
+) -> None:
+    """When the engine fails twice the next model streams, and Finished names it."""
+    server.script = [respond(503), respond(503)]
+    heard = await listen(guarded, request(), [])
+    assert isinstance(heard[-1], Finished)
+    assert (heard[-1].model, heard[-1].backup) == ("second", True)
+    assert [one.text for one in heard[:-1] if isinstance(one, TextDelta)] == list(ANSWER)
+
+    server.script, other.script = [respond(503)] * 2, [respond(400), answer("셋")]
+    heard = await listen(guarded, request(), [])
+    assert isinstance(heard[-1], Finished)
+    assert (heard[-1].model, heard[-1].backup) == ("third", True)
+
+
+async def test_a_further_backup_that_breaks_off(
+    guarded: ModelWithBackup, server: FaultyServer, other: FaultyServer
+) -> None:
+    """A backup's shown delta binds as well; for a whole answer the next one begins anew."""
+    broken = sse(delta("둘"), then="cut")
+    server.script, other.script = [respond(503)] * 2, [broken]
+    assert (await failure(guarded))[0] == ["둘"]
+    server.script, other.script = [respond(503)] * 2, [broken, answer("셋")]
+    heard = await listen(guarded, request(whole=True), [])
+    assert heard[:3] == [TextDelta("둘"), Restarted(), TextDelta("셋")]
+
+
+async def test_when_every_backup_fails(
+    guarded: ModelWithBackup, server: FaultyServer, other: FaultyServer
+) -> None:
+    """The last failure is the caller's."""
+    server.script, other.script = [respond(503)] * 2, [respond(500), respond(429), respond(429)]
+    shown, error = await failure(guarded)
+    assert shown == []
+    assert isinstance(error, BackendRateLimited)
+
+
+async def test_no_backup_beyond_the_deadline(
+    guarded: ModelWithBackup, server: FaultyServer, other: FaultyServer
+) -> None:
+    """A passed deadline is not a failed model: nobody else is asked."""
+    server.script = [stall()]
+    error = (await failure(guarded, deadline=time.monotonic() + 0.3))[1]
+    assert isinstance(error, DeadlineExceeded)
+    assert (len(server.asked), len(other.asked)) == (1, 0)
+
+
+async def test_bad_whole_answers(guarded: ModelWithBackup, server: FaultyServer) -> None:
+    """A backup answer that makes no sense goes on to the next model."""
+    bodies = (b"<", b"[]", b"{}", json.dumps({"choices": [{"message": {"content": "x"}}]}).encode())
+    for body in bodies:
+        server.script = [respond(503), respond(200, body)]
+        heard = await listen(guarded, request(), [])
+        assert isinstance(heard[-1], Finished)
+        assert heard[-1].model == "second"

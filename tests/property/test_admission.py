@@ -1,0 +1,269 @@
+"""The queue under every order of arriving, leaving, failing and finishing, on a clock of ours."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from chatbot_ai.core.admission import Admission, Ticket
+from chatbot_ai.core.estimate import ServiceSample
+from chatbot_ai.domain.errors import AdmissionRejected, CallerLimited
+from support.clocks import FakeClock
+
+USERS = st.sampled_from("ABCD")
+SAMPLES = st.builds(
+    ServiceSample,
+    first_token_s=st.floats(0, 30),
+    completion_tokens=st.integers(0, 500),
+    generation_s=st.floats(0, 60),
+)
+
+
+class Queue(RuleBasedStateMachine):
+    """A service with some slots, its callers, and what each caller may rely on."""
+
+    @initialize(
+        slots=st.integers(1, 4),
+        max_waiting=st.integers(0, 16),
+        max_per_user=st.sampled_from([0, 0, 3]),
+        conversations=st.booleans(),
+    )
+    def open(self, slots: int, max_waiting: int, max_per_user: int, conversations: bool) -> None:
+        self.clock = FakeClock()
+        self.queue = Admission(
+            slots=slots, max_waiting=max_waiting, clock=self.clock, max_per_user=max_per_user
+        )
+        self.conversations = conversations
+        self.accepted: list[Ticket] = []
+        self.started: list[Ticket] = []
+        self.left_waiting: set[Ticket] = set()
+        self.ended: set[Ticket] = set()
+        self.served_before: dict[Ticket, Counter[object]] = {}
+
+    @rule(
+        user=USERS,
+        count=st.sampled_from([1, 1, 1, 6]),
+        room=st.sampled_from([None, None, 0, 1]),
+        patience_s=st.sampled_from([1.0, 20.0, 1e9, 1e9, 1e9]),
+    )
+    def arrive(self, user: str, count: int, room: int | None, patience_s: float) -> None:
+        for _ in range(count):
+            self._enter(user, room, patience_s)
+
+    def _enter(self, user: str, room: int | None, patience_s: float) -> None:
+        conversation = None if room is None or not self.conversations else (user, room)
+        queue = self.queue
+        had = sum(t.user == user for t in [*queue.waiting, *queue.running])
+        waited = len(queue.waiting)
+        try:
+            ticket = queue.enter(user, self.clock.monotonic() + patience_s, conversation)
+        except CallerLimited as error:
+            assert 0 < queue.max_per_user <= had
+            assert error.retry_after_s >= 1
+            return
+        except AdmissionRejected as error:
+            assert error.retry_after_s >= 1
+            assert waited >= queue.max_waiting or queue.estimate.measured
+            assert waited >= queue.max_waiting or patience_s < 1e9
+            return
+        assert queue.max_per_user == 0 or had < queue.max_per_user
+        self.accepted.append(ticket)
+        if had == 0 and ticket.started is None:
+            self.served_before[ticket] = Counter()
+        self._see()
+
+    @precondition(lambda self: self.queue.running)
+    @rule(which=st.integers(0, 3), sample=SAMPLES | st.none())
+    def end(self, which: int, sample: ServiceSample | None) -> None:
+        """An answer is finished, or fails and teaches nothing."""
+        running = sorted(self.queue.running, key=lambda t: t.number)
+        self._end(running[which % len(running)], sample)
+
+    @precondition(lambda self: self.queue.running)
+    @rule(times=st.integers(2, 12), sample=SAMPLES)
+    def end_many(self, times: int, sample: ServiceSample) -> None:
+        for _ in range(times):
+            if self.queue.running:
+                self._end(min(self.queue.running, key=lambda t: t.number), sample)
+                self.a_newcomer_waits_one_round()
+
+    @precondition(lambda self: self.queue.waiting)
+    @rule(which=st.integers(0, 30))
+    def leave(self, which: int) -> None:
+        self._end(self.queue.waiting[which % len(self.queue.waiting)], None)
+
+    @precondition(lambda self: self.ended)
+    @rule(sample=SAMPLES)
+    def release_again(self, sample: ServiceSample) -> None:
+        """A second release changes nothing."""
+        before = (list(self.queue.waiting), set(self.queue.running), self.queue.estimate.whole_s(1))
+        next(iter(self.ended)).release(sample)
+        assert before == (
+            self.queue.waiting,
+            self.queue.running,
+            self.queue.estimate.whole_s(1),
+        )
+
+    @rule(seconds=st.floats(0, 30), tokens=st.integers(0, 50))
+    def time_passes(self, seconds: float, tokens: int) -> None:
+        self.clock.advance(seconds)
+        for ticket in self.queue.running:
+            ticket.progressed(ticket.progress().tokens + tokens)
+
+    def _end(self, ticket: Ticket, sample: ServiceSample | None) -> None:
+        if ticket.started is None:
+            self.left_waiting.add(ticket)
+        self.ended.add(ticket)
+        self.served_before.pop(ticket, None)
+        ticket.release(sample)
+        self._see()
+
+    def _see(self) -> None:
+        """Note who was given a slot since the last step, and check who had to stand behind."""
+        fresh = [t for t in self.accepted if t.started is not None and t not in self.started]
+        for ticket in sorted(fresh, key=lambda t: t.order):
+            self.started.append(ticket)
+            self.served_before.pop(ticket, None)
+            for counts in self.served_before.values():
+                counts[ticket.user] += 1
+            passed_over = [
+                t for t in self.queue.waiting if t.user == ticket.user and t.number < ticket.number
+            ]
+            assert all(self._blocked(t) for t in passed_over), "a user's own order was broken"
+
+    def _blocked(self, ticket: Ticket) -> bool:
+        """Whether an earlier request of the same conversation runs or waits."""
+        return ticket.conversation is not None and any(
+            t.conversation == ticket.conversation and t.number < ticket.number
+            for t in [*self.queue.running, *self.queue.waiting]
+        )
+
+    @invariant()
+    def bounded(self) -> None:
+        assert len(self.queue.running) <= self.queue.slots
+        assert len(self.queue.waiting) <= self.queue.max_waiting
+
+    @invariant()
+    def no_ticket_is_lost(self) -> None:
+        there = set(self.queue.waiting) | self.queue.running
+        assert there == set(self.accepted) - self.ended
+        assert not set(self.queue.waiting) & self.queue.running
+        assert all(t.started is not None for t in self.queue.running)
+        assert all(t.started is None for t in self.queue.waiting)
+
+    @invariant()
+    def no_slot_idles_while_somebody_could_run(self) -> None:
+        if len(self.queue.running) < self.queue.slots:
+            assert all(self._blocked(t) for t in self.queue.waiting)
+
+    @invariant()
+    def one_answer_at_a_time_in_a_conversation(self) -> None:
+        held = [t.conversation for t in self.queue.running if t.conversation is not None]
+        assert len(held) == len(set(held))
+
+    @invariant()
+    def a_newcomer_waits_one_round(self) -> None:
+        """Behind the round under way and one more: at most two requests of any other user."""
+        if not self.conversations:
+            assert all(max(c.values(), default=0) <= 2 for c in self.served_before.values())
+
+    @invariant()
+    def more_ahead_is_never_a_shorter_wait(self) -> None:
+        in_order = sorted(self.queue.waiting, key=lambda t: t.order)
+        places = [(t, self.queue.position(t)) for t in in_order]
+        assert [place.position for _, place in places] == list(range(1, len(places) + 1))
+        waits = [place.wait_s for t, place in places if t.conversation is None]
+        known = [wait for wait in waits if wait is not None]
+        assert known == sorted(known)
+        assert all(wait >= 0 for wait in known)
+        assert len(known) in (0, len(waits))
+        newcomer = self.queue.expected_wait_s()
+        assert newcomer is None or newcomer >= 0
+
+    def teardown(self) -> None:
+        """Everybody who was accepted and stayed is served in the end."""
+        if not hasattr(self, "queue"):
+            return
+        for _ in range(2 * len(self.accepted)):
+            for ticket in list(self.queue.running):
+                self._end(ticket, ServiceSample(1.0, 10, 1.0))
+        assert not self.queue.waiting
+        assert not self.queue.running
+        assert set(self.started) == set(self.accepted) - self.left_waiting
+        assert len(self.started) == len(set(self.started))
+
+
+TestQueue = Queue.TestCase
+TestQueue.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+
+
+def serve(queue: Admission, times: int) -> None:
+    """End the oldest running request, again and again."""
+    for _ in range(times):
+        if queue.running:
+            min(queue.running, key=lambda t: t.number).release(ServiceSample(1.0, 10, 1.0))
+
+
+@given(
+    slots=st.integers(1, 4),
+    past=st.lists(USERS, max_size=12),
+    crowd=st.lists(USERS, min_size=6, max_size=40),
+    served=st.integers(0, 10),
+    later=st.lists(st.lists(USERS, max_size=4), max_size=40),
+    newcomer=st.sampled_from("AE"),
+)
+def test_a_newcomer_is_served_within_one_round(  # noqa: PLR0917
+    slots: int,
+    past: list[str],
+    crowd: list[str],
+    served: int,
+    later: list[list[str]],
+    newcomer: str,
+) -> None:
+    """However many others wait, came before and keep coming: after the round under way and one
+    more, a caller with one request has its slot. What it asked on an idle service counts not."""
+    queue = Admission(slots=slots, max_waiting=1000, clock=FakeClock())
+    for user in past:
+        queue.enter(user, 1e9)
+        serve(queue, 1)
+    others = [user for user in crowd if user != newcomer]
+    for user in others:
+        queue.enter(user, 1e9)
+    serve(queue, served)
+    ticket = queue.enter(newcomer, 1e9)
+    seen = set(queue.running)
+    before: Counter[object] = Counter()
+    for arrivals in [*later, *([[]] * 100)]:
+        if ticket.started is not None:
+            break
+        for user in arrivals:
+            if user != newcomer:
+                queue.enter(user, 1e9)
+        serve(queue, 1)
+        before.update(t.user for t in queue.running - seen if t is not ticket)
+        seen |= queue.running
+    assert ticket.started is not None
+    assert max(before.values(), default=0) <= 2
+
+
+@given(slots=st.integers(1, 4), own=st.integers(1, 8))
+def test_a_stream_of_newcomers_starves_nobody(slots: int, own: int) -> None:
+    """A user with several requests has the last one served after as many rounds, each by one
+    longer than the one before, although somebody new arrives for every answer that ends."""
+    queue = Admission(slots=slots, max_waiting=1000, clock=FakeClock())
+    for number in range(slots):
+        queue.enter(f"first {number}", 1e9)
+    last = [queue.enter("A", 1e9) for _ in range(own)][-1]
+    for number in range((own + 1) ** 2 + slots):
+        queue.enter(f"new {number}", 1e9)
+        serve(queue, 1)
+    assert last.started is not None

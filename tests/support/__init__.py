@@ -1,0 +1,1 @@
+"""What several test files share: clocks, a scripted model, a faulty server, a running engine."""

@@ -1,0 +1,108 @@
+"""A real engine process on the demo model, as the services start one."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from chatbot_ai.llm.engine import EngineOptions
+from chatbot_ai.llm.llama import LlamaModel
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+CONTEXT_TOKENS = 2048
+SLOTS = 4
+START_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningEngine:
+    """An engine that serves."""
+
+    options: EngineOptions
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return self.options.url
+
+    def model(self) -> LlamaModel:
+        return LlamaModel(
+            self.url,
+            name="demo",
+            context_tokens=self.options.context_tokens,
+            api_key=self.options.api_key,
+        )
+
+    def busy_slots(self) -> int:
+        """How many slots generate at this moment."""
+        headers = {"Authorization": f"Bearer {self.options.api_key}"}
+        answer = httpx2.get(f"{self.url}/slots", headers=headers, trust_env=False, timeout=10)
+        return sum(slot["is_processing"] for slot in answer.raise_for_status().json())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def options_for(model_path: Path, **changes: object) -> EngineOptions:
+    values: dict[str, object] = {
+        "model_path": str(model_path),
+        "port": free_port(),
+        "api_key": secrets.token_urlsafe(16),
+        "slots": SLOTS,
+        "context_tokens": CONTEXT_TOKENS,
+        "threads": 2,
+        "mlock": False,
+        "host_cache_mib": 64,
+    }
+    return EngineOptions(**(values | changes))  # type: ignore[arg-type]
+
+
+@contextmanager
+def running_engine(options: EngineOptions, log: Path) -> Iterator[RunningEngine]:
+    """Start the engine, wait until it has loaded its model, and end it afterwards."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            options.command(),
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE)},
+        )
+    try:
+        assert process.stdin is not None
+        process.stdin.write(options.standard_input())
+        process.stdin.close()
+        _wait_until_loaded(options, process, log)
+        yield RunningEngine(options, process)
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_loaded(options: EngineOptions, process: subprocess.Popen[bytes], log: Path) -> None:
+    limit = time.monotonic() + START_TIMEOUT_S
+    with httpx2.Client(trust_env=False, timeout=5) as client:
+        while time.monotonic() < limit and process.poll() is None:
+            try:
+                if client.get(f"{options.url}/health").status_code == 200:
+                    return
+            except httpx2.HTTPError:
+                pass
+            time.sleep(0.05)
+    raise AssertionError(f"the engine does not serve: {log.read_text(errors='replace')[-2000:]}")

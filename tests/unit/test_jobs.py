@@ -1,0 +1,214 @@
+"""Jobs: work that can be followed again, by its owner, for a while, in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+
+import pytest
+
+from chatbot_ai.core.jobs import Job, Jobs, Limits
+from chatbot_ai.domain.errors import (
+    AdmissionRejected,
+    NotFound,
+    StoreUnavailable,
+    StreamCancelled,
+    StreamExpired,
+)
+
+
+class Source:
+    """Events 1 to `count`, each when the gate is open; says whether it was closed."""
+
+    def __init__(self, count: int = 3, fails: Exception | None = None) -> None:
+        self.gate = asyncio.Event()
+        self.closed = False
+        self._count, self._fails = count, fails
+
+    async def events(self) -> AsyncGenerator[int, None]:
+        try:
+            for number in range(1, self._count + 1):
+                if number > 1:
+                    await self.gate.wait()
+                yield number
+            if self._fails:
+                raise self._fails
+        finally:
+            self.closed = True
+
+
+async def read(job: Job[int], after: int = 0) -> list[int]:
+    return [one.event async for one in job.follow(after)]
+
+
+async def until(condition: Callable[[], bool], within_s: float = 5.0) -> float:
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < within_s
+        await asyncio.sleep(0.005)
+    return time.monotonic() - began
+
+
+async def test_every_follower_sees_every_event() -> None:
+    """Two at once and one afterwards read the same events in order."""
+    jobs: Jobs[int] = Jobs()
+    source = Source()
+    job = jobs.start(source.events(), "a")
+    readers = [asyncio.create_task(read(job)) for _ in range(2)]
+    await asyncio.sleep(0)
+    source.gate.set()
+    assert await asyncio.gather(*readers) == [[1, 2, 3], [1, 2, 3]]
+    assert await read(jobs.find(job.id, "a")) == [1, 2, 3]
+    await jobs.close()
+
+
+async def test_following_goes_on_behind_a_number() -> None:
+    """`after` leaves out what was seen; nothing is left behind the last one."""
+    jobs: Jobs[int] = Jobs()
+    source = Source()
+    source.gate.set()
+    job = jobs.start(source.events(), "a")
+    assert await read(job) == [1, 2, 3]
+    assert await read(job, 2) == [3]
+    assert await read(job, 3) == []
+    with pytest.raises(StreamExpired):
+        job.check(4)
+    await jobs.close()
+
+
+async def test_only_the_owner_finds_a_job() -> None:
+    """Another owner's job looks like none at all, also to cancel."""
+    jobs: Jobs[int] = Jobs()
+    job = jobs.start(Source().events(), "a")
+    for owner, job_id in (("b", job.id), ("", job.id), ("a", job.id[:-1]), ("a", "")):
+        with pytest.raises(NotFound):
+            jobs.find(job_id, owner)
+    assert jobs.find(job.id, "a") is job
+    await jobs.close()
+
+
+async def test_names_are_not_guessable() -> None:
+    """Each has 192 random bits and none follows from another."""
+    jobs: Jobs[int] = Jobs()
+    names = {jobs.start(Source().events(), "a").id for _ in range(50)}
+    assert len(names) == 50
+    assert all(len(name) == 32 for name in names)
+    await jobs.close()
+
+
+async def test_unfollowed_job_ends_after_its_grace() -> None:
+    """Once nobody follows, the source is closed after the grace, and followers learn why."""
+    jobs: Jobs[int] = Jobs(Limits(grace_s=0.05))
+    source = Source()
+    job = jobs.start(source.events(), "a")
+    follower = job.follow()
+    assert (await anext(follower)).event == 1
+    await asyncio.sleep(0.1)
+    assert not source.closed
+    await follower.aclose()
+    await until(lambda: source.closed)
+    with pytest.raises(StreamCancelled):
+        await read(job)
+    await jobs.close()
+
+
+async def test_coming_back_within_the_grace_keeps_it_going() -> None:
+    """A follower in time stops the clock for as long as it stays."""
+    jobs: Jobs[int] = Jobs(Limits(grace_s=0.2))
+    source = Source()
+    job = jobs.start(source.events(), "a")
+    first = job.follow()
+    await anext(first)
+    await first.aclose()
+    second = asyncio.create_task(read(job, 1))
+    await asyncio.sleep(0.3)
+    assert not source.closed
+    source.gate.set()
+    assert await second == [2, 3]
+    await jobs.close()
+
+
+async def test_cancelling_ends_it_at_once() -> None:
+    """The source is closed, those who follow get StreamCancelled, a second call says False."""
+    jobs: Jobs[int] = Jobs()
+    source = Source()
+    job = jobs.start(source.events(), "a")
+    reader = asyncio.create_task(read(job))
+    await until(lambda: not source.closed and len(job.past(9)) == 1)
+    assert job.cancel()
+    with pytest.raises(StreamCancelled):
+        await reader
+    assert source.closed
+    assert not job.cancel()
+    await jobs.close()
+
+
+async def test_cancelling_before_the_first_event() -> None:
+    """A job that never ran ends for its followers all the same."""
+    jobs: Jobs[int] = Jobs()
+    job = jobs.start(Source().events(), "a")
+    job.cancel()
+    with pytest.raises(StreamCancelled):
+        await read(job)
+    assert len(jobs) == 0
+
+
+async def test_failure_reaches_every_follower() -> None:
+    """What the source raised comes after the events before it, then and later."""
+    jobs: Jobs[int] = Jobs()
+    source = Source(1, StoreUnavailable("x"))
+    job = jobs.start(source.events(), "a")
+    for _ in range(2):
+        follower = job.follow()
+        assert (await anext(follower)).event == 1
+        with pytest.raises(StoreUnavailable):
+            await anext(follower)
+    await jobs.close()
+
+
+async def test_finished_jobs_are_forgotten() -> None:
+    """After keep_s a finished job is gone; one that failed before any event at once."""
+    jobs: Jobs[int] = Jobs(Limits(keep_s=0.05))
+    source = Source(1)
+    job = jobs.start(source.events(), "a")
+    assert await read(job) == [1]
+    await until(lambda: len(jobs) == 0)
+    with pytest.raises(NotFound):
+        jobs.find(job.id, "a")
+    empty = jobs.start(Source(0, StoreUnavailable("x")).events(), "a")
+    with pytest.raises(StoreUnavailable):
+        await read(empty)
+    assert len(jobs) == 0
+
+
+async def test_memory_is_bounded() -> None:
+    """Of many events the newest are kept; of many jobs too, finished ones go first."""
+    jobs: Jobs[int] = Jobs(Limits(max_events=10, max_jobs=3))
+    source = Source(1000)
+    source.gate.set()
+    long = jobs.start(source.events(), "a")
+    await until(lambda: long.finished)
+    assert long.past(1000) == list(range(991, 1001))
+    assert await read(long, 990) == list(range(991, 1001))
+    with pytest.raises(StreamExpired):
+        await read(long, 989)
+    running = [jobs.start(Source().events(), "a") for _ in range(3)]
+    assert len(jobs) == 3
+    with pytest.raises(NotFound):
+        jobs.find(long.id, "a")
+    with pytest.raises(AdmissionRejected):
+        jobs.start(Source().events(), "a")
+    assert all(jobs.find(job.id, "a") is job for job in running)
+    await jobs.close()
+
+
+async def test_closing_ends_everything() -> None:
+    """After close nothing runs and nothing is kept."""
+    jobs: Jobs[int] = Jobs()
+    sources = [Source() for _ in range(3)]
+    made = [jobs.start(source.events(), "a") for source in sources]
+    await until(lambda: all(job.past(9) for job in made))
+    await jobs.close()
+    assert all(source.closed for source in sources)
+    assert len(jobs) == 0

@@ -1,0 +1,136 @@
+// Where messages are written. What is written survives a reload.
+import { t } from "../messages.js";
+import { ask, stop } from "./answering.js";
+import { remember, remembered } from "./device.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
+import { Icon } from "./icons.js";
+import { setState, useStore } from "./store.js";
+import { onTold, tell } from "./tabs.js";
+import { draftOf } from "./threads.js";
+import { enterHandlers } from "./typing.js";
+
+/** Characters that a message may have. Source: the API contract. */
+export const MAX_CHARS = 500;
+/** From here on the count is shown. */
+const COUNTED_CHARS = 400;
+
+export function lengthOf(text) {
+  return [...text.normalize("NFC").trim()].length;
+}
+
+/** A phone's keyboard has no Shift+Enter: there Enter makes a line and the button sends. */
+export function entersSend() {
+  return !matchMedia("(pointer: coarse)").matches;
+}
+
+export function Composer({ threadKey, assistant, dbId, onSend, placeholder, disabled }) {
+  const [text, setText] = useState(() => draftOf(threadKey));
+  const live = useStore((state) => state.threads[threadKey]?.live);
+  const search = useStore((state) => state.search);
+  const field = useRef(null);
+  const running = Boolean(live?.running);
+
+  const write = (value) => {
+    setText(value);
+    remember(`draft:${threadKey}`, value || null);
+  };
+  const send = (value) => {
+    const message = value.trim();
+    if (!message || lengthOf(value) > MAX_CHARS || running || disabled) return;
+    write("");
+    onSend?.();
+    ask(assistant, dbId, { text: message, search });
+    tell({ type: "draft", key: threadKey });
+  };
+  const latest = useRef(send);
+  latest.current = send;
+  const handlers = useMemo(() => enterHandlers((value) => latest.current(value), entersSend), []);
+
+  useEffect(() => {
+    setText(draftOf(threadKey));
+    if (entersSend()) field.current?.focus();
+    return onTold(({ type, key, focus }) => {
+      if (type !== "draft" || key !== threadKey) return;
+      setText(draftOf(threadKey));
+      if (focus) field.current?.focus();
+    });
+  }, [threadKey]);
+
+  useLayoutEffect(() => {
+    const area = field.current;
+    area.style.height = "auto";
+    area.style.height = `${Math.min(area.scrollHeight, 220)}px`;
+  }, [text, threadKey]);
+
+  const count = lengthOf(text);
+  const over = count > MAX_CHARS;
+  return html`<form
+    class=${assistant === "office" ? "composer" : "composer slim"}
+    onSubmit=${(event) => {
+      event.preventDefault();
+      if (running) stop(assistant, dbId);
+      else send(text);
+    }}
+  >
+    <textarea
+      ref=${field}
+      id="message"
+      rows="1"
+      value=${text}
+      placeholder=${placeholder}
+      aria-label=${placeholder}
+      aria-invalid=${over}
+      aria-describedby="composer-note"
+      disabled=${disabled}
+      enterkeyhint=${entersSend() ? "send" : "enter"}
+      onInput=${(event) => write(event.currentTarget.value)}
+      oncompositionstart=${handlers.onCompositionStart}
+      oncompositionupdate=${handlers.onCompositionUpdate}
+      oncompositionend=${handlers.onCompositionEnd}
+      onKeyDown=${handlers.onKeyDown}
+      onbeforeinput=${handlers.onBeforeInput}
+    ></textarea>
+    <div class="tools">
+      ${assistant === "office" &&
+      html`<button
+        type="button"
+        role="switch"
+        class="switch"
+        aria-checked=${search}
+        onClick=${() => {
+          setState({ search: !search });
+          remember("search", !search);
+        }}
+      >
+        <${Icon} name="globe" /><span>${t("web_search")}</span>
+      </button>`}
+      <span id="composer-note" class=${over ? "note wrong" : "note"}>
+        ${count > COUNTED_CHARS
+          ? t("too_long", { count, limit: MAX_CHARS })
+          : assistant === "office" && entersSend() && t("enter_hint")}
+      </span>
+      ${running
+        ? html`<button class="send stop" aria-label=${t("stop")} title=${t("stop")}>
+            <${Icon} name="stop" />
+          </button>`
+        : html`<button
+            class="send"
+            aria-label=${t("send")}
+            title=${t("send")}
+            disabled=${!count || over || disabled}
+          >
+            <${Icon} name="send" />
+          </button>`}
+    </div>
+  </form>`;
+}
+
+/** Put text into a conversation's field, to be changed before it is sent. */
+export function suggest(threadKey, text) {
+  remember(`draft:${threadKey}`, text);
+  tell({ type: "draft", key: threadKey, focus: true }, true);
+}
+
+export function savedSearch() {
+  return remembered("search", false) === true;
+}

@@ -1,0 +1,229 @@
+// Dialogs: a question, a name, the settings, the key.
+import { t } from "../messages.js";
+import { json } from "./client.js";
+import { remember, remembered } from "./device.js";
+import { html, useEffect, useRef, useState } from "./html.js";
+import { Icon } from "./icons.js";
+import { loadLibrary } from "./library.js";
+import { getState, setState, useStore } from "./store.js";
+
+export function openDialog(dialog) {
+  setState({ dialog });
+}
+
+export function closeDialog() {
+  setState({ dialog: null });
+}
+
+/** A modal window of the browser's own: focus stays inside and comes back afterwards. */
+export function Dialog({ title, onClose, required, children, wide }) {
+  const own = useRef(null);
+  useEffect(() => {
+    const dialog = own.current;
+    if (!dialog.open) dialog.showModal();
+  }, []);
+  const refuse = (event) => {
+    event.preventDefault();
+    if (!required) onClose();
+  };
+  const outside = (event) => event.target === own.current && !required && onClose();
+  return html`<dialog
+    ref=${own}
+    class=${wide ? "wide" : ""}
+    aria-label=${title}
+    onCancel=${refuse}
+    onMouseDown=${outside}
+  >
+    <div class="dialog">
+      <header>
+        <h2>${title}</h2>
+        ${!required &&
+        html`<button type="button" class="quiet" aria-label=${t("close")} onClick=${onClose}>
+          <${Icon} name="close" />
+        </button>`}
+      </header>
+      ${children}
+    </div>
+  </dialog>`;
+}
+
+function Confirm({ title, text, action, run }) {
+  const [error, setError] = useState(null);
+  const go = async () => {
+    try {
+      await run();
+      closeDialog();
+    } catch (failure) {
+      setError(failure.message);
+    }
+  };
+  return html`<${Dialog} title=${title} onClose=${closeDialog}>
+    <p class="dialog-text">${text}</p>
+    ${error && html`<p class="wrong" role="alert">${error}</p>`}
+    <footer>
+      <button type="button" class="button" autofocus onClick=${closeDialog}>${t("cancel")}</button>
+      <button type="button" class="button danger" onClick=${go}>${action}</button>
+    </footer>
+  <//>`;
+}
+
+function Rename({ value, run }) {
+  const [error, setError] = useState(null);
+  const field = useRef(null);
+  const submit = async (event) => {
+    event.preventDefault();
+    const title = field.current.value.trim();
+    try {
+      await run(title || null);
+      closeDialog();
+    } catch (failure) {
+      setError(failure.message);
+    }
+  };
+  return html`<${Dialog} title=${t("rename")} onClose=${closeDialog}>
+    <form onSubmit=${submit}>
+      <label class="field">
+        <span>${t("title_label")}</span>
+        <input ref=${field} autofocus defaultValue=${value} maxlength="200" autocomplete="off" />
+      </label>
+      ${error && html`<p class="wrong" role="alert">${error}</p>`}
+      <footer>
+        <button type="button" class="button" onClick=${closeDialog}>${t("cancel")}</button>
+        <button class="button primary">${t("save")}</button>
+      </footer>
+    </form>
+  <//>`;
+}
+
+/** Show the language and the theme of the state. */
+export function applyAppearance() {
+  const { language, theme } = getState();
+  document.documentElement.lang = language;
+  if (theme === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+}
+
+function choose(name, value) {
+  setState({ [name]: value });
+  remember(name, value);
+  applyAppearance();
+}
+
+function Choice({ label, name, options }) {
+  const value = useStore((state) => state[name]);
+  return html`<fieldset class="choice">
+    <legend>${label}</legend>
+    <div>
+      ${options.map(
+        ([option, text]) => html`<label key=${option}>
+          <input
+            type="radio"
+            name=${name}
+            checked=${value === option}
+            onChange=${() => choose(name, option)}
+          /><span>${text}</span>
+        </label>`,
+      )}
+    </div>
+  </fieldset>`;
+}
+
+function Settings() {
+  const userName = useStore((state) => state.userName);
+  const forget = () => {
+    remember("key", null);
+    remember("keyBound", null);
+    closeDialog();
+    loadLibrary();
+  };
+  return html`<${Dialog} title=${t("settings")} onClose=${closeDialog}>
+    <${Choice}
+      label=${t("theme")}
+      name="theme"
+      options=${[
+        ["auto", t("theme_auto")],
+        ["light", t("theme_light")],
+        ["dark", t("theme_dark")],
+      ]}
+    />
+    <${Choice}
+      label=${t("language")}
+      name="language"
+      options=${[
+        ["ko", "한국어"],
+        ["en", "English"],
+      ]}
+    />
+    <label class="field">
+      <span>${t("my_name")}</span>
+      <input
+        value=${userName}
+        maxlength="40"
+        autocomplete="off"
+        onInput=${(event) => choose("userName", event.currentTarget.value)}
+      />
+      <small>${t("my_name_hint")}</small>
+    </label>
+    ${remembered("key") &&
+    html`<div class="field">
+      <span>${t("key")}</span>
+      <button type="button" class="button" onClick=${forget}>${t("key_forget")}</button>
+    </div>`}
+  <//>`;
+}
+
+/** Asks for the key once. A key of one user then speaks for that user; any other for this
+ * browser's own. */
+function KeyDialog() {
+  const [error, setError] = useState(null);
+  const field = useRef(null);
+  const submit = async (event) => {
+    event.preventDefault();
+    const key = field.current.value.trim();
+    if (!key) return;
+    remember("key", key);
+    remember("keyBound", null);
+    try {
+      await probe();
+      setState({ keyNeeded: false });
+      location.reload();
+    } catch (failure) {
+      if (failure.status === 401) remember("key", null);
+      setError(failure.status === 401 ? t("key_wrong") : failure.message);
+    }
+  };
+  return html`<${Dialog} title=${t("key_title")} required>
+    <form onSubmit=${submit}>
+      <p class="dialog-text">${t("key_text")}</p>
+      <label class="field">
+        <span>${t("key")}</span>
+        <input ref=${field} type="password" autofocus autocomplete="off" spellcheck="false" />
+      </label>
+      ${error && html`<p class="wrong" role="alert">${error}</p>`}
+      <footer><button class="button primary">${t("key_enter")}</button></footer>
+    </form>
+  <//>`;
+}
+
+async function probe() {
+  const ask = () => json("office/conversations", { query: { limit: 1 } });
+  try {
+    await ask();
+  } catch (failure) {
+    if (failure.status !== 403) throw failure;
+    remember("keyBound", true);
+    await ask();
+  }
+}
+
+const KINDS = { confirm: Confirm, rename: Rename, settings: Settings };
+
+export function Dialogs() {
+  const dialog = useStore((state) => state.dialog);
+  const keyNeeded = useStore((state) => state.keyNeeded);
+  useStore((state) => state.language);
+  if (keyNeeded) return html`<${KeyDialog} />`;
+  if (!dialog) return null;
+  const Kind = KINDS[dialog.kind];
+  return html`<${Kind} key=${dialog.kind} ...${dialog} />`;
+}

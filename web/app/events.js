@@ -1,0 +1,98 @@
+// Server-sent events over fetch, with a dropped connection taken up again.
+import { CallError, connectionError, request } from "./client.js";
+
+/** Seconds between attempts to take a stream up again; after the last one it is lost. */
+const RESUME_PAUSES_S = [0.3, 1, 2, 3, 5, 5, 10, 10, 10];
+
+/** Split a response into events `{event, data, id}`; data is parsed JSON. */
+async function* parsed(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  try {
+    while (true) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const blocks = (rest + value).replaceAll("\r\n", "\n").split("\n\n");
+      rest = blocks.pop();
+      for (const block of blocks) {
+        const found = block && eventOf(block);
+        if (found) yield found;
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+function eventOf(block) {
+  const fields = { event: "message", data: [], id: null };
+  for (const line of block.split("\n")) {
+    const colon = line.indexOf(":");
+    if (colon < 1) continue;
+    const name = line.slice(0, colon);
+    const value = line.slice(colon + 1).replace(/^ /, "");
+    if (name === "data") fields.data.push(value);
+    else if (name in fields) fields[name] = value;
+  }
+  if (!fields.data.length) return null;
+  return { event: fields.event, id: fields.id, data: JSON.parse(fields.data.join("\n")) };
+}
+
+/**
+ * The events of one answer, up to `done` or `error`.
+ *
+ * opening   makes the first response, or null where a stream of an earlier visit is taken up
+ * place     `{assistant, streamId, lastId}`; kept up to date, so that others may take it up
+ * onPlace   called when the stream's id is known and with every event's id
+ * onLost    called with true when the connection is gone and with false when it is back
+ */
+export async function* answerEvents({ opening, place, signal, onPlace, onLost }) {
+  let response = opening ? await opening() : null;
+  if (response) place.streamId = response.headers.get("X-Stream-Id");
+  if (place.streamId) onPlace(place);
+  let attempt = 0;
+  while (true) {
+    try {
+      response ??= await request(`${place.assistant}/streams/${place.streamId}`, {
+        headers: {
+          Accept: "text/event-stream",
+          ...(place.lastId ? { "Last-Event-ID": place.lastId } : {}),
+        },
+        signal,
+      });
+      for await (const found of parsed(response)) {
+        if (attempt) onLost(false);
+        attempt = 0;
+        if (found.id) {
+          place.lastId = found.id;
+          onPlace(place);
+        }
+        yield found;
+        if (found.event === "done" || found.event === "error") return;
+      }
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      if (error instanceof CallError && error.code !== "connection_lost" && !error.retryAfterS) {
+        throw error.status === 404 ? connectionError() : error;
+      }
+    }
+    response = null;
+    if (!place.streamId || attempt >= RESUME_PAUSES_S.length) throw connectionError();
+    onLost(true);
+    await pause(RESUME_PAUSES_S[attempt++], signal);
+  }
+}
+
+function pause(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(new DOMException("stopped", "AbortError"));
+    if (signal.aborted) stop();
+    const timer = setTimeout(resolve, seconds * 1000);
+    // a machine that wakes up or finds its network again need not wait
+    addEventListener("online", resolve, { once: true });
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      stop();
+    });
+  });
+}

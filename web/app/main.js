@@ -1,0 +1,162 @@
+// The page: which view the address names, and what other tabs say.
+import { t } from "../messages.js";
+import { stop } from "./answering.js";
+import { castChanged, loadCast } from "./cast.js";
+import { CharacterPage } from "./character.js";
+import { savedSearch } from "./composer.js";
+import { onRemembered, remembered } from "./device.js";
+import { Dialogs, applyAppearance } from "./dialogs.js";
+import { Gallery } from "./gallery.js";
+import { html, render, useEffect, useRef } from "./html.js";
+import { Icon } from "./icons.js";
+import { loadLibrary, refreshLibrary } from "./library.js";
+import { Sidebar } from "./sidebar.js";
+import { getState, setState, setThread, useStore } from "./store.js";
+import { onTold } from "./tabs.js";
+import { ThreadView } from "./thread.js";
+import { characterOf, forgetThread, loadThread } from "./threads.js";
+
+const DB_ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
+
+function routeOf(hash) {
+  const [view, id, action] = hash.replace(/^#\/?/, "").split("/");
+  if ((view === "office" || view === "character") && DB_ID.test(id || "")) return { view, dbId: id };
+  if (view === "characters") {
+    return { view: id ? "one" : "characters", id: id === "new" ? null : id, edits: action === "edit" };
+  }
+  return { view: "office", dbId: null };
+}
+
+function follow() {
+  const route = routeOf(location.hash);
+  setState({ route, drawer: false });
+}
+
+function App() {
+  const route = useStore((state) => state.route);
+  const drawer = useStore((state) => state.drawer);
+  useStore((state) => state.language);
+  const main = useRef(null);
+  const isFirst = useRef(true);
+  useEffect(() => {
+    if (!isFirst.current && route.view !== "office") main.current.focus();
+    isFirst.current = false;
+  }, [route.view, route.id]);
+  const skip = (event) => {
+    event.preventDefault();
+    (document.getElementById("message") || main.current).focus();
+  };
+  return html`<a class="skip" href="#message" onClick=${skip}>${t("skip")}</a>
+    <div class="frame">
+      <${Sidebar} />
+      ${drawer && html`<div class="shade" onClick=${() => setState({ drawer: false })}></div>`}
+      <main ref=${main} tabindex="-1">
+        <${TopBar} />
+        <${View} route=${route} />
+      </main>
+    </div>
+    <${Dialogs} />
+    <${Toast} />`;
+}
+
+function View({ route }) {
+  useStore((state) => state.language);
+  if (route.view === "characters") return html`<${Gallery} />`;
+  if (route.view === "one") return html`<${CharacterPage} id=${route.id} isEditing=${route.edits} />`;
+  return html`<${ThreadView}
+    key=${route.view}
+    assistant=${route.view}
+    dbId=${route.dbId}
+  />`;
+}
+
+function TopBar() {
+  const route = useStore((state) => state.route);
+  const title = useStore(titleOf);
+  useEffect(() => {
+    document.title = title ? `${title} · ChatBot AI` : "ChatBot AI";
+  }, [title]);
+  return html`<header class="topbar">
+    <button
+      type="button"
+      class="quiet"
+      aria-label=${t("open_menu")}
+      aria-controls="menu"
+      onClick=${() => setState({ drawer: true })}
+    >
+      <${Icon} name="menu" />
+    </button>
+    <span class="topbar-title">${title || (route.view === "office" ? t("office") : "")}</span>
+    <a class="quiet" href="#/" aria-label=${t("new_chat")}><${Icon} name="plus" /></a>
+  </header>`;
+}
+
+function titleOf({ route, threads, library, cast }) {
+  if (route.view === "characters") return t("characters");
+  if (route.view === "one") return cast.byId[route.id]?.name || t("characters");
+  if (!route.dbId) return "";
+  const key = `${route.view}/${route.dbId}`;
+  const item = library.items.find((one) => `${one.assistant}/${one.db_id}` === key);
+  const who = route.view === "character" && cast.byId[characterOf(route.dbId)?.id]?.name;
+  const first = threads[key]?.turns[0]?.input || "";
+  return item?.title || who || item?.preview || first.slice(0, 80);
+}
+
+function Toast() {
+  const text = useStore((state) => state.toast);
+  return html`<div class="toast" role="status" aria-live="polite" data-open=${Boolean(text)}>
+    ${text}
+  </div>`;
+}
+
+let stale = new Map();
+
+/** What another tab did: show it here as well. */
+function told({ type, key, live, id }) {
+  const known = key && getState().threads[key];
+  const [assistant, dbId] = (key || "").split("/");
+  if (type === "stop" && known?.live && !known.live.remote) stop(assistant, dbId);
+  if (type === "live" && known && (!known.live || known.live.remote)) {
+    setThread(key, { live });
+    clearTimeout(stale.get(key));
+    // a tab that is closed says nothing more
+    stale.set(key, setTimeout(() => told({ type: "changed", key }), 20_000));
+  }
+  if (type === "changed") {
+    clearTimeout(stale.get(key));
+    refreshLibrary();
+    if (known && (!known.live || known.live.remote)) {
+      setThread(key, { live: null });
+      loadThread(assistant, dbId);
+    }
+  }
+  if (type === "deleted") {
+    if (known) forgetThread(key);
+    refreshLibrary();
+    if (`${getState().route.view}/${getState().route.dbId}` === key) location.hash = "#/";
+  }
+  if (type === "cast") castChanged(id);
+}
+
+function restore() {
+  const language = remembered("language");
+  const theme = remembered("theme", "auto");
+  setState({
+    ...(language === "ko" || language === "en" ? { language } : {}),
+    theme: ["auto", "light", "dark"].includes(theme) ? theme : "auto",
+    userName: String(remembered("userName", "") || ""),
+    search: savedSearch(),
+  });
+  applyAppearance();
+}
+
+restore();
+follow();
+addEventListener("hashchange", follow);
+onTold(told);
+onRemembered((name) => {
+  if (["language", "theme", "userName", "search"].includes(name)) restore();
+});
+render(html`<${App} />`, document.getElementById("app"));
+loadLibrary();
+loadCast();

@@ -1,0 +1,296 @@
+// One turn: what was said, what was answered, and what can be done about it.
+import { t } from "../messages.js";
+import { ask, askAgain } from "./answering.js";
+import { copyText } from "./code.js";
+import { MAX_CHARS, entersSend, lengthOf } from "./composer.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
+import { Icon } from "./icons.js";
+import { prose } from "./markdown.js";
+import { toast, useStore } from "./store.js";
+import { selectAnswer } from "./threads.js";
+import { enterHandlers } from "./typing.js";
+
+function Action({ icon, label, onClick, disabled }) {
+  return html`<button
+    type="button"
+    class="quiet"
+    aria-label=${label}
+    title=${label}
+    disabled=${disabled}
+    onClick=${onClick}
+  >
+    <${Icon} name=${icon} />
+  </button>`;
+}
+
+/** ‹ 2/3 › */
+export function Flipper({ at, count, previous, next, onChoose, disabled }) {
+  if (count < 2) return null;
+  return html`<span class="flipper">
+    <${Action}
+      icon="left"
+      label=${previous}
+      disabled=${disabled || at === 0}
+      onClick=${() => onChoose(at - 1)}
+    />
+    <span aria-label=${t("nth_answer", { n: at + 1, all: count })}>
+      ${t("of", { n: at + 1, all: count })}
+    </span>
+    <${Action}
+      icon="right"
+      label=${next}
+      disabled=${disabled || at === count - 1}
+      onClick=${() => onChoose(at + 1)}
+    />
+  </span>`;
+}
+
+export function UserLine({ text, onEdit, disabled }) {
+  const [editing, setEditing] = useState(false);
+  const own = useRef(null);
+  const done = () => {
+    setEditing(false);
+    requestAnimationFrame(() => own.current?.querySelector("[data-edit]")?.focus());
+  };
+  if (editing) {
+    return html`<div class="said by-user" ref=${own}>
+      <${Edit}
+        text=${text}
+        onCancel=${done}
+        onSave=${(changed) => {
+          setEditing(false);
+          onEdit(changed);
+        }}
+      />
+    </div>`;
+  }
+  return html`<div class="said by-user" ref=${own}>
+    <h3 class="offscreen">${t("you")}</h3>
+    <p class="bubble">${text}</p>
+    <div class="actions">
+      <${Action} icon="copy" label=${t("copy")} onClick=${() => copyText(text)} />
+      ${onEdit &&
+      html`<button
+        type="button"
+        class="quiet"
+        data-edit
+        aria-label=${t("edit")}
+        title=${t("edit")}
+        disabled=${disabled}
+        onClick=${() => setEditing(true)}
+      >
+        <${Icon} name="edit" />
+      </button>`}
+    </div>
+  </div>`;
+}
+
+function Edit({ text, onSave, onCancel }) {
+  const [value, setValue] = useState(text);
+  const field = useRef(null);
+  const save = (written) => {
+    const changed = written.trim();
+    if (changed && lengthOf(written) <= MAX_CHARS) onSave(changed);
+  };
+  const handlers = useMemo(() => enterHandlers(save, entersSend), []);
+  useEffect(() => {
+    field.current.focus();
+    field.current.setSelectionRange(text.length, text.length);
+  }, []);
+  useLayoutEffect(() => {
+    field.current.style.height = "auto";
+    field.current.style.height = `${Math.min(field.current.scrollHeight, 300)}px`;
+  }, [value]);
+  const escape = (event) => {
+    if (event.key === "Escape" && !event.isComposing) onCancel();
+    else handlers.onKeyDown(event);
+  };
+  const count = lengthOf(value);
+  return html`<form
+    class="edit"
+    onSubmit=${(event) => {
+      event.preventDefault();
+      save(value);
+    }}
+  >
+    <textarea
+      ref=${field}
+      aria-label=${t("edit_label")}
+      value=${value}
+      onInput=${(event) => setValue(event.currentTarget.value)}
+      oncompositionstart=${handlers.onCompositionStart}
+      oncompositionupdate=${handlers.onCompositionUpdate}
+      oncompositionend=${handlers.onCompositionEnd}
+      onbeforeinput=${handlers.onBeforeInput}
+      onKeyDown=${escape}
+    ></textarea>
+    <footer>
+      ${count > MAX_CHARS &&
+      html`<span class="note wrong">${t("too_long", { count, limit: MAX_CHARS })}</span>`}
+      <button type="button" class="button" onClick=${onCancel}>${t("cancel")}</button>
+      <button class="button primary" disabled=${!count || count > MAX_CHARS}>${t("send")}</button>
+    </footer>
+  </form>`;
+}
+
+/** The prose of an answer, with numbers that lead to its sources. */
+export function Answer({ text, sources = [], live = false, roleplay = false, place }) {
+  const content = useMemo(() => {
+    const known = new Map(sources.map((source) => [source.n, source]));
+    const cite = (n) =>
+      known.has(n) ? html`<${Citation} source=${known.get(n)} place=${place} />` : null;
+    return prose(text, { live, roleplay, cite: sources.length ? cite : null });
+  }, [text, sources, live, roleplay, place]);
+  return html`<div class=${roleplay ? "prose roleplay" : "prose"}>${content}</div>`;
+}
+
+function Citation({ source, place }) {
+  const note = `${place}-note-${source.n}`;
+  return html`<span class="citation">
+    <a
+      href=${safeUrl(source.url)}
+      target="_blank"
+      rel="noopener noreferrer"
+      aria-describedby=${note}
+      aria-label=${t("source_n", { n: source.n, title: source.title })}
+      >${source.n}</a
+    ><span class="source-note" role="tooltip" id=${note}>
+      <strong>${source.title}</strong><span>${hostOf(source.url)}</span>
+    </span>
+  </span>`;
+}
+
+function safeUrl(url) {
+  return /^https?:\/\//i.test(url) ? url : undefined;
+}
+
+function hostOf(url) {
+  try {
+    return new URL(url).host.replace(/^www\./, "");
+  } catch {
+    return "";
+  }
+}
+
+export function SourceList({ sources }) {
+  if (!sources.length) return null;
+  return html`<details class="sources">
+    <summary>${t("sources")} ${sources.length}</summary>
+    <ol>
+      ${sources.map(
+        (source) => html`<li key=${source.n} value=${source.n}>
+          <a href=${safeUrl(source.url)} target="_blank" rel="noopener noreferrer">
+            ${source.title || source.url}
+          </a>
+          <span>${hostOf(source.url)}</span>
+        </li>`,
+      )}
+    </ol>
+  </details>`;
+}
+
+/** A stored answer with its alternatives and, for the last one, what can follow. */
+export function AnswerLine({ thread, turn, isLast, roleplay, busy, search }) {
+  const { assistant, dbId } = thread;
+  const choose = (selected) =>
+    selectAnswer(assistant, dbId, turn, selected).catch((error) => toast(error.message));
+  const stopped = turn.status === "interrupted";
+  const canProceed = isLast && (stopped || turn.finish === "length" || roleplay);
+  return html`<div class="said by-assistant">
+    <${Answer}
+      text=${turn.output}
+      sources=${turn.sources}
+      roleplay=${roleplay}
+      place=${`turn-${turn.index}`}
+    />
+    ${(stopped || turn.finish === "length") &&
+    html`<p class="state">${t(stopped ? "interrupted" : "cut")}</p>`}
+    <${SourceList} sources=${turn.sources || []} />
+    <div class="actions">
+      <${Flipper}
+        at=${turn.selected}
+        count=${turn.outputs.length}
+        previous=${t("previous_answer")}
+        next=${t("next_answer")}
+        disabled=${busy}
+        onChoose=${choose}
+      />
+      <${Action} icon="copy" label=${t("copy")} onClick=${() => copyText(turn.output)} />
+      ${isLast &&
+      html`<${Action}
+        icon="again"
+        label=${t("regenerate")}
+        disabled=${busy}
+        onClick=${() => ask(assistant, dbId, { mode: "regenerate", search })}
+      />`}
+      ${canProceed &&
+      html`<button
+        type="button"
+        class="quiet labelled"
+        disabled=${busy}
+        onClick=${() => ask(assistant, dbId, { mode: "proceed" })}
+      >
+        <${Icon} name="onward" /><span>${t("proceed")}</span>
+      </button>`}
+    </div>
+  </div>`;
+}
+
+/** The answer that is under way, or why it is not. */
+export function LiveAnswer({ thread, live, roleplay }) {
+  if (live.error) return html`<${Failure} thread=${thread} error=${live.error} />`;
+  const text = live.base + live.text;
+  const status = statusOf(live);
+  return html`<div class="said by-assistant live">
+    ${text &&
+    html`<${Answer}
+      text=${text}
+      sources=${live.sources}
+      live
+      roleplay=${roleplay}
+      place="live"
+    />`}
+    ${(!live.text || live.lost) &&
+    html`<p class="state working" data-state=${live.queue ? "queued" : "waiting"}>
+      <span class="dots" aria-hidden="true"><i></i><i></i><i></i></span>${status}
+    </p>`}
+  </div>`;
+}
+
+function statusOf(live) {
+  if (live.lost) return t("reconnecting");
+  if (live.queue && live.queue.position > 0) {
+    const { position, wait_s: waitS } = live.queue;
+    if (waitS === null || waitS === undefined) return t("queued", { position });
+    return t("queued_wait", { position, wait: duration(waitS) });
+  }
+  return t(live.search && !live.sources.length && !live.warnings.length ? "searching" : "waiting");
+}
+
+function duration(seconds) {
+  if (seconds < 90) return t("seconds", { n: Math.max(1, Math.round(seconds)) });
+  return t("minutes", { n: Math.round(seconds / 60) });
+}
+
+function Failure({ thread, error }) {
+  const [left, setLeft] = useState(Math.ceil(error.retryAfterS || 0));
+  useStore((state) => state.language);
+  useEffect(() => {
+    if (left <= 0) return;
+    const timer = setTimeout(() => setLeft(left - 1), 1000);
+    return () => clearTimeout(timer);
+  }, [left]);
+  const hopeless = error.code === "no_character";
+  return html`<div class="failure" role="alert">
+    <p>${error.message}</p>
+    ${!hopeless &&
+    html`<button
+      type="button"
+      class="button"
+      disabled=${left > 0}
+      onClick=${() => askAgain(thread.assistant, thread.dbId)}
+    >
+      ${left > 0 ? t("retry_in", { n: left }) : t("retry")}
+    </button>`}
+  </div>`;
+}

@@ -1,0 +1,267 @@
+// A conversation: its turns, the answer under way, and the field below.
+import { t } from "../messages.js";
+import { ask, openThread } from "./answering.js";
+import { loadCharacter, promptFields } from "./cast.js";
+import { Composer, suggest } from "./composer.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
+import { Icon } from "./icons.js";
+import { Answer, AnswerLine, Flipper, LiveAnswer, UserLine } from "./message.js";
+import { Portrait } from "./portrait.js";
+import { toast, useStore } from "./store.js";
+import {
+  characterOf,
+  ensureThread,
+  loadEarlier,
+  newDbId,
+  threadKey,
+} from "./threads.js";
+
+const IDEAS = [
+  ["mail", "idea_mail", "idea_mail_text"],
+  ["list", "idea_summary", "idea_summary_text"],
+  ["table", "idea_sheet", "idea_sheet_text"],
+  ["report", "idea_report", "idea_report_text"],
+];
+/** So near to the end, in pixels, the view follows what is written. */
+const NEAR_END = 80;
+
+/** `dbId` null is a conversation that begins with its first message. */
+export function ThreadView({ assistant, dbId, greeting }) {
+  const fresh = useMemo(() => dbId ?? newDbId(), [assistant, dbId]);
+  const id = dbId ?? fresh;
+  const key = threadKey(assistant, id);
+  const thread = useStore((state) => state.threads[key]);
+  useEffect(() => {
+    if (dbId === null) ensureThread(assistant, id, true);
+    else openThread(assistant, id);
+  }, [key]);
+  const arrive = () => {
+    const hash = `#/${assistant}/${id}`;
+    if (location.hash !== hash) history.replaceState(null, "", hash);
+    dispatchEvent(new HashChangeEvent("hashchange"));
+  };
+  const who = assistant === "character" ? characterOf(id) : null;
+  const character = useStore((state) => who && state.cast.byId[who.id]);
+  useEffect(() => {
+    if (who && character === undefined) loadCharacter(who.id).catch(() => {});
+  }, [who?.id]);
+  if (!thread) return null;
+  const gone = assistant === "character" && (!who || character === null);
+  const name = character?.name || "…";
+  const draftPlace = dbId === null ? `${assistant}/new` : key;
+  const isEmpty = !thread.turns.length && !thread.live;
+  return html`<div class=${isEmpty && assistant === "office" ? "thread empty" : "thread"}>
+    <${Turns}
+      thread=${thread}
+      who=${who}
+      character=${character}
+      suggestTo=${draftPlace}
+      key=${key}
+    />
+    <div class="dock">
+      ${gone && html`<p class="state">${t("character_gone")}</p>`}
+      <${NoteLine} note=${thread.note} />
+      <${Composer}
+        threadKey=${draftPlace}
+        assistant=${assistant}
+        dbId=${id}
+        onSend=${arrive}
+        disabled=${gone}
+        placeholder=${assistant === "office" ? t("ask_office") : t("ask_character", { name })}
+      />
+    </div>
+  </div>`;
+}
+
+function NoteLine({ note }) {
+  if (!note) return null;
+  const known = ["search_unavailable", "search_disabled", "search_empty", "search_snippets_only"];
+  const warnings = (note.warnings || []).filter((warning) => known.includes(warning));
+  const leftOut = note.turns_left_out;
+  const title = t("left_out_title", { used: note.used_tokens, limit: note.limit_tokens });
+  return html`<div class="notes" role="status">
+    ${leftOut > 0 && html`<p title=${title}>${t("left_out", { n: leftOut })}</p>`}
+    ${warnings.map((warning) => html`<p key=${warning}>${t(warning)}</p>`)}
+  </div>`;
+}
+
+function Turns({ thread, who, character, suggestTo }) {
+  const { turns, live, assistant, dbId } = thread;
+  const search = useStore((state) => state.search);
+  const roleplay = assistant === "character";
+  const scroller = useRef(null);
+  const follows = useRef(true);
+  const [isAway, setAway] = useState(false);
+  const busy = Boolean(live?.running);
+
+  const toEnd = (behavior = "auto") => {
+    const view = scroller.current;
+    view.scrollTo({ top: view.scrollHeight, behavior });
+  };
+  useLayoutEffect(() => {
+    if (follows.current) toEnd();
+  }, [turns, live, thread.loaded]);
+  const input = live?.running && live.mode !== "proceed" ? live.input : null;
+  useLayoutEffect(() => {
+    if (input === null) return;
+    follows.current = true;
+    toEnd();
+  }, [input, live?.mode]);
+  const onScroll = () => {
+    const { scrollHeight, scrollTop, clientHeight } = scroller.current;
+    follows.current = scrollHeight - scrollTop - clientHeight < NEAR_END;
+    setAway(!follows.current);
+  };
+
+  // a new answer that failed leaves the one before it where it was
+  const at = live && live.mode !== "message" && !live.error ? live.index : Infinity;
+  const shown = turns.filter((turn) => turn.index < at);
+  const said = roleplay ? character?.name : null;
+  return html`<div class="scroller" ref=${scroller} onScroll=${onScroll} tabindex="-1">
+    <div class="column">
+      ${roleplay && html`<${Opening} thread=${thread} who=${who} character=${character} />`}
+      ${!roleplay &&
+      !turns.length &&
+      !live &&
+      thread.loaded &&
+      html`<${Welcome} suggestTo=${suggestTo} />`}
+      ${thread.error &&
+      html`<div class="failure" role="alert">
+        <p>${t("load_failed")} ${thread.error.message}</p>
+        <button type="button" class="button" onClick=${() => openThread(assistant, dbId)}>
+          ${t("retry")}
+        </button>
+      </div>`}
+      ${thread.first > 0 &&
+      html`<button
+        type="button"
+        class="more"
+        onClick=${() => loadEarlier(assistant, dbId).catch((error) => toast(error.message))}
+      >
+        ${t("earlier")}
+      </button>`}
+      <ol class="turns">
+        ${shown.map(
+          (turn, place) => html`<li key=${turn.index} class="turn">
+            <${UserLine}
+              text=${turn.input}
+              disabled=${busy}
+              onEdit=${(text) => ask(assistant, dbId, { mode: "edit", index: turn.index, text, search })}
+            />
+            <h3 class=${said ? "speaker" : "offscreen"}>
+              ${said ? html`<${Portrait} character=${character} />${said}` : t("answer")}
+            </h3>
+            <${AnswerLine}
+              thread=${thread}
+              turn=${turn}
+              isLast=${place === shown.length - 1 && !live}
+              roleplay=${roleplay}
+              busy=${busy}
+              search=${search}
+            />
+          </li>`,
+        )}
+        ${live &&
+        html`<li key="live" class="turn" aria-busy=${busy}>
+          ${(at < Infinity || live.mode === "message" || live.mode === "edit") &&
+          html`<${UserLine} text=${live.input} />`}
+          ${!live.error &&
+          html`<h3 class=${said ? "speaker" : "offscreen"}>
+            ${said ? html`<${Portrait} character=${character} />${said}` : t("answer")}
+          </h3>`}
+          <${LiveAnswer} thread=${thread} live=${live} roleplay=${roleplay} />
+        </li>`}
+      </ol>
+      <${Announcer} thread=${thread} />
+    </div>
+    ${isAway &&
+    html`<button
+      type="button"
+      class="to-end"
+      aria-label=${t("to_newest")}
+      onClick=${() => toEnd("smooth")}
+    >
+      <${Icon} name="down" />
+    </button>`}
+  </div>`;
+}
+
+/** Tells a screen reader that an answer began, and reads it once when it is whole: a region that
+ * grows with every token would be read in shreds. */
+function Announcer({ thread }) {
+  const { live, turns } = thread;
+  const running = Boolean(live?.running);
+  const was = useRef(false);
+  const [text, setText] = useState("");
+  useEffect(() => {
+    if (running) setText(live.queue ? t("waiting") : t("writing"));
+    else if (was.current) setText(turns.at(-1)?.output || "");
+    was.current = running;
+  }, [running, Boolean(live?.queue)]);
+  return html`<div class="offscreen" role="status" aria-live="polite">${text}</div>`;
+}
+
+function Welcome({ suggestTo }) {
+  useStore((state) => state.language);
+  return html`<section class="welcome">
+    <h1>${t("welcome")}</h1>
+    <p>${t("welcome_text")}</p>
+    <ul>
+      ${IDEAS.map(
+        ([icon, title, text]) => html`<li key=${title}>
+          <button type="button" onClick=${() => suggest(suggestTo, t(text))}>
+            <${Icon} name=${icon} /><span>${t(title)}</span>
+          </button>
+        </li>`,
+      )}
+    </ul>
+  </section>`;
+}
+
+/** The character and its greeting; before the first line another greeting may be chosen. */
+function Opening({ thread, who, character }) {
+  const [greeting, setGreeting] = useState(null);
+  const userName = useStore((state) => state.userName);
+  useEffect(() => {
+    let gone = false;
+    if (who && character) {
+      promptFields(thread.dbId).then(
+        (fields) => !gone && setGreeting(fields.greeting),
+        (error) => !gone && toast(error.message),
+      );
+    }
+    return () => {
+      gone = true;
+    };
+  }, [thread.dbId, character, userName]);
+  if (!character) return null;
+  const greetings = 1 + character.alternate_greetings.length;
+  const choose = (index) => {
+    location.replace(`#/character/${newDbId(character.id, index)}`);
+  };
+  const isNew = thread.loaded && !thread.turns.length && !thread.live;
+  return html`<section class="opening">
+    <a class="who" href=${`#/characters/${character.id}`}>
+      <${Portrait}
+        character=${character}
+        size="medium"
+        alt=${t("picture_of", { name: character.name })}
+      />
+      <h1>${character.name}</h1>
+    </a>
+    <div class="said by-assistant">
+      ${greeting !== null && html`<${Answer} text=${greeting} roleplay place="greeting" />`}
+      ${isNew &&
+      html`<div class="actions">
+        <${Flipper}
+          at=${who.greeting}
+          count=${greetings}
+          previous=${t("previous_greeting")}
+          next=${t("next_greeting")}
+          onChoose=${choose}
+        />
+      </div>`}
+    </div>
+  </section>`;
+}
+

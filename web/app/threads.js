@@ -1,0 +1,134 @@
+// Conversations that are open in this page: their turns as the server has them.
+import { json } from "./client.js";
+import { randomId, randomUuid, remembered, sourcesOf } from "./device.js";
+import { getState, setState, setThread } from "./store.js";
+
+const PAGE_TURNS = 50;
+const CHARACTER_ID = /^([0-9a-f]{32})-(\d{1,3})-/;
+
+export function threadKey(assistant, dbId) {
+  return `${assistant}/${dbId}`;
+}
+
+/** The id of a new conversation. With a character it names the character and the greeting, so
+ * that every browser of this user knows with whom the conversation is. */
+export function newDbId(characterId = null, greeting = 0) {
+  if (characterId === null) return randomUuid();
+  return `${characterId}-${greeting}-${randomId().slice(0, 24)}`;
+}
+
+/** `{id, greeting}` of the character that a conversation is with, or null. */
+export function characterOf(dbId) {
+  const found = CHARACTER_ID.exec(dbId || "");
+  return found ? { id: found[1], greeting: Number(found[2]) } : null;
+}
+
+function blank(assistant, dbId) {
+  return {
+    assistant,
+    dbId,
+    title: null,
+    turns: [],
+    first: 0,
+    loaded: false,
+    loading: false,
+    error: null,
+    live: null,
+    note: null,
+  };
+}
+
+/** Make sure that a thread is known; `isNew` says that the server cannot have it yet. */
+export function ensureThread(assistant, dbId, isNew = false) {
+  const key = threadKey(assistant, dbId);
+  const known = getState().threads[key];
+  if (known) return known;
+  const thread = { ...blank(assistant, dbId), loaded: isNew };
+  setState(({ threads }) => ({ threads: { ...threads, [key]: thread } }));
+  return thread;
+}
+
+export function forgetThread(key) {
+  setState(({ threads }) => {
+    const { [key]: _gone, ...others } = threads;
+    return { threads: others };
+  });
+}
+
+/** Read the newest turns. A conversation that the server does not have is an empty one. */
+export async function loadThread(assistant, dbId) {
+  const key = threadKey(assistant, dbId);
+  ensureThread(assistant, dbId);
+  setThread(key, { loading: true, error: null });
+  try {
+    const summary = await json(pathOf(assistant, dbId));
+    const first = Math.max(0, summary.turns - PAGE_TURNS);
+    const turns = await readTurns(assistant, dbId, first);
+    setThread(key, { turns, first, title: summary.title, loading: false, loaded: true });
+  } catch (error) {
+    if (error.status === 404) {
+      setThread(key, { turns: [], first: 0, loading: false, loaded: true });
+    } else {
+      setThread(key, { loading: false, error });
+    }
+  }
+}
+
+/** Put the page of turns before the ones that are shown. */
+export async function loadEarlier(assistant, dbId) {
+  const key = threadKey(assistant, dbId);
+  const { first } = getState().threads[key];
+  const from = Math.max(0, first - PAGE_TURNS);
+  const earlier = await readTurns(assistant, dbId, from, first - from);
+  setThread(key, ({ turns }) => ({ turns: [...earlier, ...turns], first: from }));
+}
+
+export async function readTurns(assistant, dbId, first, limit = PAGE_TURNS) {
+  const page = await json(`${pathOf(assistant, dbId)}/turns`, { query: { first, limit } });
+  return page.turns.map((turn) => withSources(threadKey(assistant, dbId), turn));
+}
+
+/** Read one turn anew and put it, or nothing if it is gone, into the thread. */
+export async function refreshTurn(assistant, dbId, index, extras = {}) {
+  const [turn] = await readTurns(assistant, dbId, index, 1);
+  if (turn) putTurn(threadKey(assistant, dbId), { ...turn, ...extras });
+  return turn || null;
+}
+
+export function putTurn(key, turn) {
+  setThread(key, ({ turns }) => {
+    const kept = turns.filter((other) => other.index < turn.index);
+    const later = turns.filter((other) => other.index > turn.index);
+    return { turns: [...kept, turn, ...later] };
+  });
+}
+
+/** Choose another of a turn's answers. It shows at once and is taken back if that fails. */
+export async function selectAnswer(assistant, dbId, turn, selected) {
+  const key = threadKey(assistant, dbId);
+  putTurn(key, withSources(key, { ...turn, selected, output: turn.outputs[selected] }));
+  try {
+    const path = `${pathOf(assistant, dbId)}/turns/${turn.index}/select`;
+    const stored = await json(path, { method: "POST", body: { selected } });
+    putTurn(key, withSources(key, stored));
+  } catch (error) {
+    putTurn(key, turn);
+    throw error;
+  }
+}
+
+export function pathOf(assistant, dbId) {
+  return `${assistant}/conversations/${dbId}`;
+}
+
+export function sourcePlace(key, index, answer) {
+  return `${key}#${index}.${answer}`;
+}
+
+export function withSources(key, turn) {
+  return { ...turn, sources: sourcesOf(sourcePlace(key, turn.index, turn.selected)) };
+}
+
+export function draftOf(key) {
+  return remembered(`draft:${key}`, "");
+}
