@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help run test check format bench lock docs clean
+.PHONY: help run test compose-test check format bench lock docs clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,7 +14,7 @@ run: ## Set everything up and serve http://localhost:8001 (Ctrl-C stops it)
 
 test: check ## Set everything up, check the code and run every test
 	@scripts/system_packages.sh
-	@$(PY) -m pytest $(TESTS)
+	@$(PY) -m pytest -n 2 --dist loadfile $(TESTS)
 
 check: ## Format, lint, types and generated documents
 	@scripts/setup.sh dev
@@ -30,6 +30,10 @@ format: ## Format the code and mend what the linter can
 docs: ## Write the generated parts of the documentation anew
 	@scripts/setup.sh dev
 	@$(PY) scripts/generate_docs.py
+
+compose-test: ## Build, start, break and heal the Compose deployment
+	@scripts/setup.sh dev
+	@scripts/compose_test.sh
 
 bench: ## Run every side-by-side comparison and write docs/performance.md
 	@scripts/setup.sh dev

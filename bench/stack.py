@@ -84,6 +84,8 @@ def stack(**settings: str) -> Iterator[Stack]:
             "GATEWAY_RATE_PER_S": "10000",
             "GATEWAY_RATE_BURST": "10000",
             "CHATBOT_THREADS": "2",
+            # what is measured is this tree, wherever another one is installed from
+            "PYTHONPATH": str(ROOT / "src"),
             **settings,
         }
         process = subprocess.Popen(

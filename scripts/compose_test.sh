@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # Tests docker-compose.yml for real: builds it in a fresh copy of this working tree, starts it, runs tests/compose
-# against it and removes it. Uses this machine's Docker engine; where none runs, one of the lab script's.
+# and the end-to-end contract against it and removes it. Uses this machine's Docker engine; where none runs, one of the lab script's.
 # Environment:
 #   COMPOSE_LAB_SCRIPT  the lab script (default ../shared/compose_lab.sh)
 #   COMPOSE_TEST_KEEP   not empty: leave everything running and say how to reach it
 #   PYTHON              the Python that has the dev lock's packages (default .venv/bin/python)
-# Arguments go to pytest.
+# Arguments replace the list of tests, e.g. tests/compose/test_healing.py -k nginx.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 python=$(realpath --no-symlinks "${PYTHON:-.venv/bin/python}")
-lab=$(realpath "${COMPOSE_LAB_SCRIPT:-../shared/compose_lab.sh}")
+lab=$(realpath --canonicalize-missing "${COMPOSE_LAB_SCRIPT:-../shared/compose_lab.sh}")
 
 say() { printf 'compose-test: %s\n' "$*" >&2; }
 timed() { local began=$SECONDS rc=0; "${@:2}" || rc=$?; say "$1: $((SECONDS - began)) s"; return $rc; }
@@ -33,7 +33,7 @@ finish() {
         exit $rc
     fi
     if [ $rc != 0 ]; then "${inside[@]}" docker compose logs --tail 30 --no-color >&2 || true; fi
-    timed "removal" "${inside[@]}" docker compose down --volumes --remove-orphans --timeout 5 >/dev/null 2>&1 || true
+    timed "removal" "${inside[@]}" docker compose down --volumes --rmi local --remove-orphans --timeout 5 >/dev/null 2>&1 || true
     rm -rf "$clone"
     [ -z "$lab_is_ours" ] || "$lab" stop
     exit $rc
@@ -48,10 +48,12 @@ cd "$clone"
 COMPOSE_PROJECT_NAME=$(basename "$clone" | tr -cd 'a-z0-9')
 GATEWAY_PORT=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 SECANTUSDB=$(sed -n 's/^secantusdb==\([^ \\]*\).*/\1/p' requirements/dev.lock)
-export COMPOSE_PROJECT_NAME GATEWAY_PORT SECANTUSDB CHATBOT_COMPOSE_TEST=$clone
+export COMPOSE_PROJECT_NAME GATEWAY_PORT SECANTUSDB CHATBOT_COMPOSE_TEST=$clone E2E_BASE_URL=http://127.0.0.1:$GATEWAY_PORT
 export COMPOSE_FILE=docker-compose.yml:tests/compose/docker-compose.test.yml
 
 timed "build" "${inside[@]}" docker compose --progress quiet build
 timed "up, from empty volumes until healthy" "${inside[@]}" docker compose --progress quiet up --detach --wait
-PYTHONPATH=$root/src timed "tests" "${inside[@]}" "$python" -m pytest --rootdir "$root" -c "$root/pyproject.toml" \
-    -p no:cacheprovider "$root/tests/compose" "$@"
+# healing comes last: it leaves other processes than it found
+suite=(tests/compose/test_first_start.py tests/e2e/test_contract.py tests/compose/test_healing.py)
+run_tests() { (cd "$root" && PYTHONPATH=$root/src "${inside[@]}" "$python" -m pytest -p no:cacheprovider "$@"); }
+timed "tests" run_tests "${@:-${suite[@]}}"

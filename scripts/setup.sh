@@ -35,10 +35,22 @@ make_venv() {
     fail "this Python cannot make a virtual environment. Install it with: sudo apt install $package"
 }
 
+need_openmp() {
+    # the engine's wheel uses the system's OpenMP runtime, which a bare system may lack
+    "$venv/bin/python" -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null && return
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "Installing libgomp1, which the engine needs"
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libgomp1 >/dev/null
+        return
+    fi
+    fail "the engine needs the library libgomp1. Install it with: sudo apt install libgomp1"
+}
+
 hash_of() { cat "$lock" scripts/setup.sh | sha256sum | cut -d' ' -f1; }
 
 if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$(hash_of)" ]; then exit 0; fi
 if ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then make_venv; fi
+need_openmp
 say "Installing the packages of $lock (about half a minute the first time)"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r "$lock" ||
     fail "the packages could not be installed; pip's message is above. Run the same command again: what is downloaded stays."

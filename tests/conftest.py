@@ -22,12 +22,17 @@ BROWSERS = os.environ.get(
 #: Functions of ours that may touch the disk in the loop: reading the set-up before anything is
 #: served, and the log, whose lines are written at once so that none is lost in a crash.
 MAY_BLOCK = {
+    "chatbot_ai/storage/mongodb_connection.py": {"_new_client"},
+    "chatbot_ai/api/docs.py": {"install"},
+    "chatbot_ai/server/compose.py": {"build_app"},
     "chatbot_ai/settings/load.py": {"load_config"},
     "chatbot_ai/server/personas.py": {"read_personas"},
+    "chatbot_ai/api/app.py": {"create_app"},
     "chatbot_ai/server/engines.py": {"choose_model", "free_port"},
     "chatbot_ai/llm/llama.py": {"__init__"},
     "chatbot_ai/llm/openai.py": {"__init__"},
     "chatbot_ai/server/logs.py": {"write", "close", "configure"},
+    "chatbot_ai/api/middleware.py": {"_log_crash"},
 }
 
 # the machine's speed says nothing about a property

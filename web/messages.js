@@ -43,6 +43,7 @@ const MESSAGES = {
   theme_light: ["밝게", "Light"],
   theme_dark: ["어둡게", "Dark"],
   my_name: ["내 이름", "My name"],
+  default_user: ["사용자", "User"],
   my_name_hint: ["캐릭터가 이 이름으로 부릅니다.", "Characters call you by this name."],
   key: ["API 키", "API key"],
   key_forget: ["이 브라우저에서 키 지우기", "Forget the key in this browser"],

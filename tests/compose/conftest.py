@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import httpx2
 import pytest
-from deployment import CLONE, Deployment
+from deployment import CLONE, GATEWAY_PORT, Deployment
 
 collect_ignore_glob = [] if CLONE.is_dir() else ["test_*.py"]
 
@@ -20,6 +19,6 @@ def deployment() -> Deployment:
 @pytest.fixture(scope="session")
 def gateway() -> Iterator[httpx2.Client]:
     """A client of the published port."""
-    port = os.environ["GATEWAY_PORT"]
-    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=180, trust_env=False) as client:
+    url = f"http://127.0.0.1:{GATEWAY_PORT}"
+    with httpx2.Client(base_url=url, timeout=180, trust_env=False) as client:
         yield client

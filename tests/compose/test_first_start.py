@@ -80,6 +80,14 @@ def test_unknown_paths_get_the_projects_own_page(gateway: httpx2.Client) -> None
     assert answer.text == (CLONE / "nginx/404.html").read_text("utf-8")
 
 
+def test_the_chat_page_is_served(gateway: httpx2.Client) -> None:
+    """/chat/ is the mounted page and its script is found."""
+    answer = gateway.get("/chat/")
+    assert answer.status_code == 200
+    assert answer.text == (CLONE / "web/index.html").read_text("utf-8")
+    assert gateway.get("/chat/messages.js").status_code == 200
+
+
 @pytest.mark.parametrize("assistant", ["office", "character"])
 def test_documentation_works_behind_the_prefix(gateway: httpx2.Client, assistant: str) -> None:
     """/docs is a page and names an openapi.json that is found through the gateway."""

@@ -118,8 +118,8 @@ def test_json_that_is_no_object_is_422(client: httpx2.Client, whole: str) -> Non
 @pytest.mark.parametrize(
     "text",
     [
-        "가" * 500,
-        "e\u0301" * 500,
+        "가" * 20 + "a" * 480,
+        "e\u0301" * 20 + "a" * 480,
         "a\x00b\x1bc",
         "\u202eabc\u200b",
         "😀👨‍👩‍👧",

@@ -96,6 +96,15 @@ export function castChanged(id) {
   if (getState().cast.loaded) loadCast();
 }
 
+/** A greeting as it will read, for lists and previews; the server has the last word. */
+export function asSpoken(text, character) {
+  const user = getState().userName.trim() || t("default_user");
+  return text
+    .replace(/\{\{user\}\}|<USER>/gi, user)
+    .replace(/\{\{char\}\}|<BOT>/gi, character.name)
+    .replace(/\{\{[^}]*\}\}/g, "");
+}
+
 const prompts = new Map();
 
 /** The fields that a character's conversation sends with every line. */

@@ -1,6 +1,7 @@
 // One character: to meet, to make, to change, to export.
 import { t } from "../messages.js";
 import {
+  asSpoken,
   deleteCharacter,
   exportCharacter,
   loadCharacter,
@@ -52,10 +53,7 @@ function Meeting({ character }) {
       title: t("delete_character"),
       text: t("delete_character_text", { name: character.name }),
       action: t("delete"),
-      run: async () => {
-        await deleteCharacter(character.id);
-        location.hash = "#/characters";
-      },
+      run: () => deleteCharacter(character.id),
     });
   return html`<article class="page meeting">
     <a class="back" href="#/characters"><${Icon} name="left" />${t("characters")}</a>
@@ -92,7 +90,7 @@ function Meeting({ character }) {
           </div>
         </fieldset>`}
         <blockquote class="greeting">
-          <${Answer} text=${greetings[greeting] || "…"} roleplay place="greeting" />
+          <${Answer} text=${asSpoken(greetings[greeting], character) || "…"} roleplay place="greeting" />
         </blockquote>
         <button type="button" class="button primary large" onClick=${start}>
           <${Icon} name="chat" />${t("talk")}
@@ -146,6 +144,10 @@ function CharacterForm({ character }) {
     const others = fields.alternate_greetings.map((old, at) => (at === n ? text : old));
     setFields({ ...fields, alternate_greetings: others });
   };
+  const removeOther = (n) => {
+    const others = fields.alternate_greetings.filter((_old, at) => at !== n);
+    setFields({ ...fields, alternate_greetings: others });
+  };
   const choose = async (event) => {
     const [file] = event.currentTarget.files;
     event.currentTarget.value = "";
@@ -196,13 +198,15 @@ function CharacterForm({ character }) {
               }}
               size="poster"
             />`}
-        <button type="button" class="button" onClick=${() => chooser.current.click()}>
-          ${t("choose_picture")}
-        </button>
-        ${hasPicture &&
-        html`<button type="button" class="button" onClick=${() => setPicture({ png: null })}>
-          ${t("remove_picture")}
-        </button>`}
+        <div class="form-picture-actions">
+          <button type="button" class="button" onClick=${() => chooser.current.click()}>
+            ${t("choose_picture")}
+          </button>
+          ${hasPicture &&
+          html`<button type="button" class="button" onClick=${() => setPicture({ png: null })}>
+            ${t("remove_picture")}
+          </button>`}
+        </div>
         <input
           ref=${chooser}
           class="offscreen"
@@ -236,7 +240,17 @@ function CharacterForm({ character }) {
         </label>
         ${fields.alternate_greetings.map(
           (text, n) => html`<div class="field" key=${n}>
-            <label for=${`greeting-${n}`}>${t("alternate_greeting", { n: n + 1 })}</label>
+            <div class="field-head">
+              <label for=${`greeting-${n}`}>${t("alternate_greeting", { n: n + 1 })}</label>
+              <button
+                type="button"
+                class="quiet"
+                aria-label=${t("remove_greeting", { n: n + 1 })}
+                onClick=${() => removeOther(n)}
+              >
+                <${Icon} name="close" />
+              </button>
+            </div>
             <textarea
               id=${`greeting-${n}`}
               rows="3"
@@ -244,18 +258,6 @@ function CharacterForm({ character }) {
               value=${text}
               onInput=${(event) => setOther(n, event.currentTarget.value)}
             ></textarea>
-            <button
-              type="button"
-              class="quiet labelled"
-              aria-label=${t("remove_greeting", { n: n + 1 })}
-              onClick=${() =>
-                setFields({
-                  ...fields,
-                  alternate_greetings: fields.alternate_greetings.filter((_old, at) => at !== n),
-                })}
-            >
-              <${Icon} name="close" />
-            </button>
           </div>`,
         )}
         <button

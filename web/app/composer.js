@@ -65,7 +65,7 @@ export function Composer({ threadKey, assistant, dbId, onSend, placeholder, disa
   const count = lengthOf(text);
   const over = count > MAX_CHARS;
   return html`<form
-    class="composer"
+    class=${assistant === "office" ? "composer" : "composer slim"}
     onSubmit=${(event) => {
       event.preventDefault();
       if (running) stop(assistant, dbId);
@@ -107,7 +107,7 @@ export function Composer({ threadKey, assistant, dbId, onSend, placeholder, disa
       <span id="composer-note" class=${over ? "note wrong" : "note"}>
         ${count > COUNTED_CHARS
           ? t("too_long", { count, limit: MAX_CHARS })
-          : entersSend() && t("enter_hint")}
+          : assistant === "office" && entersSend() && t("enter_hint")}
       </span>
       ${running
         ? html`<button class="send stop" aria-label=${t("stop")} title=${t("stop")}>

@@ -1,6 +1,6 @@
 // The gallery of characters.
 import { t } from "../messages.js";
-import { importCharacter, loadCast, loadMoreCast } from "./cast.js";
+import { asSpoken, importCharacter, loadCast, loadMoreCast } from "./cast.js";
 import { html, useEffect, useRef, useState } from "./html.js";
 import { Icon } from "./icons.js";
 import { Portrait } from "./portrait.js";
@@ -87,7 +87,7 @@ export function Gallery() {
             <${Portrait} character=${character} size="large" />
             <span class="tile-text">
               <strong>${character.name || "…"}</strong>
-              <span>${plain(character.tagline)}</span>
+              <span>${plain(asSpoken(character.tagline, character))}</span>
             </span>
           </a>
         </li>`,
@@ -107,5 +107,5 @@ export function Gallery() {
 
 /** A greeting without its marks, for one line of a list. */
 export function plain(text) {
-  return text.replace(/[*_`#>]+/g, "").replace(/\{\{[^}]*\}\}/g, "").trim();
+  return text.replace(/[*_`#>]+/g, "").trim();
 }

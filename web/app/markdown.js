@@ -31,7 +31,9 @@ marked.use({ extensions: [emphasis("em", "*"), emphasis("strong", "**")] });
 const ENTITIES = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0" };
 const SAFE_LINK = /^(?:https?:\/\/|mailto:)/i;
 const CITATION = /\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]/g;
-const SPEECH = /(“[^”\n]+”|"[^"\n]+"|「[^」\n]+」|『[^』\n]+』)/;
+const QUOTES = /(["“”「」『』])/;
+const OPENS = "“「『";
+const CLOSES = "”」』";
 
 /**
  * The elements of a text.
@@ -73,7 +75,7 @@ function block(token, context, isLast) {
     case "def":
       return null;
     case "paragraph":
-      return html`<p>${inline(token.tokens, context)}</p>`;
+      return html`<p>${inline(token.tokens, { ...context, speech: { open: false } })}</p>`;
     case "text":
       return token.tokens ? inline(token.tokens, context) : words(token.text, context);
     case "heading":
@@ -130,7 +132,7 @@ function inline(tokens, context) {
       case "strong":
         return html`<strong>${inline(token.tokens, context)}</strong>`;
       case "em":
-        return html`<em class=${context.roleplay ? "action" : null}>
+        return html`<em class=${context.roleplay && !context.speech?.open ? "action" : null}>
           ${inline(token.tokens, context)}
         </em>`;
       case "del":
@@ -164,10 +166,39 @@ function link(token, context) {
 
 function words(text, context) {
   const plain = text.replace(/&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|([a-z]{2,6}));/gi, decoded);
-  const parts = context.roleplay ? plain.split(SPEECH) : [plain];
-  return parts.map((part, at) =>
-    at % 2 ? html`<span class="speech">${part}</span>` : cited(part, context),
-  );
+  return context.roleplay && context.speech ? spoken(plain, context.speech) : cited(plain, context);
+}
+
+/** Set speech apart, quotation marks included. What one piece of a paragraph opens, a later one
+ * may close. Straight marks become the typographic ones. */
+function spoken(text, speech) {
+  const parts = [];
+  let run = "";
+  const flush = () => {
+    if (run) parts.push(speech.open ? html`<span class="speech">${run}</span>` : run);
+    run = "";
+  };
+  for (const piece of text.split(QUOTES)) {
+    const opens = OPENS.includes(piece) || (piece === '"' && !speech.open);
+    const closes = CLOSES.includes(piece) || (piece === '"' && speech.open);
+    if (piece && QUOTES.test(piece) && piece.length === 1 && (opens || closes)) {
+      if (opens && !speech.open) {
+        flush();
+        speech.open = true;
+        run = piece === '"' ? "“" : piece;
+      } else if (closes && speech.open) {
+        run += piece === '"' ? "”" : piece;
+        flush();
+        speech.open = false;
+      } else {
+        run += piece;
+      }
+    } else {
+      run += piece;
+    }
+  }
+  flush();
+  return parts;
 }
 
 function cited(text, { cite }) {

@@ -24,14 +24,18 @@ export function Sidebar() {
     if (drawer) own.current.querySelector("a, button").focus();
   }, [drawer]);
   const close = () => setState({ drawer: false });
-  const escape = (event) => event.key === "Escape" && drawer && close();
+  useEffect(() => {
+    if (!drawer) return undefined;
+    const escape = (event) => event.key === "Escape" && close();
+    addEventListener("keydown", escape);
+    return () => removeEventListener("keydown", escape);
+  }, [drawer]);
   const more = Object.values(library.more).some(Boolean);
   return html`<nav
     ref=${own}
     id="menu"
     class=${drawer ? "sidebar open" : "sidebar"}
     aria-label=${t("menu")}
-    onKeyDown=${escape}
   >
     <header>
       <a class="brand" href="#/"><img src="icon.svg" alt="" /><span>ChatBot AI</span></a>
@@ -71,7 +75,7 @@ export function Sidebar() {
           </ul>
         </section>`,
       )}
-      ${more && html`<button type="button" class="more" onClick=${loadMore}>${t("more")}</button>`}
+      ${more && html`<button type="button" class="more" onClick=${() => loadMore().catch((error) => toast(error.message))}>${t("more")}</button>`}
       ${!library.items.length &&
       !library.loading &&
       html`<p class="nothing">

@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from urllib.parse import urlsplit
 
-from chatbot_ai.domain.access import Principal
+from chatbot_ai.domain.access import Principal, is_loopback
 from chatbot_ai.domain.errors import Unauthorized
+
+#: Never in public DNS: RFC 6761 sections 6.2 and 6.3; ICANN resolution 2024.07.29.06.
+PRIVATE_DOMAINS = (".localhost", ".test", ".internal")
 
 
 class LoopbackAccess:
     """Admits callers on this machine and nobody else.
 
-    anywhere  admits everyone: for a gateway whose published address is loopback although the
+    anywhere  admits every address: for a gateway whose published address is loopback although the
               service sees another one, as behind a container's bridge
+    origins   pages of other sites that may call from this machine's browser, by their origin
+
+    A page of another site is refused although the browser that shows it is on this machine: by
+    its Origin, and, where it has made its own name point to this machine (DNS rebinding), by the
+    name it calls us. That also refuses whoever comes through a tunnel with a public name.
     """
 
-    def __init__(self, *, anywhere: bool = False) -> None:
+    def __init__(self, *, anywhere: bool = False, origins: Collection[str] = ()) -> None:
         self._anywhere = anywhere
+        self._origins = frozenset(origins)
 
-    def admit(self, headers: Mapping[str, str], address: str) -> Principal:
-        if self._anywhere or is_loopback(address):
-            return Principal("open")
-        raise Unauthorized("no key is configured, so only this machine may call")
+    async def admit(self, headers: Mapping[str, str], address: str) -> Principal:
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if not (self._anywhere or is_loopback(address)):
+            raise Unauthorized("no key is configured, so only this machine may call")
+        if _is_public_name(host):
+            raise Unauthorized("no key is configured, so no public name may lead here")
+        if origin and origin not in self._origins and urlsplit(origin).netloc != host:
+            raise Unauthorized("no key is configured, so no other site's page may call")
+        return Principal("open")
 
     def headers(self, principal: Principal) -> Mapping[str, str]:
         return {}
@@ -30,12 +45,22 @@ class LoopbackAccess:
     def spent(self, principal: Principal, tokens: int) -> None:
         return None
 
+    def release(self, principal: Principal) -> None:
+        return None
 
-def is_loopback(address: str) -> bool:
-    """Whether an address is of this machine; a name or nonsense is not."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
+
+def _is_public_name(host: str) -> bool:
+    """Whether a Host header holds a name that public DNS could give to anybody.
+
+    Addresses point nowhere else, and names of one part or below PRIVATE_DOMAINS are no public ones.
+    """
+    if not host:
         return False
-    mapped = getattr(found, "ipv4_mapped", None)
-    return (mapped or found).is_loopback
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+        ipaddress.ip_address(name)
+    except ValueError:
+        pass
+    else:
+        return False
+    return "." in name and not name.endswith(PRIVATE_DOMAINS)

@@ -6,24 +6,23 @@ from typing import Annotated
 
 from fastapi import Depends, Query, Request
 
+from chatbot_ai.api.gate import caller_address
 from chatbot_ai.api.schemas import UserName
-from chatbot_ai.api.services import services_of
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.errors import InvalidRequest
 
 
 def address_of(request: Request) -> str:
     """The caller's address, as the gateway saw it."""
-    return request.headers.get("x-real-ip") or (request.client.host if request.client else "")
+    return caller_address(request.headers, request.scope)
 
 
-def principal_of(request: Request) -> Principal:
-    """Admit the caller. Raises Unauthorized or CallerLimited."""
-    access = services_of(request).access
-    principal = access.admit(request.headers, address_of(request))
-    request.state.principal = principal
-    # the middleware adds these to whatever the route answers
-    request.state.extra_headers = dict(access.headers(principal))
+async def principal_of(request: Request) -> Principal:
+    """The caller that the gate has admitted. A path that the gate leaves open has none: a route
+    that needs one fails there instead of serving everybody."""
+    principal: Principal | None = request.scope.get("state", {}).get("principal")
+    if principal is None:
+        raise AssertionError("the gate admits the caller of every route that depends on one")
     return principal
 
 

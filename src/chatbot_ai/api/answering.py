@@ -20,6 +20,7 @@ from chatbot_ai.api.streaming import EventStream, encode, encode_chat, first_eve
 from chatbot_ai.core.answer import Answer, collect
 from chatbot_ai.core.exchange import ChatEvent, ChatRequest, Delta, Done
 from chatbot_ai.domain.access import Principal
+from chatbot_ai.domain.citations import cited_in, source_list
 from chatbot_ai.domain.errors import ChatbotError
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
@@ -42,6 +43,7 @@ class PlainForm:
 
     def __init__(self, request: Request) -> None:
         self._language, self._request_id = language_for(request), request_id_of(request)
+        self._lists_sources = wants_sources(request)
 
     def event(self, event: ChatEvent) -> bytes:
         return encode_chat(event)
@@ -54,7 +56,10 @@ class PlainForm:
         return b""
 
     def whole(self, answer: Answer) -> Response:
-        return JSONResponse(answer.text, headers=answer_headers(answer))
+        text, sources = answer.text, answer.done.sources
+        if sources and self._lists_sources:
+            text += source_list(sources, cited_in(text, sources), self._language)
+        return JSONResponse(text, headers=answer_headers(answer))
 
 
 def documented(status: int, text: str) -> dict[int | str, dict[str, Any]]:
@@ -89,6 +94,12 @@ ANSWER_RESPONSES: dict[int | str, dict[str, Any]] = {
 def wants_stream(request: Request) -> bool:
     """Whether the caller accepts server-sent events and says so."""
     return "text/event-stream" in request.headers.get("accept", "").lower()
+
+
+def wants_sources(request: Request) -> bool:
+    """Whether a JSON answer is to end with the list of its sources."""
+    asked = request.headers.get("x-include-sources", "").lower()
+    return asked in ("1", "true", "yes")
 
 
 async def respond(
@@ -164,6 +175,8 @@ def answer_headers(answer: Answer) -> dict[str, str]:
         headers["X-Queue-Wait"] = f"{first.wait_s:.1f}"
     if done.backup:
         headers["X-Backup-Answer"] = "true"
+    if done.warnings:
+        headers["X-Warnings"] = ", ".join(done.warnings)
     if done.replayed:
         headers["Idempotent-Replayed"] = "true"
     if done.turn is not None:

@@ -7,8 +7,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatbot_ai import __version__
 from chatbot_ai.api import (
@@ -22,20 +23,38 @@ from chatbot_ai.api import (
     errors,
     openai_compat,
     operations,
+    status,
     streams,
 )
 from chatbot_ai.api.character_access import MAX_UPLOAD_BYTES, PATH
+from chatbot_ai.api.gate import Gate
 from chatbot_ai.api.metrics import Metrics
 from chatbot_ai.api.metrics import router as metrics_router
-from chatbot_ai.api.middleware import BodyLimit, RequestContext
+from chatbot_ai.api.middleware import BodyLimit, CrashAnswer, RequestContext
 from chatbot_ai.api.presence import CallerLeft
 from chatbot_ai.api.services import ApiOptions, Services
+from chatbot_ai.domain.access import LIMIT_HEADERS
+from chatbot_ai.domain.errors import ChatbotError
 
 OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
 
 TITLES = {"office": "ChatBot AI: office", "character": "ChatBot AI: character"}
 DESCRIPTION = """Errors are JSON: `{"error": {"code", "message", "request_id"}}`, the message in
-Korean or, with `Accept-Language: en`, in English. 429 and 503 always carry `Retry-After`."""
+Korean or, with `Accept-Language: en`, in English. 429 and 503 always carry `Retry-After`.
+
+Where keys are configured every call but those of health and documentation needs one, as
+`Authorization: Bearer` or `X-API-Key`; `X-RateLimit-…` headers tell what is left of its limits."""
+
+#: What a page of another origin may send to us and read of our answers.
+CORS_REQUEST_HEADERS = (
+    "Accept", "Accept-Language", "Authorization", "Content-Type", "Idempotency-Key",
+    "Last-Event-ID", "X-API-Key", "X-Request-ID", "X-Resumable",
+)  # fmt: skip
+CORS_ANSWER_HEADERS = (
+    "Content-Disposition", "Idempotent-Replayed", "Location", "Retry-After", "Server-Timing",
+    "X-Backup-Answer", "X-Model", "X-Queue-Position", "X-Queue-Wait", "X-Request-ID",
+    "X-Stream-Id", "X-Turn", "X-Warnings", *LIMIT_HEADERS,
+)  # fmt: skip
 
 
 def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metrics) -> FastAPI:
@@ -70,6 +89,7 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
     larger: dict[str, int] = {}
     routers = [
         operations.router(),
+        status.router(),
         metrics_router(metrics),
         conversations.router(),
         conversation_answers.router(options),
@@ -93,19 +113,36 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
         below = [limit for path, limit in larger.items() if scope["path"].startswith(path)]
         return max(options.max_body_bytes, *below, 0)
 
-    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
-        scope.setdefault("app", app)
-        request = Request(scope, receive)
+    async def too_large(scope: Scope, receive: Receive, send: Send) -> None:
         answer = errors.plain_error(
             413,
             "payload_too_large",
-            request,
+            Request(scope, receive),
             {"Connection": "close"},
             limit=limit_of(scope),
         )
         await answer(scope, receive, send)
 
+    async def crashed(scope: Scope, receive: Receive, send: Send) -> None:
+        answer = errors.plain_error(500, "internal_error", Request(scope, receive))
+        await answer(scope, receive, send)
+
+    def refused(scope: Scope, error: ChatbotError) -> ASGIApp:
+        return errors.error_answer(error, Request(scope))
+
     # the last added is the outermost
-    app.add_middleware(BodyLimit, limit_bytes=options.max_body_bytes, refuse=refuse, larger=larger)
+    app.add_middleware(CrashAnswer, answer=crashed)
+    app.add_middleware(
+        BodyLimit, limit_bytes=options.max_body_bytes, refuse=too_large, larger=larger
+    )
+    app.add_middleware(Gate, refuse=refused)
+    if options.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=options.cors_origins,
+            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=CORS_REQUEST_HEADERS,
+            expose_headers=CORS_ANSWER_HEADERS,
+        )
     app.add_middleware(RequestContext, prefix=options.prefix)
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from importlib.resources import files
 from typing import Any
 
@@ -23,6 +24,11 @@ ERROR_SCHEMA = {
                 "message": {"type": "string", "description": "For people; Korean or English."},
                 "request_id": {"type": ["string", "null"]},
                 "retry_after_s": {"type": "integer", "minimum": 1},
+                "limit": {
+                    "type": "string",
+                    "enum": ["requests_per_minute", "tokens_per_day", "concurrent_requests"],
+                    "description": "With 429: the limit of this caller that is used up.",
+                },
                 "fields": {
                     "type": "array",
                     "items": {
@@ -69,6 +75,7 @@ def _drop_framework_errors(schema: dict[str, Any]) -> None:
 def install(app: FastAPI, *, title: str) -> None:
     """Add the documentation routes. Assets come from the package `fastapi-offline` carries."""
     static = files(fastapi_offline) / "static"
+    mimetypes.init()  # reads the system's list now, not within the first answer
     app.mount("/docs-static", StaticFiles(directory=str(static)), name="docs-static")
     make_schema = app.openapi
 

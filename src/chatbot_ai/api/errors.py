@@ -118,8 +118,22 @@ def error_body(
         body["fields"] = fields
     if wait is not None:
         body["retry_after_s"] = wait
+    if isinstance(error, CallerLimited):
+        body["limit"] = error.limit
     body["request_id"] = request_id
     return {"error": body}
+
+
+def error_answer(error: ChatbotError, request: Request) -> JSONResponse:
+    """The whole answer to an error of ours."""
+    wait, status = retry_after_s(error), status_of(error)
+    headers = {"Retry-After": str(wait)} if wait is not None else {}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status >= 500:
+        log.warning("request.unavailable", code=error.code, detail=str(error))
+    body = error_body(error, language_for(request), request_id_of(request))
+    return shaped(request, status, body, headers)
 
 
 def plain_error(
@@ -189,17 +203,12 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ChatbotError)
     async def _known(request: Request, error: ChatbotError) -> JSONResponse:
-        if isinstance(error, UnknownModel) and (allowed := allowed_methods(request)):
+        allowed = allowed_methods(request) if isinstance(error, UnknownModel) else set()
+        if allowed and request.method not in allowed:
             # POST /performance: the address is there, only POST is not
             headers = {"Allow": ", ".join(sorted(allowed))}
             return plain_error(405, HTTP_CODES[405], request, headers)
-        wait = retry_after_s(error)
-        headers = {"Retry-After": str(wait)} if wait is not None else {}
-        body = error_body(error, language_for(request), request_id_of(request))
-        status = status_of(error)
-        if status >= 500:
-            log.warning("request.unavailable", code=error.code, detail=str(error))
-        return shaped(request, status, body, headers)
+        return error_answer(error, request)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:

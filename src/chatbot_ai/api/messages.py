@@ -187,8 +187,8 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "en": "The request could not be understood. Check the address and the format.",
     },
     "configuration_error": {
-        "ko": "서버 설정에 문제가 있습니다. 요청 ID와 함께 관리자에게 알려 주세요.",
-        "en": "The server is not set up correctly. Tell the operator the request id.",
+        "ko": "서버 설정에 문제가 있습니다. 관리자에게 알려 주세요.",
+        "en": "The server's settings are wrong. Tell the operator.",
     },
     "internal_error": {
         "ko": "서버에서 문제가 생겼습니다. 계속되면 요청 ID와 함께 관리자에게 알려 주세요.",

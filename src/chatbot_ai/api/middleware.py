@@ -16,15 +16,14 @@ log = structlog.get_logger()
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 #: Paths that machines poll: logged at debug level only.
-POLLED = frozenset({"/healthz", "/readyz", "/metrics", "/performance"})
+POLLED = frozenset({"/healthz", "/readyz", "/metrics", "/performance", "/status", "/status/access"})
 
 
 class RequestContext:
     """Gives a request its id and prefix, and logs how it went, without any of its content.
 
     A sane X-Request-ID of the caller or the gateway is kept. X-Forwarded-Prefix counts only if it
-    is the one prefix under which the gateway serves this assistant. `extra_headers` that the
-    application put into the request's state go out with whatever it answers.
+    is the one prefix under which the gateway serves this assistant.
     """
 
     def __init__(self, app: ASGIApp, *, prefix: str) -> None:
@@ -49,9 +48,7 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                answer = MutableHeaders(scope=message)
-                answer["X-Request-ID"] = request_id
-                answer.update(scope["state"].get("extra_headers", {}))
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -124,3 +121,38 @@ class BodyLimit:
             return {"type": "http.request", "body": bytes(body), "more_body": False}
 
         await self._app(scope, replay, send)
+
+
+class CrashAnswer:
+    """Gives a crash its answer inside the other middleware, so that it too has their headers.
+
+    answer is the ASGI application that answers then. Once the headers are out there is nothing
+    left to say: the error goes on and the connection is cut.
+    """
+
+    def __init__(self, app: ASGIApp, *, answer: ASGIApp) -> None:
+        self._app, self._answer = app, answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = False
+
+        async def watched(message: Message) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception:  # the edge: what no handler of the application knows
+            if began:
+                raise
+            _log_crash(scope["path"])
+            await self._answer(scope, receive, send)
+
+
+def _log_crash(path: str) -> None:
+    """A function of its own, as a traceback reads source files, which nothing else here may."""
+    log.exception("request.crashed", path=path)

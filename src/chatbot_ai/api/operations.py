@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatbot_ai.api.access import principal_of
+from chatbot_ai.api.answering import CALLER_RESPONSES
 from chatbot_ai.api.chat import LLAMA
 from chatbot_ai.api.services import Services, services_of
 from chatbot_ai.domain.errors import Unavailable
@@ -62,37 +63,56 @@ def router() -> APIRouter:
     @routes.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
     async def readyz(services: ServicesOf) -> JSONResponse:
         """The model answers and the store takes turns; 503 where not."""
-        model, _ = services.chat.model(LLAMA)
-        states = await asyncio.gather(_state(model.check()), _state(services.chat.store.check()))
-        ready = all(state == "ok" for state in states)
-        body = {"ready": ready, "model": states[0], "store": states[1]}
+        body = await readiness_of(services)
+        ready = body["ready"]
         return JSONResponse(body, 200 if ready else 503, {} if ready else {"Retry-After": "2"})
 
-    @routes.get("/performance", response_model=Performance, dependencies=[Depends(principal_of)])
+    @routes.get(
+        "/performance",
+        response_model=Performance,
+        dependencies=[Depends(principal_of)],
+        responses=CALLER_RESPONSES,
+    )
     async def performance(services: ServicesOf) -> dict[str, Any]:
         """Measured figures: load, times, tokens, cache and engine."""
-        admission, stats = services.chat.admission, services.stats
-        totals = stats.since_start()
-        model, _ = services.chat.model(LLAMA)
-        return {
-            "total_requests": totals["total_requests"],
-            "avg_response_time": totals["avg_response_time"],
-            "success_rate": totals["success_rate"],
-            "active_connections": len(admission.running) + len(admission.waiting),
-            "max_concurrent": admission.slots,
-            "running": len(admission.running),
-            "waiting": len(admission.waiting),
-            "max_waiting": admission.max_waiting,
-            "expected_wait_s": admission.expected_wait_s(),
-            "model": model.name,
-            "uptime_s": round(stats.uptime_s, 1),
-            "since_start": totals,
-            "last_15_minutes": stats.window(),
-            "engine": await services.engine(),
-            "recent_errors": stats.recent_errors(),
-        }
+        return await performance_of(services)
 
     return routes
+
+
+async def performance_of(services: Services) -> dict[str, Any]:
+    """The body of /performance."""
+    admission, stats = services.chat.admission, services.stats
+    totals = stats.since_start()
+    model, _ = services.chat.model(LLAMA)
+    return {
+        "total_requests": totals["total_requests"],
+        "avg_response_time": totals["avg_response_time"],
+        "success_rate": totals["success_rate"],
+        "active_connections": len(admission.running) + len(admission.waiting),
+        "max_concurrent": admission.slots,
+        "running": len(admission.running),
+        "waiting": len(admission.waiting),
+        "max_waiting": admission.max_waiting,
+        "expected_wait_s": admission.expected_wait_s(),
+        "model": model.name,
+        "uptime_s": round(stats.uptime_s, 1),
+        "since_start": totals,
+        "last_15_minutes": stats.window(),
+        "engine": await services.engine(),
+        "recent_errors": stats.recent_errors(),
+    }
+
+
+async def readiness_of(services: Services) -> dict[str, Any]:
+    """The body of /readyz: asks the model's server and writes to the store, within 3 s."""
+    model, _ = services.chat.model(LLAMA)
+    states = await asyncio.gather(_state(model.check()), _state(services.chat.store.check()))
+    return {
+        "ready": all(state == "ok" for state in states),
+        "model": states[0],
+        "store": states[1],
+    }
 
 
 async def _state(check: Any) -> str:

@@ -9,6 +9,11 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive
 
+from chatbot_ai.domain.errors import AdmissionRejected
+
+#: Seconds that a service which is told to stop needs to be back.
+RESTART_S = 5.0
+
 Result = TypeVar("Result")
 
 
@@ -23,7 +28,11 @@ async def until_gone(receive: Receive) -> None:
 
 
 async def while_present(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of `work`; it is cancelled and CallerLeft raised when the caller disconnects."""
+    """The result of `work`; it is cancelled and CallerLeft raised when the caller disconnects.
+
+    The server cancels what is still running when its time to stop is over: AdmissionRejected then,
+    so that the caller reads when to come back.
+    """
     task = asyncio.create_task(work)
     gone = asyncio.create_task(until_gone(receive))
     try:
@@ -31,6 +40,10 @@ async def while_present(receive: Receive, work: Coroutine[Any, Any, Result]) -> 
         if task.done():
             return task.result()
         raise CallerLeft
+    except asyncio.CancelledError:
+        if task.done():
+            raise
+        raise AdmissionRejected("the service is stopping", RESTART_S) from None
     finally:
         gone.cancel()
         if not task.done():

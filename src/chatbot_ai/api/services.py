@@ -21,12 +21,16 @@ from chatbot_ai.domain.conversation import Assistant
 
 @dataclass(frozen=True, slots=True)
 class ApiOptions:
-    """What the HTTP side needs to know before anything is opened."""
+    """What the HTTP side needs to know before anything is opened.
+
+    cors_origins: pages of these origins may call; empty: only those served from here.
+    """
 
     assistant: Assistant
     language: Language
     deadline_s: float
     max_body_bytes: int
+    cors_origins: tuple[str, ...] = ()
 
     @property
     def prefix(self) -> str:
@@ -41,12 +45,14 @@ class Services:
     jobs    answers whose streams can be taken up again
     once    answers that are given once for each idempotency key
     characters  only where the assistant plays them
+    outbox  tells how many answered turns are not in the database yet
     """
 
     chat: Chat
     stats: Stats
     engine: Callable[[], Awaitable[dict[str, Any]]]
     access: Access
+    outbox: Callable[[], int] = lambda: 0
     characters: CharacterStore | None = None
     jobs: Jobs[ChatEvent] = field(default_factory=Jobs)
     once: Once = field(init=False)

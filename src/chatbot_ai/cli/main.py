@@ -64,6 +64,18 @@ def _add_doctor(made: typer.Typer) -> None:
     add_doctor(made, lambda: plan_checks(load_config()))
 
 
+def _add_keys(made: typer.Typer) -> None:
+    from chatbot_ai.cli.keys import KeyDefaults, build_keys
+    from chatbot_ai.server.guard import keys_file
+    from chatbot_ai.settings import load_config
+
+    def defaults() -> KeyDefaults:
+        shared = load_config().shared
+        return KeyDefaults(keys_file(shared), shared.zone)
+
+    made.add_typer(build_keys(defaults), name="keys")
+
+
 def _add_history(made: typer.Typer) -> None:
     from chatbot_ai.cli.history import history_app
     from chatbot_ai.server.stores import conversation_store
@@ -77,6 +89,7 @@ Commands.makers = {
     "chat": _add_chat,
     "models": _add_models,
     "doctor": _add_doctor,
+    "keys": _add_keys,
     "history": _add_history,
     "loadtest": _add_loadtest,
 }

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 from rich.console import Console
 
 from chatbot_ai.cli.progress import byte_progress
+from chatbot_ai.models.manifest import DEMO
+from chatbot_ai.models.note import Note
 from chatbot_ai.server import group, logs
 from chatbot_ai.server.engines import DEMO_MODEL
 from chatbot_ai.settings import Config, load_config
 
 TEXTS = {
     "ko": {
-        "fetching": "작은 데모 모델을 받습니다 (93 MB, 처음 한 번만)",
+        "fetching": "작은 데모 모델을 준비합니다 (93 MB, 처음 한 번만)",
         "starting": "시작하는 중: 엔진, office, character, 게이트웨이",
         "ready": "준비되었습니다 ({seconds:.1f}초)",
         "gateway": "주소",
@@ -30,7 +33,7 @@ TEXTS = {
         "stopped": "모두 멈췄습니다.",
     },
     "en": {
-        "fetching": "Fetching the small demo model (93 MB, once)",
+        "fetching": "Preparing the small demo model (93 MB, once)",
         "starting": "Starting: engine, office, character, gateway",
         "ready": "Ready ({seconds:.1f} s)",
         "gateway": "Address",
@@ -56,7 +59,7 @@ def up() -> None:
     began = time.monotonic()
     logs.configure("group", config.shared, console_level="warning")
     planned = group.plan(config)
-    if any(m.demo and not m.path.is_file() for m in planned.models.values()):
+    if any(choice.demo and not is_whole_demo(choice.path) for choice in planned.models.values()):
         console.print(text["fetching"])
         fetch_demo(config, console)
     console.print(text["starting"])
@@ -68,8 +71,17 @@ def up() -> None:
     console.print(text["stopped"])
 
 
+def is_whole_demo(path: Path) -> bool:
+    """Whether the demo model was checked once and has not been touched since; costs no reading."""
+    note = Note.read(path)
+    return note is not None and note.sha256 == DEMO.sha256 and path.is_file() and note.holds(path)
+
+
 def fetch_demo(config: Config, console: Console) -> None:
-    """Bring the demo model, with a progress bar; goes on where an earlier try was cut."""
+    """Bring the demo model, with a progress bar; goes on where an earlier try was cut.
+
+    Raises ModelFileError where it cannot be had or the file that is there is another.
+    """
     from chatbot_ai.models.library import ModelLibrary
     from chatbot_ai.server.checkup import hub_of
 

@@ -9,7 +9,6 @@ requests keep their order, and nobody starves, since later arrivals get later ta
 from __future__ import annotations
 
 import asyncio
-import heapq
 import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Hashable
@@ -21,6 +20,8 @@ from chatbot_ai.domain.ports import Clock
 
 #: A waiting caller hears of a changed estimate at least this often, in seconds.
 UPDATE_EVERY_S = 2.0
+#: Seconds for which a forecast holds while nothing enters a slot or leaves one.
+FORECAST_FOR_S = 0.2
 #: Retry-After before anything was measured.
 UNMEASURED_RETRY_S = 5.0
 
@@ -127,6 +128,7 @@ class Admission:
         self._per_user: Counter[Hashable] = Counter()
         self._numbers = itertools.count(1)
         self._closing = False
+        self._forecast: tuple[float | None, list[float]] = (None, [])
 
     def enter(
         self, user: Hashable, deadline: float, conversation: Hashable | None = None
@@ -143,18 +145,19 @@ class Admission:
         ticket = Ticket(self, user, deadline, conversation)
         ticket.number = next(self._numbers)
         ticket.tag = max(self._virtual, self._last_tag.get(user, 0)) + 1
-        place = self._place(ticket, [*self.waiting, ticket])
-        free_now = self._eligible(ticket) and len(self.running) < self.slots
-        if not free_now and len(self.waiting) >= self.max_waiting:
-            raise AdmissionRejected("the waiting room is full", self.retry_after_s())
-        if place.wait_s is not None and not free_now:
-            late = place.wait_s + self._whole_s() - (deadline - self.clock.monotonic())
-            if late > 0:
-                raise AdmissionRejected("the wait would exceed the deadline", max(1.0, late))
+        place = QueuePosition(0, 0.0)
+        if len(self.running) >= self.slots or not self._eligible(ticket):
+            if len(self.waiting) >= self.max_waiting:
+                raise AdmissionRejected("the waiting room is full", self.retry_after_s())
+            place = self._place(ticket, [*self.waiting, ticket])
+            if place.wait_s is not None:
+                late = place.wait_s + self._whole_s() - (deadline - self.clock.monotonic())
+                if late > 0:
+                    raise AdmissionRejected("the wait would exceed the deadline", max(1.0, late))
         self._per_user[user] += 1
         self._last_tag[user] = ticket.tag
         self.waiting.append(ticket)
-        ticket.at_arrival = QueuePosition(0, 0.0) if free_now else place
+        ticket.at_arrival = place
         self._dispatch()
         return ticket
 
@@ -186,6 +189,7 @@ class Admission:
             self.waiting.remove(ticket)
         else:
             return
+        self._forecast = (None, [])
         if sample is not None:
             self.estimate.observe(sample)
         self._per_user[ticket.user] -= 1
@@ -213,6 +217,7 @@ class Admission:
             self.waiting.remove(chosen)
             self.running.add(chosen)
             chosen.started = self.clock.monotonic()
+            self._forecast = (None, [])
             self._virtual = max(self._virtual, chosen.tag)
         for ticket in [*self.waiting, *self.running]:
             ticket.changed.set()
@@ -239,17 +244,23 @@ class Admission:
         position = len(ahead) + 1
         if not self.estimate.measured:
             return QueuePosition(position, None)
-        token_s = self._token_s()
-        whole = self.estimate.whole_s(token_s)
-        free = [self._remaining(t, token_s) for t in self.running]
-        free += [0.0] * (self.slots - len(free))
-        heapq.heapify(free)
-        for _ in ahead:
-            heapq.heappush(free, heapq.heappop(free) + whole)
-        wait = free[0]
+        wait = self._start_s(position)
         if ticket.conversation is not None:
             # behind its own conversation it waits for those answers one after the other
+            token_s = self._token_s()
             own = [t for t in self.running if t.conversation == ticket.conversation]
             before = sum(t.conversation == ticket.conversation for t in ahead)
-            wait = max(wait, sum(self._remaining(t, token_s) for t in own) + before * whole)
+            behind = before * self.estimate.whole_s(token_s)
+            wait = max(wait, sum(self._remaining(t, token_s) for t in own) + behind)
         return QueuePosition(position, round(wait, 1))
+
+    def _start_s(self, position: int) -> float:
+        """Seconds until `position` gets a slot. All who ask at one moment share one forecast."""
+        now = self.clock.monotonic()
+        made, starts = self._forecast
+        if made is None or now - made > FORECAST_FOR_S or len(starts) < position:
+            running = sorted(self.running, key=lambda t: t.number)
+            places = max(position, len(self.waiting) + 1)
+            starts = self.estimate.starts_s([t.progress() for t in running], self.slots, places)
+            self._forecast = (now, starts)
+        return starts[position - 1]

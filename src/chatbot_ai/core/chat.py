@@ -283,6 +283,6 @@ def _sample(progress: Progress) -> ServiceSample | None:
         return None
     return ServiceSample(
         first_token_s=max(0.0, first - progress.timings.queue_s),
-        completion_tokens=finished.usage.completion_tokens or progress.tokens,
+        completion_tokens=progress.tokens or finished.usage.completion_tokens,
         generation_s=max(0.0, progress.timings.total_s - first),
     )

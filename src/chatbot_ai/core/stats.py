@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
+import asyncio
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from chatbot_ai.core.series import Series, percentile
 from chatbot_ai.domain.ports import Clock
 
 Outcome = Literal["answered", "refused", "limited", "cancelled", "failed", "invalid"]
@@ -17,6 +18,8 @@ WINDOW_S = 15 * 60
 WINDOW_REQUESTS = 20_000
 #: Seconds for which a computed summary is given out again, so that polling costs nothing.
 SUMMARY_FOR_S = 1.0
+#: Seconds between two looks at the load.
+LOAD_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +67,13 @@ class Observer(Protocol):
     def ended(self, record: RequestRecord) -> None: ...
 
 
-def percentile(ordered: Sequence[float], share: float) -> float:
-    """The nearest-rank percentile of ascending values; 0 for none."""
-    if not ordered:
-        return 0.0
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
-
-
 class Stats:
     """Counts requests and summarises them. `success` is answered / (answered + failed + refused);
     what the caller did wrong, was limited for or left is no failure of the service."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.series = Series(clock)
         self.started_at = clock.now()
         self._started = clock.monotonic()
         self._window: deque[tuple[float, RequestRecord]] = deque(maxlen=WINDOW_REQUESTS)
@@ -97,8 +94,20 @@ class Stats:
         count["completion_tokens"] += record.completion_tokens
         count["wasted_tokens"] += record.wasted_tokens
         count["backup_answers"] += record.backup
+        self.series.ended(
+            record.outcome,
+            tokens=record.completion_tokens,
+            total_s=record.total_s,
+            queue_s=record.queue_s,
+        )
         if record.error_code and record.outcome in ("failed", "refused", "limited"):
             self._errors.append((self._clock.now(), record.error_code))
+
+    async def follow(self, load: Callable[[], tuple[int, int]]) -> None:
+        """Note `load`, running and waiting, every LOAD_EVERY_S until cancelled."""
+        while True:
+            self.series.loaded(*load())
+            await asyncio.sleep(LOAD_EVERY_S)
 
     @property
     def uptime_s(self) -> float:
@@ -152,6 +161,7 @@ class Stats:
                 name: outcomes[name]
                 for name in ("answered", "refused", "limited", "cancelled", "failed")
             },
+            "causes": dict(Counter(r.error_code for r in records if r.error_code).most_common(12)),
             "success_rate": round(100 * outcomes["answered"] / tried, 2) if tried else 100.0,
             "requests_per_hour": round(3600 * len(done) / span, 1) if span > 1 else 0.0,
             "total_s": _percentiles([r.total_s for r in done]),

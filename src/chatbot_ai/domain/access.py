@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from chatbot_ai.domain.errors import Forbidden
@@ -12,14 +13,22 @@ from chatbot_ai.domain.errors import Forbidden
 #: speak for any user; user: a key bound to one user.
 PrincipalKind = Literal["open", "backend", "user"]
 
+#: The headers of rule A4; those of a limit that a key does not have are left out.
+LIMIT_HEADERS = tuple(
+    f"X-RateLimit-{what}-{name}"
+    for name in ("Requests", "Tokens", "Concurrent")
+    for what in ("Limit", "Remaining", "Reset")
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An admitted caller."""
+    """An admitted caller. `visit` names the one call that was admitted, where limits need it."""
 
     kind: PrincipalKind
     key_id: str | None = None
     user_id: str | None = None
+    visit: str | None = field(default=None, compare=False)
 
     def speaks_for(self, user_id: str | None) -> str | None:
         """The user that a request is for. Raises Forbidden where a user key names another one."""
@@ -33,16 +42,34 @@ class Principal:
 class Access(Protocol):
     """Decides who may call.
 
-    A1  `admit` returns a Principal or raises Unauthorized; CallerLimited where the key is over one
-        of its limits.
-    A2  Every way of sending a key (Authorization: Bearer, X-API-Key) is treated alike.
+    A1  `admit` returns a Principal or raises Unauthorized; CallerLimited, whose `headers` are
+        those of A4, where the key is over one of its limits; StoreUnavailable where the keys
+        cannot be read, so that nobody is let in by a fault.
+    A2  Every way of sending a key (Authorization: Bearer, X-API-Key) is treated alike; two that
+        differ are Unauthorized.
     A3  Without any key configured only callers on this machine are admitted.
     A4  `headers` tells what is left of the key's limits; empty where it has none.
+    A5  Every admitted call is released once, after its last byte or when its caller has left;
+        until then it counts as concurrent.
+    A6  `spent` may come before or after `release`. Neither waits for a disk.
     """
 
-    def admit(self, headers: Mapping[str, str], address: str) -> Principal: ...
+    async def admit(self, headers: Mapping[str, str], address: str) -> Principal: ...
 
     def headers(self, principal: Principal) -> Mapping[str, str]: ...
 
     def spent(self, principal: Principal, tokens: int) -> None:
         """Count the tokens of an answered request towards the key's daily limit."""
+
+    def release(self, principal: Principal) -> None:
+        """The call has ended."""
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address is of this machine; a name or nonsense is not."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(found, "ipv4_mapped", None)
+    return (mapped or found).is_loopback

@@ -27,6 +27,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 #: The exit code of a process whose set-up is wrong, so that restarting it does not help.
@@ -116,13 +117,16 @@ class StreamCancelled(ChatbotError):
 
 
 class CallerLimited(ChatbotError):
-    """This caller is over a limit of its own, named by `limit`."""
+    """This caller is over a limit of its own, named by `limit`; `headers` tell all its limits."""
 
     code = "rate_limited"
 
-    def __init__(self, limit: str, retry_after_s: float) -> None:
+    def __init__(
+        self, limit: str, retry_after_s: float, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(f"limit {limit}, retry after {retry_after_s:.1f} s")
         self.limit, self.retry_after_s = limit, retry_after_s
+        self.headers: Mapping[str, str] = headers or {}
 
 
 class Unavailable(ChatbotError):

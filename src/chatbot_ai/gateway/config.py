@@ -16,6 +16,9 @@ TEMPLATE = Path(__file__).resolve().parents[3] / "nginx" / "nginx.conf.template"
 LIMITED_RETRY_AFTER_S = 2
 UNAVAILABLE_RETRY_AFTER_S = 5
 
+#: In the run folder: what `chatbot-ai up` tells of its processes.
+PROCESSES_FILE = "processes.json"
+
 _UPLOADS = "/character/characters"
 #: The chat builds every element itself: no text may become script, style or markup.
 _CHAT_CSP = (
@@ -26,6 +29,16 @@ _CHAT_CSP = (
 _PAGE_CSP = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+#: The dashboard has no inline script or style and talks to nobody but this gateway.
+_DASHBOARD_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+#: A load-test report carries everything inline; its own policy narrows this to hashes of it.
+_REPORT_CSP = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
@@ -174,7 +187,7 @@ def _static(options: GatewayOptions) -> str:
     blocks: list[str] = []
     pages = (
         ("chat", options.chat_folder, _CHAT_CSP),
-        ("dashboard", options.dashboard_folder, _PAGE_CSP),
+        ("dashboard", options.dashboard_folder, _DASHBOARD_CSP),
     )
     for name, folder, policy in pages:
         if folder is None:
@@ -190,7 +203,59 @@ def _static(options: GatewayOptions) -> str:
                 f'set $gateway_csp "{policy}";',
             )
         )
+    if options.dashboard_folder is not None:
+        blocks += _for_operators(options)
     return "".join(blocks)
+
+
+def _for_operators(options: GatewayOptions) -> list[str]:
+    """Files for callers that the office service lets see its status, and the asking for that."""
+    target = "office_service" if _keeps_connections(options) else options.office_upstream
+    headers = (
+        "Host $gateway_host", 'Connection ""', "X-Real-IP $remote_addr",
+        "X-Forwarded-For $remote_addr", "X-Request-ID $gateway_request_id",
+        'X-Forwarded-Prefix ""', 'Forwarded ""', 'Content-Length ""',
+    )  # fmt: skip
+    guarded = (
+        "auth_request /.gateway/operator;",
+        "error_page 401 403 405 /.gateway/error;",
+        "error_page 404 /404.html;",
+        "error_page 500 502 503 504 =503 /.gateway/error;",
+        "charset utf-8;",
+        "expires -1;",
+    )
+    processes = f'alias "{options.run_folder / PROCESSES_FILE}";'
+    blocks = [
+        _block(f"= /dashboard/{PROCESSES_FILE}", *guarded, "access_log off;", processes),
+        _block(
+            "= /.gateway/operator",
+            "internal;",
+            "access_log off;",
+            "proxy_method GET;",
+            "proxy_pass_request_body off;",
+            *(f"proxy_set_header {header};" for header in headers),
+            "proxy_read_timeout 5s;",
+            f"set $gateway_upstream {target};",
+            "proxy_pass http://$gateway_upstream/status/access;",
+        ),
+    ]
+    if options.reports_folder is not None:
+        report = (
+            *guarded,
+            f'alias "{options.reports_folder}/$1";',
+            # a plain `set` would be undone by the server's own, which the asking runs again
+            f'auth_request_set $gateway_csp "{_REPORT_CSP}";',
+        )
+        blocks.append(
+            _block(
+                "^~ /dashboard/reports/",
+                'location ~ "^/dashboard/reports/(visualization[.]html|[A-Za-z0-9_-]+[.]csv)$" {',
+                *(f"    {line}" for line in report),
+                "}",
+                "return 404;",
+            )
+        )
+    return blocks
 
 
 def _block(match: str, *lines: str) -> str:

@@ -22,6 +22,11 @@ GATEWAY_MESSAGES: dict[int, GatewayMessage] = {
         "요청의 형식이 올바르지 않습니다.",
         "The request is malformed.",
     ),
+    401: GatewayMessage(
+        "unauthorized",
+        "운영자 키가 필요합니다.",
+        "An operator's key is needed.",
+    ),
     403: GatewayMessage(
         "forbidden",
         "이 주소에는 접근할 수 없습니다.",

@@ -33,6 +33,9 @@ class GatewayOptions:
     `upstream_idle_s` must stay below the time after which the services close an idle connection
     (uvicorn: 5 s), or a request may meet a connection that is just being closed.
 
+    `reports_folder` holds load tests' CSV files and visualization.html, and need not exist; the
+    dashboard shows them to those whom the office service takes for operators.
+
     `trusted_proxies` are the networks whose X-Forwarded-For and -Proto are believed.
     """
 
@@ -60,13 +63,16 @@ class GatewayOptions:
     trusted_proxies: tuple[str, ...] = ()
     chat_folder: Path | None = None
     dashboard_folder: Path | None = None
+    reports_folder: Path | None = None
     workers: int = 2
     worker_user: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("office_upstream", "character_upstream"):
             self._require(name, _UPSTREAM.fullmatch(getattr(self, name)) is not None, "HOST:PORT")
-        for name in ("run_folder", "page_folder", "chat_folder", "dashboard_folder"):
+        for name in (
+            "run_folder", "page_folder", "chat_folder", "dashboard_folder", "reports_folder"
+        ):  # fmt: skip
             folder: Path | None = getattr(self, name)
             if folder is not None:
                 fits = folder.is_absolute() and _PATH.fullmatch(str(folder)) is not None
@@ -134,6 +140,9 @@ def compose_options() -> GatewayOptions:
         resolver="127.0.0.11 valid=5s ipv6=off",
         run_folder=Path("/tmp"),  # noqa: S108 - the container's own tmpfs
         page_folder=Path("/usr/share/nginx/html"),
+        chat_folder=Path("/usr/share/nginx/chat"),
+        dashboard_folder=Path("/usr/share/nginx/dashboard"),
+        reports_folder=Path("/usr/share/nginx/reports"),
         access_log="/dev/stdout",
         error_log="/dev/stderr",
         body_limit_bytes=1_048_576,  # MAX_BODY_BYTES's default: the service refuses the rest

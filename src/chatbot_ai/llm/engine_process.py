@@ -104,7 +104,10 @@ def main() -> None:
     try:
         server = llama.Server(parameters(options))
     except RuntimeError as error:
-        say(f"the model could not be loaded: {error}")
+        say(
+            f"the model {options.model_path} could not be loaded ({error}); check the file with "
+            "`chatbot-ai models verify` and the memory with `chatbot-ai doctor`"
+        )
         sys.exit(1)
     say(f"serving {options.model_path} at {server.listening_address}")
     while True:

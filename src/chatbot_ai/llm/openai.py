@@ -54,9 +54,13 @@ class OpenAIModel:
         self._at_openai = base_url is None
         self._sdk: AsyncOpenAI | None = None
         if api_key or base_url:
-            from openai import AsyncOpenAI  # noqa: PLC0415
+            from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # noqa: PLC0415
 
+            # a compatible server of the team's own may close a connection right after a stream
+            # in spite of its keep-alive header, as llama.cpp's does: each call takes a fresh one
+            fresh = {} if base_url is None else {"Connection": "close"}
             self._sdk = AsyncOpenAI(
+                http_client=DefaultAsyncHttpxClient(headers=fresh),
                 api_key=api_key or "none",
                 base_url=base_url,
                 max_retries=MAX_RETRIES,

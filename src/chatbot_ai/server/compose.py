@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -9,7 +10,6 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from chatbot_ai.access.open import LoopbackAccess
 from chatbot_ai.api.app import create_app
 from chatbot_ai.api.metrics import Metrics
 from chatbot_ai.api.services import ApiOptions, Services
@@ -25,8 +25,9 @@ from chatbot_ai.llm.llama import LlamaModel
 from chatbot_ai.llm.openai import OpenAIModel
 from chatbot_ai.server import engines
 from chatbot_ai.server.grounding import references
+from chatbot_ai.server.guard import access_of
 from chatbot_ai.server.logs import DailyFile
-from chatbot_ai.server.personas import read_personas
+from chatbot_ai.server.personas import LLAMA_FILE, OPENAI_FILE, read_personas
 from chatbot_ai.server.sizing import slots_of
 from chatbot_ai.server.stores import character_store, service_store
 from chatbot_ai.server.supervisor import Supervisor
@@ -56,9 +57,10 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
         language=shared.default_language,
         deadline_s=shared.request_deadline_s,
         max_body_bytes=shared.max_body_bytes,
+        cors_origins=shared.allowed_origins,
     )
-    llama = read_personas(shared.prompt_dir / "config-Llama.json")[assistant]
-    openai = read_personas(shared.prompt_dir / "config-OpenAI.json")[assistant]
+    llama = read_personas(shared.prompt_dir / LLAMA_FILE)[assistant]
+    openai = read_personas(shared.prompt_dir / OPENAI_FILE)[assistant]
     metrics = Metrics(assistant)
 
     @asynccontextmanager
@@ -73,6 +75,9 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
             if characters is not None:
                 await characters.open()
                 stack.push_async_callback(characters.close)
+            access = access_of(shared, clock)
+            await access.open()
+            stack.push_async_callback(access.close)
             engine = await stack.enter_async_context(open_engine(settings, config))
             models = chat_models(engine, config, llama, openai)
             gathered = references(assistant, shared)
@@ -98,13 +103,18 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
                 stack.push_async_callback(model.close)
             stack.push_async_callback(chat.close)
             metrics.watch(chat.admission, engine.restarts, outbox_turns)
-            access = LoopbackAccess(anywhere=shared.trust_unkeyed_callers)
+            admission = chat.admission
+            following = asyncio.create_task(
+                stats.follow(lambda: (len(admission.running), len(admission.waiting)))
+            )
+            stack.callback(following.cancel)
             yield Services(
                 chat=chat,
                 stats=stats,
                 engine=engine.state,
                 access=access,
                 characters=characters,
+                outbox=outbox_turns,
             )
 
     return create_app(options, open_services, metrics)

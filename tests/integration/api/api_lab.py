@@ -38,8 +38,10 @@ from chatbot_ai.domain.persona import Persona
 from chatbot_ai.llm.openai import OpenAIModel
 from chatbot_ai.server.personas import read_personas
 from chatbot_ai.storage.sqlite import SqliteConversationStore
+from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
 
 ROOT = Path(__file__).resolve().parents[3]
+ZONE = ZoneInfo("Asia/Seoul")
 CHARACTER = {"character_name": "레이첼", "greeting": "안녕!", "context": "밝은 제빵사"}
 
 
@@ -49,11 +51,13 @@ class SpokenModel:
 
     gate     where given, every delta after the first waits for it
     faults   one is raised instead of the next answer, in order
+    pause_s  before each word but the first
     breaks   one is raised after the first word of the next answer, in order
     """
 
     name: str = "spoken-1"
     context_tokens: int = 4096
+    pause_s: float = 0.0
     gate: asyncio.Event | None = None
     faults: list[BaseException] = field(default_factory=list)
     breaks: list[BaseException] = field(default_factory=list)
@@ -76,7 +80,7 @@ class SpokenModel:
                     raise self.breaks.pop(0)
                 if at and self.gate is not None:
                     await self.gate.wait()
-                await asyncio.sleep(0)
+                await asyncio.sleep(self.pause_s if at else 0)
                 yield TextDelta(word if at == 0 else f" {word}")
         finally:
             self.running -= 1
@@ -100,7 +104,7 @@ class TableAccess:
     callers: Mapping[str, Principal]
     tokens: dict[str, int] = field(default_factory=dict)
 
-    def admit(self, headers: Mapping[str, str], address: str) -> Principal:
+    async def admit(self, headers: Mapping[str, str], address: str) -> Principal:
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or key not in self.callers:
             raise Unauthorized("no such key")
@@ -108,6 +112,9 @@ class TableAccess:
 
     def headers(self, principal: Principal) -> Mapping[str, str]:
         return {"X-RateLimit-Remaining-Requests": "7"}
+
+    def release(self, principal: Principal) -> None:
+        return None
 
     def spent(self, principal: Principal, tokens: int) -> None:
         name = principal.key_id or ""
@@ -156,7 +163,7 @@ async def running_lab(
 ) -> AsyncIterator[Lab]:
     """Serve until the block ends. `prepare` may change the arguments of Services."""
     spoken = model or SpokenModel()
-    personas = read_personas(ROOT / "prompt" / "config-Llama.json")
+    personas = await asyncio.to_thread(read_personas, ROOT / "prompt" / "config-Llama.json")
     made: list[Services] = []
 
     @asynccontextmanager
@@ -164,6 +171,8 @@ async def running_lab(
         clock = SystemClock()
         store = SqliteConversationStore(folder / "chatbot.sqlite3")
         await store.open()
+        characters = SqliteCharacterStore(folder / "characters.sqlite3")
+        await characters.open()
         stats = Stats(clock)
         chat = Chat(
             assistant=assistant,
@@ -171,7 +180,7 @@ async def running_lab(
             store=store,
             admission=Admission(slots=slots, max_waiting=max_waiting, clock=clock),
             clock=clock,
-            references=References(zone=ZoneInfo("Asia/Seoul"), with_time=assistant == "office"),
+            references=References(zone=ZONE, with_time=assistant == "office"),
             observers=(stats, metrics),
         )
         metrics.watch(chat.admission, lambda: 0, lambda: 0)
@@ -180,6 +189,7 @@ async def running_lab(
             "stats": stats,
             "engine": _no_engine,
             "access": access or LoopbackAccess(),
+            "characters": characters if assistant == "character" else None,
         }
         if prepare is not None:
             prepare(arguments)
@@ -190,10 +200,12 @@ async def running_lab(
         finally:
             await chat.close()
             await store.close()
+            await characters.close()
 
     metrics = Metrics(assistant)
     options = ApiOptions(assistant, "ko", deadline_s=20, max_body_bytes=1_048_576)
-    app = create_app(options, open_services, metrics)
+    # before anything is served, as in a real service: this reads files
+    app = await asyncio.to_thread(create_app, options, open_services, metrics)
     server = uvicorn.Server(
         uvicorn.Config(
             app,
@@ -204,10 +216,10 @@ async def running_lab(
             timeout_graceful_shutdown=1,
         )
     )
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    task = asyncio.create_task(server._serve())  # not serve(): signals stay pytest's
+    task = asyncio.create_task(_serve(server))
     try:
         await until(lambda: server.started or task.done())
+        assert server.started, "the service does not start; its log tells why"
         port = server.servers[0].sockets[0].getsockname()[1]
         url = f"http://127.0.0.1:{port}"
         async with httpx2.AsyncClient(base_url=url, timeout=20, trust_env=False) as http:
@@ -215,6 +227,13 @@ async def running_lab(
     finally:
         server.should_exit = True
         await task
+
+
+async def _serve(server: uvicorn.Server) -> None:
+    try:
+        await server._serve()  # not serve(): signals stay pytest's
+    except SystemExit as error:
+        raise AssertionError("the service does not start") from error
 
 
 def _models(spoken: SpokenModel, persona: Persona) -> dict[str, tuple[Any, Persona]]:

@@ -121,7 +121,7 @@ def test_service_that_does_not_accept(binary: Path, tmp_path: Path) -> None:
         options = gateway_options(tmp_path, f"127.0.0.1:{port}")
         gateway = stack.enter_context(running(binary, options))
         assert _is_unavailable(httpx2.post(f"{gateway.url}/office/Llama", timeout=DEADLINE_S))
-        assert gateway.log()[-1]["upstream_status"] == "504"
+        assert eventually(gateway.log)[-1]["upstream_status"] == "504"
 
 
 def _ways_to_resolve() -> list[ParameterSet]:

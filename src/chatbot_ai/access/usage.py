@@ -1,0 +1,109 @@
+"""What keys use, counted in the file they share, so that a limit holds for all services together.
+
+Every function runs inside a write transaction of its caller.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from chatbot_ai.access.key import Key
+from chatbot_ai.access.limits import WINDOW_S, Standing
+
+#: A process that was not seen for so long has ended without releasing its calls.
+LEASE_S = 15.0
+#: Days that the tokens of a day are kept.
+KEEP_DAYS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time, as limits need it: Unix seconds, the day in the operator's zone, what is left of
+    that day in seconds."""
+
+    now: float
+    day: str
+    day_left_s: float
+
+
+def take(
+    connection: sqlite3.Connection, key: Key, visit: str, process: str, moment: Moment
+) -> Standing:
+    """Count one more call of `key`. Raises CallerLimited, and counts nothing, over a limit."""
+    now, limits = moment.now, key.limits
+    standing = Standing(limits, tokens_reset_s=moment.day_left_s)
+    if limits.requests_per_minute is not None:
+        # times ahead of now were written before somebody set the clock back
+        connection.execute(
+            "DELETE FROM requests WHERE key = ? AND (at <= ? OR at > ?)",
+            (key.id, now - WINDOW_S, now + WINDOW_S),
+        )
+        standing.requests, oldest = connection.execute(
+            "SELECT count(*), min(at) FROM requests WHERE key = ?", (key.id,)
+        ).fetchone()
+        standing.requests_reset_s = WINDOW_S - (now - oldest) if standing.requests else WINDOW_S
+    if limits.tokens_per_day is not None:
+        standing.tokens = tokens_of(connection, key.id, moment.day)
+    if limits.concurrent is not None:
+        (standing.running,) = connection.execute(
+            "SELECT count(*) FROM running JOIN processes ON processes.id = running.process"
+            " WHERE key = ? AND (process = ? OR seen_at > ?)",
+            (key.id, process, now - LEASE_S),
+        ).fetchone()
+    standing.check()
+    if limits.requests_per_minute is not None:
+        connection.execute("INSERT INTO requests VALUES (?, ?)", (key.id, now))
+        standing.requests += 1
+    if limits.concurrent is not None:
+        renew(connection, process, now)
+        connection.execute("INSERT INTO running VALUES (?, ?, ?)", (visit, key.id, process))
+        standing.running += 1
+    return standing
+
+
+def release(connection: sqlite3.Connection, visit: str) -> None:
+    connection.execute("DELETE FROM running WHERE visit = ?", (visit,))
+
+
+def spend(connection: sqlite3.Connection, key_id: str, day: str, tokens: int) -> None:
+    """Add tokens to a key's day; nothing for a key that was deleted meanwhile."""
+    connection.execute(
+        "INSERT INTO usage SELECT id, ?, ? FROM keys WHERE id = ?"
+        " ON CONFLICT (key, day) DO UPDATE SET tokens = tokens + excluded.tokens",
+        (day, tokens, key_id),
+    )
+
+
+def tokens_of(connection: sqlite3.Connection, key_id: str, day: str) -> int:
+    row = connection.execute(
+        "SELECT tokens FROM usage WHERE key = ? AND day = ?", (key_id, day)
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def touch(connection: sqlite3.Connection, times: Mapping[str, float]) -> None:
+    """Note when keys were last used."""
+    connection.executemany(
+        "UPDATE keys SET last_used_at = max(coalesce(last_used_at, 0), ?) WHERE id = ?",
+        [(at, key_id) for key_id, at in times.items()],
+    )
+
+
+def renew(connection: sqlite3.Connection, process: str, now: float) -> None:
+    """Say that a process lives."""
+    connection.execute(
+        "INSERT INTO processes VALUES (?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at",
+        (process, now),
+    )
+
+
+def clear(connection: sqlite3.Connection, now: float, oldest_day: str) -> None:
+    """Remove what processes that have ended left behind, and days of long ago."""
+    connection.execute("DELETE FROM processes WHERE seen_at <= ?", (now - LEASE_S,))
+    connection.execute(
+        "DELETE FROM running WHERE process NOT IN (SELECT id FROM processes)",
+    )
+    connection.execute("DELETE FROM usage WHERE day < ?", (oldest_day,))

@@ -1,0 +1,82 @@
+"""The gate: who may call is decided before anything of a call is read. Pure ASGI, as streamed
+answers pass through it and a call ends only with its last byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chatbot_ai.api.services import Services
+from chatbot_ai.domain.access import Principal, is_loopback
+from chatbot_ai.domain.errors import CallerLimited, ChatbotError
+
+#: What everybody may ask: whether we live, and how we are to be called.
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"})
+OPEN_BELOW = ("/docs-static/",)
+
+Refuse = Callable[[Scope, ChatbotError], ASGIApp]
+
+
+class Gate:
+    """Admits the caller of every path but the open ones and releases it when the call has ended.
+
+    The Principal lies in the request's state, where `principal_of` finds it. Every answer, errors
+    too, tells what is left of the caller's limits. refuse makes the answer to who is not admitted.
+    """
+
+    def __init__(self, app: ASGIApp, *, refuse: Refuse) -> None:
+        self._app, self._refuse = app, refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or is_open(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        services: Services = scope["app"].state.services
+        access, headers = services.access, Headers(scope=scope)
+        try:
+            principal = await access.admit(headers, caller_address(headers, scope))
+        except ChatbotError as error:
+            left = error.headers if isinstance(error, CallerLimited) else {}
+            await self._refuse(scope, error)(scope, receive, _with_headers(send, lambda: left))
+            return
+        _remember(scope, principal)
+        try:
+            await self._app(scope, receive, _with_headers(send, lambda: access.headers(principal)))
+        finally:
+            access.release(principal)
+
+
+def is_open(path: str) -> bool:
+    """Whether a path needs no caller."""
+    return path in OPEN_PATHS or path.startswith(OPEN_BELOW)
+
+
+def caller_address(headers: Headers, scope: Scope) -> str:
+    """The caller's address: X-Real-IP as the gateway set it, else that of the connection.
+
+    Who connects from another machine cannot say that it is this one.
+    """
+    peer = str(scope["client"][0]) if scope.get("client") else ""
+    told = headers.get("x-real-ip")
+    if told is None or (is_loopback(told) and not is_loopback(peer)):
+        return peer
+    return told
+
+
+def _remember(scope: Scope, principal: Principal) -> None:
+    state: dict[str, Any] = scope.setdefault("state", {})
+    state["principal"] = principal
+    if principal.key_id is not None:
+        state.setdefault("log_fields", {})["key"] = principal.key_id
+
+
+def _with_headers(send: Send, headers: Callable[[], Any]) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(headers())
+        await send(message)
+
+    return send_with_headers

@@ -1,0 +1,126 @@
+"""The chat page in a real Chromium, against the whole group with the small model.
+
+One group serves the whole session. Answers that a test must know word for word, and faults, are
+scripted at the page's own network edge; everything else is the real thing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Playwright,
+    expect,
+    sync_playwright,
+)
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "e2e"), str(TESTS / "unit" / "cards")]
+
+from e2e_group import Group, started  # noqa: E402 (found through the line above)
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+#: Milliseconds for anything the page waits for, on a machine that is busy with other things.
+PATIENCE_MS = 60_000
+expect.set_options(timeout=PATIENCE_MS)
+
+
+@pytest.fixture(scope="session")
+def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
+    """`chatbot-ai up` on free ports; one conversation at a time, so that a queue can form, and
+    office answers that are long enough to be stopped."""
+    folder = tmp_path_factory.mktemp("group")
+    limits = {"CHATBOT_MAX_CONCURRENT": "1", "OFFICE_ANSWER_TOKENS": "96"}
+    with started(folder, **limits) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    yield chromium
+    chromium.close()
+
+
+@pytest.fixture
+def context(browser: Browser, group: Group) -> Iterator[BrowserContext]:
+    """A browser that was never here, of a reader of Korean, on a desktop."""
+    fresh = browser.new_context(
+        locale="ko-KR",
+        viewport={"width": 1280, "height": 800},
+        base_url=group.url,
+        permissions=["clipboard-read", "clipboard-write"],
+    )
+    fresh.set_default_timeout(PATIENCE_MS)
+    yield fresh
+    fresh.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """The chat page; a script's error or a refusal by the page's policy fails the test."""
+    opened = context.new_page()
+    problems = watched(opened)
+    opened.goto("/chat/")
+    opened.wait_for_selector("#message")
+    yield opened
+    assert problems == []
+
+
+@pytest.fixture
+def phone(browser: Browser, group: Group) -> Iterator[Page]:
+    """The chat page on a phone."""
+    fresh = browser.new_context(
+        locale="ko-KR",
+        viewport={"width": 390, "height": 844},
+        device_scale_factor=2,
+        is_mobile=True,
+        has_touch=True,
+        base_url=group.url,
+    )
+    fresh.set_default_timeout(PATIENCE_MS)
+    opened = fresh.new_page()
+    problems = watched(opened)
+    opened.goto("/chat/")
+    opened.wait_for_selector("#message")
+    yield opened
+    fresh.close()
+    assert problems == []
+
+
+def watched(page: Page) -> list[str]:
+    """What goes wrong inside the page from now on."""
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
+    page.on(
+        "console",
+        lambda line: (
+            problems.append(line.text)
+            if "Content Security Policy" in line.text or "TrustedHTML" in line.text
+            else None
+        ),
+    )
+    return problems

@@ -1,0 +1,242 @@
+"""The gate in front of every route: keys, limits, headers, pages of other origins."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import structlog
+from access_lab import BODY_LIMIT_BYTES, Lab, serving
+
+from support.scripted_model import ScriptedModel
+from support.waiting import until
+
+ORIGIN = "https://team.example"
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    async with serving(tmp_path, cors_origins=(ORIGIN,)) as running:
+        yield running
+
+
+async def test_no_key_is_configured(lab: Lab) -> None:
+    """Without keys this machine is served as it is, through a gateway on it too."""
+    async with lab.caller() as http:
+        assert (await http.post("/Llama", json=lab.body())).status_code == 200
+        through = {"X-Real-IP": "127.0.0.1"}
+        assert (await http.get("/performance", headers=through)).status_code == 200
+        for address in ("10.0.0.7", "192.168.1.2", "::2"):
+            answer = await http.get("/performance", headers={"X-Real-IP": address})
+            assert answer.status_code == 401
+        answer = await http.get("/performance", headers={"Host": "rebind.example.com"})
+        assert answer.status_code == 401
+
+
+async def test_every_way_of_sending_a_key(lab: Lab) -> None:
+    """Both headers are alike; two keys, a wrong one, another scheme and none are 401."""
+    key, other = await lab.key(), await lab.key()
+    good = [
+        {"Authorization": f"Bearer {key}"},
+        {"authorization": f"bearer {key}"},
+        {"X-API-Key": key},
+        {"Authorization": f"Bearer {key}", "X-API-Key": key},
+    ]
+    bad = [
+        {},
+        {"Authorization": f"Bearer {other[:-4]}aaaa"},
+        {"X-API-Key": key[:-1]},
+        {"Authorization": f"Basic {key}"},
+        {"Authorization": f"Bearer {key}", "X-API-Key": other},
+        {"Authorization": f"Bearer {key}, Bearer {other}"},
+    ]
+    async with lab.caller() as http:
+        for headers in good:
+            assert (await http.get("/performance", headers=headers)).status_code == 200
+        for headers in bad:
+            answer = await http.get("/performance", headers=headers)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthorized")
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
+            assert answer.headers["X-Request-ID"] == answer.json()["error"]["request_id"]
+
+
+async def test_health_and_documentation_are_open(lab: Lab) -> None:
+    """Where keys are needed, health, metrics and documentation still answer without one."""
+    await lab.key()
+    async with lab.caller() as http:
+        for path in ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"):
+            assert (await http.get(path)).status_code == 200
+        assert (await http.get("/docs-static/swagger-ui.css")).status_code == 200
+        for path in ("/nothing", "/", "/healthz/", "//healthz", "/docs-static/../performance"):
+            assert (await http.get(path)).status_code in (401, 404)
+            assert (await http.get(path)).status_code == 401 or path.startswith("/docs-static/")
+
+
+async def test_a_body_is_not_read_before_its_caller_is_known(lab: Lab) -> None:
+    """Without a key neither a broken nor a too large body changes the answer."""
+    await lab.key()
+    async with lab.caller() as http:
+        for body in (b"{", b"x" * (BODY_LIMIT_BYTES + 1)):
+            answer = await http.post("/Llama", content=body)
+            assert answer.status_code == 401
+
+
+async def test_limits_are_told_on_every_answer(lab: Lab) -> None:
+    """Answers, refusals, unknown paths and bad bodies all say what is left."""
+    key = await lab.key(requests_per_minute=6, tokens_per_day=100_000, concurrent=3)
+    async with lab.caller(key) as http:
+        calls = [
+            (await http.post("/Llama", json=lab.body()), 200),
+            (await http.post("/Llama", content=b"{"), 400),
+            (await http.get("/nowhere"), 404),
+            (await http.post("/Llama", json={}), 422),
+            (await http.post("/Llama", content=b"x" * (BODY_LIMIT_BYTES + 1)), 413),
+            (await http.get("/performance"), 200),
+            (await http.get("/performance"), 429),
+        ]
+    for number, (answer, status) in enumerate(calls, start=1):
+        assert answer.status_code == status
+        headers = answer.headers
+        assert headers["X-RateLimit-Limit-Requests"] == "6"
+        assert headers["X-RateLimit-Remaining-Requests"] == str(max(0, 6 - number))
+        assert 0 < int(headers["X-RateLimit-Reset-Requests"]) <= 60
+        assert headers["X-RateLimit-Limit-Tokens"] == "100000"
+        assert 0 < int(headers["X-RateLimit-Reset-Tokens"]) <= 86_400
+        assert headers["X-RateLimit-Limit-Concurrent"] == "3"
+    used = 100_000 - int(calls[1][0].headers["X-RateLimit-Remaining-Tokens"])
+    assert used > 0
+    refused = calls[-1][0]
+    assert refused.json()["error"]["limit"] == "requests_per_minute"
+    assert refused.json()["error"]["code"] == "rate_limited"
+    assert refused.headers["Retry-After"] == str(refused.json()["error"]["retry_after_s"])
+    assert 0 < int(refused.headers["Retry-After"]) <= 60
+
+
+async def test_a_crash_is_told_like_everything_else(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 500 carries the request id, the limits and what its page needs, and frees its place."""
+
+    def crash() -> None:
+        raise ZeroDivisionError("a mistake of ours")
+
+    monkeypatch.setattr(lab.services.stats, "since_start", crash)
+    key = await lab.key(concurrent=1)
+    async with lab.caller(key, Origin=ORIGIN) as http:
+        for _ in range(3):
+            with structlog.testing.capture_logs() as logs:
+                answer = await http.get("/performance")
+            assert [e["log_level"] for e in logs if e["event"] == "request.crashed"] == ["error"]
+            assert answer.status_code == 500
+            assert answer.json()["error"]["code"] == "internal_error"
+            assert answer.headers["X-Request-ID"] == answer.json()["error"]["request_id"]
+            assert answer.headers["X-RateLimit-Limit-Concurrent"] == "1"
+            assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+
+
+async def test_a_stream_counts_until_its_end(tmp_path: Path) -> None:
+    """A running stream takes its place; when it ends or its caller leaves, the place is free."""
+    gate = asyncio.Event()
+    gate.set()
+    async with serving(tmp_path, model=ScriptedModel(gate=gate, pause_s=0.05)) as lab:
+        key = await lab.key(concurrent=1)
+        stream = {"Accept": "text/event-stream"}
+        async with lab.caller(key) as http:
+            async with http.stream("POST", "/Llama", json=lab.body(), headers=stream) as answer:
+                assert answer.status_code == 200
+                assert answer.headers["X-RateLimit-Remaining-Concurrent"] == "0"
+                await anext(answer.aiter_bytes())
+                gate.clear()  # the rest of it does not come
+                refused = await http.get("/performance")
+                assert refused.json()["error"]["limit"] == "concurrent_requests"
+                assert int(refused.headers["Retry-After"]) >= 1
+            # left without its end
+
+            async def free() -> bool:
+                return (await http.get("/performance")).status_code == 200
+
+            await eventually(free)
+            gate.set()
+            answer = await http.post("/Llama", json=lab.body(), headers=stream)
+            assert "event: done" in answer.text
+            await eventually(free)
+        assert lab.model.running == 0
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Ask an asynchronous condition until it holds."""
+    limit = time.monotonic() + 10
+    while not await condition():
+        assert time.monotonic() < limit
+        await asyncio.sleep(0.05)
+
+
+async def test_tokens_of_answers_are_spent(lab: Lab) -> None:
+    """Whole and streamed answers count the same; over the limit no further one is given."""
+    first, second = await lab.key(tokens_per_day=30), await lab.key(tokens_per_day=30)
+    spent = []
+    for key, accept in ((first, "application/json"), (second, "text/event-stream")):
+        async with lab.caller(key, Accept=accept) as http:
+            assert (await http.post("/Llama", json=lab.body())).status_code == 200
+            refused = await http.post("/Llama", json=lab.body())
+            assert refused.json()["error"]["limit"] == "tokens_per_day"
+            assert refused.status_code == 429
+            spent.append(key[:12])
+    counts: dict[str, int] = {}
+
+    def counted() -> bool:
+        nonlocal counts
+        rows = lab.ledger.read(lambda c: c.execute("SELECT key, tokens FROM usage").fetchall())
+        counts = dict(rows)
+        return len(counts) == 2
+
+    await until(counted)
+    assert counts[spent[0]] == counts[spent[1]] > 30
+
+
+async def test_a_user_key_speaks_for_its_user(lab: Lab) -> None:
+    """Another user's name is 403; its own, or none, is that user's conversation."""
+    key = await lab.key("alice")
+    async with lab.caller(key) as http:
+        bodies = [lab.body(user_id=u, db_id="d") for u in ("bob", "alice")] + [lab.body(db_id="d")]
+        answers = [await http.post("/Llama", json=body) for body in bodies]
+    assert [a.status_code for a in answers] == [403, 200, 200]
+    assert [a.headers.get("X-Turn") for a in answers] == [None, "0", "1"]
+
+
+async def test_listed_origins_may_call(lab: Lab) -> None:
+    """A page of a listed origin passes its preflight without a key and reads answers' headers."""
+    key = await lab.key(requests_per_minute=100)
+    preflight = {
+        "Origin": ORIGIN,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type,idempotency-key",
+    }
+    async with lab.caller() as http:
+        answer = await http.options("/Llama", headers=preflight)
+        assert answer.status_code == 200
+        assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+        assert "access-control-allow-credentials" not in answer.headers
+        for headers, status in (({"X-API-Key": key}, 200), ({}, 401)):
+            answer = await http.get("/performance", headers={"Origin": ORIGIN, **headers})
+            assert answer.status_code == status
+            assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+            exposed = answer.headers["Access-Control-Expose-Headers"]
+            assert {"Retry-After", "X-RateLimit-Remaining-Requests"} <= set(exposed.split(", "))
+
+
+async def test_other_origins_may_not(lab: Lab) -> None:
+    """A page of another origin gets no permission, and without keys not even an answer."""
+    preflight = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    async with lab.caller() as http:
+        answer = await http.options("/Llama", headers=preflight)
+        assert answer.status_code == 400
+        assert "access-control-allow-origin" not in answer.headers
+        answer = await http.get("/performance", headers={"Origin": "https://evil.example"})
+        assert answer.status_code == 401
+        assert "access-control-allow-origin" not in answer.headers
+        assert json.loads(answer.text)["error"]["code"] == "unauthorized"

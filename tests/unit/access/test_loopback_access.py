@@ -1,0 +1,95 @@
+"""Without keys: this machine, and nobody who only looks like it."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.datastructures import Headers
+
+from chatbot_ai.access.open import LoopbackAccess
+from chatbot_ai.api.gate import caller_address
+from chatbot_ai.domain.errors import Unauthorized
+
+HERE = "127.0.0.1"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
+async def test_this_machine_is_admitted(address: str) -> None:
+    """Every loopback address may call."""
+    principal = await LoopbackAccess().admit({"host": "localhost:8001"}, address)
+    assert principal.kind == "open"
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "192.168.1.5", "", "localhost", "::ffff:10.0.0.1"])
+async def test_other_machines_are_not(address: str) -> None:
+    """An address elsewhere, or none at all, is refused; `anywhere` admits it."""
+    with pytest.raises(Unauthorized):
+        await LoopbackAccess().admit({}, address)
+    assert (await LoopbackAccess(anywhere=True).admit({}, address)).kind == "open"
+
+
+@pytest.mark.parametrize(
+    ("host", "admitted"),
+    [
+        ("localhost:8001", True),
+        ("127.0.0.1:8001", True),
+        ("[::1]:8001", True),
+        ("192.168.0.7:8001", True),
+        ("office", True),
+        ("host.docker.internal:8001", True),
+        ("chat.localhost", True),
+        ("", True),
+        ("rebind.example.com:8001", False),
+        ("a1b2.tunnel.example", False),
+        ("evil.example.", False),
+        ("localhost.evil.example", False),
+        ("127.0.0.1.nip.example", False),
+    ],
+)
+async def test_a_public_name_does_not_lead_here(host: str, admitted: bool) -> None:
+    """A name that anybody could point to this machine, or a tunnel gives, is refused."""
+    for access in (LoopbackAccess(), LoopbackAccess(anywhere=True)):
+        if admitted:
+            await access.admit({"host": host}, HERE)
+        else:
+            with pytest.raises(Unauthorized):
+                await access.admit({"host": host}, HERE)
+
+
+@pytest.mark.parametrize(
+    ("origin", "admitted"),
+    [
+        (None, True),
+        ("http://localhost:8001", True),
+        ("https://team.example", True),
+        ("https://evil.example", False),
+        ("http://localhost:5173", False),
+        ("null", False),
+    ],
+)
+async def test_pages_of_other_sites_do_not_call(origin: str | None, admitted: bool) -> None:
+    """A page may call from its own origin or from a listed one."""
+    access = LoopbackAccess(origins=["https://team.example"])
+    headers = {"host": "localhost:8001"} | ({"origin": origin} if origin else {})
+    if admitted:
+        await access.admit(headers, HERE)
+    else:
+        with pytest.raises(Unauthorized):
+            await access.admit(headers, HERE)
+
+
+@pytest.mark.parametrize(
+    ("peer", "told", "address"),
+    [
+        ("127.0.0.1", None, "127.0.0.1"),
+        ("127.0.0.1", "10.1.2.3", "10.1.2.3"),
+        ("172.18.0.4", "10.1.2.3", "10.1.2.3"),
+        ("172.18.0.4", "127.0.0.1", "172.18.0.4"),
+        ("172.18.0.4", "::1", "172.18.0.4"),
+    ],
+)
+def test_nobody_elsewhere_can_say_that_it_is_here(
+    peer: str, told: str | None, address: str
+) -> None:
+    """X-Real-IP counts, but only who connects from this machine may name it."""
+    headers = Headers({"x-real-ip": told} if told else {})
+    assert caller_address(headers, {"client": (peer, 1)}) == address

@@ -1,0 +1,84 @@
+"""docs/api.md says what the code does: every route, every error code."""
+
+from __future__ import annotations
+
+import re
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatbot_ai.api.app import create_app
+from chatbot_ai.api.errors import HTTP_CODES, STATUS, status_of
+from chatbot_ai.api.messages import CATALOGUE
+from chatbot_ai.api.metrics import Metrics
+from chatbot_ai.api.services import ApiOptions
+from chatbot_ai.cards.errors import CardError
+from chatbot_ai.domain import errors
+from chatbot_ai.domain.conversation import ASSISTANTS, Assistant
+from chatbot_ai.domain.errors import ChatbotError
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text("utf-8")
+ROW = re.compile(r"^\| (\d{3}) \| `([a-z_]+)` \|", re.MULTILINE)
+
+
+def every_error() -> set[type[ChatbotError]]:
+    found = vars(errors).values()
+    return {one for one in found if isinstance(one, type) and issubclass(one, ChatbotError)}
+
+
+def schema_of(assistant: Assistant) -> dict[str, Any]:
+    @asynccontextmanager
+    async def nothing() -> Any:
+        yield None
+
+    app = create_app(ApiOptions(assistant, "ko", 60, 1000), nothing, Metrics(assistant))
+    return app.openapi()
+
+
+def test_every_error_code_is_in_the_table() -> None:
+    """The table has every code with its status, and no other."""
+    expected = {(status_of_class(error), error.code) for error in every_error()}
+    expected |= {(status, code) for status, code in HTTP_CODES.items()}
+    expected |= {
+        (422, CardError.code),
+        (400, "bad_request"),
+        (422, "validation_failed"),
+        (429, "rate_limited"),
+    }
+    assert {(int(status), code) for status, code in ROW.findall(PAGE)} == expected
+
+
+def status_of_class(error: type[ChatbotError]) -> int:
+    return next(STATUS[cls] for cls in error.__mro__ if cls in STATUS)
+
+
+def test_every_code_has_a_message() -> None:
+    """Nobody reads "internal error" for want of a text."""
+    for error in every_error():
+        assert error.code in CATALOGUE
+    assert set(HTTP_CODES.values()) <= set(CATALOGUE)
+    assert status_of(ChatbotError()) == 500
+
+
+@pytest.mark.parametrize("assistant", ASSISTANTS)
+def test_every_route_is_on_the_page(assistant: Assistant) -> None:
+    """Each path of the OpenAPI document stands on the page, with its methods."""
+    for path, operations in schema_of(assistant)["paths"].items():
+        for method in operations:
+            mentioned = [line for line in PAGE.splitlines() if path in line]
+            assert any(method.upper() in line for line in mentioned), f"{method} {path}"
+
+
+@pytest.mark.parametrize("assistant", ASSISTANTS)
+def test_openapi_document_has_no_loose_ends(assistant: Assistant) -> None:
+    """Every reference leads somewhere, and every operation documents who may call it."""
+    schema = schema_of(assistant)
+    text = repr(schema)
+    for name in set(re.findall(r"#/components/schemas/(\w+)", text)):
+        assert name in schema["components"]["schemas"], name
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
+            open_path = path in ("/healthz", "/readyz", "/metrics")
+            assert ("401" in operation["responses"]) != open_path, path
