@@ -173,7 +173,12 @@ async def first_event(
 
 async def abandon(pending: asyncio.Future[Event], events: AsyncGenerator[Event, None]) -> None:
     """End the making of events: the one that is awaited, then the generator."""
-    pending.cancel()
-    with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, ChatbotError):
-        await pending
+    if pending.done():
+        # its end was told, or there is nobody left to tell; looked at, so that asyncio is content
+        if not pending.cancelled():
+            pending.exception()
+    else:
+        pending.cancel()
+        with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, ChatbotError):
+            await pending
     await events.aclose()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +22,13 @@ class Mistake(Exception):
     """Something that nobody foresaw."""
 
 
-@pytest.fixture
-def records(caplog: pytest.LogCaptureFixture) -> Iterator[list[logging.LogRecord]]:
-    with caplog.at_level(logging.DEBUG):
-        yield caplog.records
-
-
-def tracebacks(events: list[Any], records: list[logging.LogRecord]) -> int:
+def tracebacks(events: list[Any], caplog: pytest.LogCaptureFixture) -> int:
     """How many tracebacks were logged, by our logger and by the libraries'."""
     ours = sum(bool(event.get("exc_info")) for event in events)
-    return ours + sum(bool(record.exc_info) for record in records)
+    return ours + sum(bool(record.exc_info) for record in caplog.records)
 
 
-async def test_a_crash_is_a_clean_500(lab: Lab, records: list[logging.LogRecord]) -> None:
+async def test_a_crash_is_a_clean_500(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     """JSON with the request's id, in the header too; no word of the mistake; one traceback."""
     lab.model.faults = [Mistake(SECRET)]
     with capture_logs() as events:
@@ -51,7 +44,7 @@ async def test_a_crash_is_a_clean_500(lab: Lab, records: list[logging.LogRecord]
     assert "Mistake" not in answer.text
     assert SECRET not in answer.text
     assert "Traceback" not in answer.text
-    assert tracebacks(events, records) == 1
+    assert tracebacks(events, caplog) == 1
     assert (await lab.say("그래도")).startswith("2번째")
 
 
@@ -64,7 +57,7 @@ async def test_a_crash_before_a_stream_is_a_clean_500(lab: Lab) -> None:
 
 
 async def test_a_crash_in_a_stream_is_an_error_event(
-    lab: Lab, records: list[logging.LogRecord]
+    lab: Lab, caplog: pytest.LogCaptureFixture
 ) -> None:
     """After the headers the event says that it is our fault, the stream ends properly, and what was
     shown is kept; one traceback."""
@@ -80,15 +73,16 @@ async def test_a_crash_in_a_stream_is_an_error_event(
         answer.headers["X-Request-ID"],
     )
     assert SECRET not in answer.text
-    assert tracebacks(events, records) == 1
+    assert tracebacks(events, caplog) == 1
     assert (await lab.say("다음", "a", "d")).startswith("2번째")
     assert len(lab.model.requests[1].messages) == 4
 
 
 async def test_nothing_of_a_conversation_is_logged(
-    lab: Lab, records: list[logging.LogRecord]
+    lab: Lab, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither input, nor answer, nor a character's text, whether it goes well or ill."""
+    caplog.set_level(logging.DEBUG)
     with capture_logs() as events:
         answer = await lab.say(SECRET)
         lab.model.faults = [StoreUnavailable("x")]
@@ -99,7 +93,7 @@ async def test_nothing_of_a_conversation_is_logged(
     assert SECRET in answer
     assert {"request.finished", "chat.finished"} <= {event["event"] for event in events}
     assert SECRET not in str(events)
-    assert SECRET not in " ".join(record.getMessage() for record in records)
+    assert SECRET not in " ".join(record.getMessage() for record in caplog.records)
 
 
 async def test_events_carry_the_request_id(lab: Lab) -> None:
