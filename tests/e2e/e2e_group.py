@@ -95,7 +95,7 @@ def brief(folder: Path) -> dict[str, str]:
     prompts.mkdir()
     persona = {"name": "A", "system": "Talk."}
     for name in ("config-Llama.json", "config-OpenAI.json"):
-        text = json.dumps({assistant: persona for assistant in ASSISTANTS})
+        text = json.dumps(dict.fromkeys(ASSISTANTS, persona))
         (prompts / name).write_text(text, "utf-8")
     return {"PROMPT_DIR": str(prompts), "CHATBOT_ANSWER_TOKENS": "16"}
 
