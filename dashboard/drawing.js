@@ -67,7 +67,7 @@ export class Sparkline {
     const tops = this.points.map((point) => Math.max(bars.reduce((sum, line) => sum + (line.of(point) ?? 0), 0), ...this.lines.map((line) => line.of(point) ?? 0)));
     const top = ceiling(Math.max(0, ...tops), this.whole);
     const label = this.axis(top);
-    const left = 6 + label.length * 7.2;
+    const left = 7 + [...label].reduce((sum, letter) => sum + (letter > '\u2fff' ? 11.5 : 7.2), 0);
     const right = width - EDGE.right;
     const slot = (right - left) / this.count;
     this.first = this.count - this.points.length;

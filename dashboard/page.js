@@ -122,7 +122,8 @@ async function look() {
 async function poll() {
   clearTimeout(timer);
   const turn = asked += 1;
-  const told = processes();
+  const denied = ASSISTANTS.some((name) => feeds[name].why?.key === 'why_denied');
+  const told = denied && !key() ? {} : processes();
   await Promise.all(ASSISTANTS.map(async (name) => {
     const answer = await status(name);
     if (turn !== asked) return; // a newer round has begun

@@ -27,6 +27,7 @@ MAY_BLOCK = {
     "chatbot_ai/server/compose.py": {"build_app"},
     "chatbot_ai/settings/load.py": {"load_config"},
     "chatbot_ai/server/personas.py": {"read_personas"},
+    "chatbot_ai/api/app.py": {"create_app"},
     "chatbot_ai/server/engines.py": {"choose_model", "free_port"},
     "chatbot_ai/llm/llama.py": {"__init__"},
     "chatbot_ai/llm/openai.py": {"__init__"},

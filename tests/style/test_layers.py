@@ -30,6 +30,7 @@ ALLOWED = {
 }
 #: Where a broad `except Exception` stands at an edge of the process, each with a log line.
 EDGES = {
+    "api/middleware.py",
     "api/streaming.py",
     "server/service.py",
     "core/jobs.py",

@@ -203,7 +203,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ChatbotError)
     async def _known(request: Request, error: ChatbotError) -> JSONResponse:
-        if isinstance(error, UnknownModel) and (allowed := allowed_methods(request)):
+        allowed = allowed_methods(request) if isinstance(error, UnknownModel) else set()
+        if allowed and request.method not in allowed:
             # POST /performance: the address is there, only POST is not
             headers = {"Allow": ", ".join(sorted(allowed))}
             return plain_error(405, HTTP_CODES[405], request, headers)

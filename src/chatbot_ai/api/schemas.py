@@ -48,12 +48,13 @@ Text = Annotated[
 ]
 InputText = Annotated[Text, Field(max_length=500)]
 DB_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+# the pattern is the string's own: on `str | None` pydantic would apply it to null, and crash
+DbName = Annotated[str, Field(pattern=DB_ID_PATTERN)]
 DbId = Annotated[
-    str | None,
+    DbName | None,
     BeforeValidator(_strict_string),
     Field(
         default=None,
-        pattern=DB_ID_PATTERN,
         description="Conversation: a UUID or a slug of up to 64 letters, digits, - and _.",
         examples=["2f1c0a52-7d0e-4c6f-9b57-3d0a1b1f6a10"],
     ),

@@ -66,7 +66,8 @@ class DailyFile(logging.Handler):
                 self._file.close()
             self._folder.mkdir(parents=True, exist_ok=True)
             path = self._folder / f"{self._name}_{today.isoformat()}.log"
-            self._file = path.open("a", encoding="utf-8")
+            # half a surrogate pair must not make a request fail for the sake of its log line
+            self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
             self._day = today
             self._remove_old(today)
         return self._file

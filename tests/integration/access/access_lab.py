@@ -32,6 +32,7 @@ from chatbot_ai.domain.ports import Clock
 from chatbot_ai.server.http import BoundedHttp
 from chatbot_ai.server.personas import read_personas
 from chatbot_ai.storage.sqlite import SqliteConversationStore
+from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
 from support.clocks import FakeClock
 from support.scripted_model import ScriptedModel
 from support.waiting import until
@@ -117,6 +118,8 @@ async def serving(
         clock = SystemClock()
         store = SqliteConversationStore(folder / "chatbot.sqlite3")
         await store.open()
+        characters = SqliteCharacterStore(folder / "characters.sqlite3")
+        await characters.open()
         access = keyed_access(folder / FILE, unkeyed=LoopbackAccess(origins=cors_origins))
         await access.open()
         stats = Stats(clock)
@@ -131,18 +134,23 @@ async def serving(
             answer_tokens=16,
         )
         metrics.watch(chat.admission, lambda: 0, lambda: 0)
-        made.append(Services(chat=chat, stats=stats, engine=_no_engine, access=access))
+        made.append(
+            Services(
+                chat=chat, stats=stats, engine=_no_engine, access=access, characters=characters
+            )
+        )
         try:
             yield made[0]
         finally:
             await chat.close()
             await access.close()
+            await characters.close()
             await store.close()
 
     options = ApiOptions(
         assistant, "ko", deadline_s=20, max_body_bytes=BODY_LIMIT_BYTES, cors_origins=cors_origins
     )
-    app = await asyncio.to_thread(create_app, options, open_services, metrics)
+    app = create_app(options, open_services, metrics)
     config = uvicorn.Config(
         app,
         http=protocol.get("http", BoundedHttp),

@@ -42,8 +42,9 @@ class Operation:
 
     @property
     def names_a_user(self) -> bool:
-        body = self.body(lambda name: f"<{name}>")
-        return "user_id" in self.parameters("query") or "<user_id>" in json.dumps(body)
+        """Whether a caller can say whom the call is for."""
+        body = json.dumps(self.body(lambda name: f"<{name}>"))
+        return "user_id" in self.parameters("query") or "<user_id>" in body or "<user>" in body
 
 
 def operations(app: FastAPI) -> Iterator[Operation]:
@@ -63,13 +64,15 @@ def example(part: Schema, schema: Schema, say: Say, name: str) -> Any:
         if several in part:
             return example(part[several][0], schema, say, name)
     if "const" in part or "enum" in part:
-        return part.get("const", part.get("enum", [None])[0])
+        choices = part.get("enum", [part.get("const")])
+        return "user" if "user" in choices else choices[0]  # of roles, the one that asks
     if part.get("type") == "object":
         fields = part.get("properties", {})
         return {n: example(p, schema, say, n) for n, p in fields.items() if wanted(n, part)}
     if part.get("type") == "array":
         return [example(part.get("items", {}), schema, say, name)]
-    plain = {"integer": part.get("minimum", 0), "number": part.get("minimum", 0), "boolean": False}
+    least = int(part.get("minimum", 0))
+    plain = {"integer": least, "number": least, "boolean": False}
     return plain.get(part.get("type", ""), say(name))
 
 
@@ -102,5 +105,6 @@ async def call(
         if media_type == "application/json":
             sent["json"] = body
         else:
-            sent["files"] = {name: (f"{name}.json", str(value)) for name, value in body.items()}
+            sent["content"] = str(body).encode()
+            sent["headers"] = {"Content-Type": media_type}
     return await http.request(operation.method, operation.path.format(**path), params=query, **sent)

@@ -104,7 +104,7 @@ class TableAccess:
     callers: Mapping[str, Principal]
     tokens: dict[str, int] = field(default_factory=dict)
 
-    def admit(self, headers: Mapping[str, str], address: str) -> Principal:
+    async def admit(self, headers: Mapping[str, str], address: str) -> Principal:
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or key not in self.callers:
             raise Unauthorized("no such key")
@@ -112,6 +112,9 @@ class TableAccess:
 
     def headers(self, principal: Principal) -> Mapping[str, str]:
         return {"X-RateLimit-Remaining-Requests": "7"}
+
+    def release(self, principal: Principal) -> None:
+        return None
 
     def spent(self, principal: Principal, tokens: int) -> None:
         name = principal.key_id or ""

@@ -1,0 +1,167 @@
+"""The catalogue of what callers read, and the one table from errors to HTTP."""
+
+from __future__ import annotations
+
+import ast
+import re
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatbot_ai.api.errors import FIELD_MESSAGES, HTTP_CODES, error_body, retry_after_s, status_of
+from chatbot_ai.api.messages import CATALOGUE, language_of, message
+from chatbot_ai.domain import errors as domain_errors
+from chatbot_ai.domain.errors import (
+    AdmissionRejected,
+    BackendNotConfigured,
+    CallerLimited,
+    ChatbotError,
+    ContextTooLong,
+    DeadlineExceeded,
+    InvalidRequest,
+    NotFound,
+    Unavailable,
+    UnknownModel,
+)
+
+SOURCE = Path(domain_errors.__file__).parents[1]
+HANGUL = re.compile("[가-힣]")
+
+
+def placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+def all_errors(root: type[ChatbotError] = ChatbotError) -> list[type[ChatbotError]]:
+    """The error tree of the domain."""
+    below = [c for sub in root.__subclasses__() for c in all_errors(sub)]
+    return [c for c in (root, *below) if c.__module__ == domain_errors.__name__]
+
+
+def refusals() -> list[tuple[str, str, set[str]]]:
+    """Every `InvalidRequest(field, reason, name=…)` of the source: file, reason and names."""
+    found = []
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            named = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "InvalidRequest"
+            if named and isinstance(node, ast.Call):
+                reason = node.args[1]
+                assert isinstance(reason, ast.Constant), path
+                names = {keyword.arg or "**" for keyword in node.keywords}
+                found.append((path.name, str(reason.value), names))
+    return found
+
+
+@pytest.mark.parametrize("key", CATALOGUE)
+def test_every_message_is_in_both_languages(key: str) -> None:
+    """Korean reads as Korean, English as English, and both fill in the same values."""
+    texts = CATALOGUE[key]
+    assert set(texts) == {"ko", "en"}
+    assert HANGUL.search(texts["ko"])
+    assert not HANGUL.search(texts["en"])
+    assert placeholders(texts["ko"]) == placeholders(texts["en"])
+
+
+@pytest.mark.parametrize("cls", all_errors(), ids=lambda c: c.__name__)
+def test_every_error_of_the_domain_has_words_and_a_status(cls: type[ChatbotError]) -> None:
+    """Each code has a message that the table can fill, and each class a status."""
+    assert cls.code in CATALOGUE
+    if not issubclass(cls, InvalidRequest):
+        assert placeholders(CATALOGUE[cls.code]["ko"]) <= {"retry_after", "limit"}
+    error = cls.__new__(cls)
+    expected = {InvalidRequest: (400, 422), Unavailable: (503,), CallerLimited: (429,)}
+    allowed = next((v for k, v in expected.items() if issubclass(cls, k)), None)
+    assert status_of(error) in (allowed or (401, 403, 404, 410, 500))
+
+
+def test_codes_are_unique() -> None:
+    """A code names one class."""
+    codes = [cls.code for cls in all_errors()]
+    assert len(codes) == len(set(codes))
+
+
+def test_every_refusal_has_its_words() -> None:
+    """Whatever reason the source gives for an InvalidRequest, the catalogue knows, with the values
+    that its sentence needs."""
+    found = refusals()
+    assert found
+    for file, reason, names in found:
+        assert reason in CATALOGUE, (file, reason)
+        needed = placeholders(CATALOGUE[reason]["ko"]) - {"retry_after"}
+        assert needed <= names or "**" in names, (file, reason)
+
+
+def test_every_field_message_exists() -> None:
+    """The keys that pydantic's errors and HTTP statuses are mapped to are in the catalogue."""
+    assert {*FIELD_MESSAGES.values(), *HTTP_CODES.values(), "field_invalid"} <= set(CATALOGUE)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "wait"),
+    [
+        (InvalidRequest("x", "field_invalid"), 422, None),
+        (UnknownModel("x", ("a", "b")), 400, None),
+        (ContextTooLong(20, 10), 422, None),
+        (NotFound("x"), 404, None),
+        (CallerLimited("x", 2.2), 429, 3),
+        (AdmissionRejected("x", 0.0), 503, 1),
+        (DeadlineExceeded("x", 7.0), 503, 7),
+        (BackendNotConfigured("x", 60), 503, 60),
+        (ChatbotError("x"), 500, None),
+    ],
+)
+def test_status_and_retry_after(error: ChatbotError, status: int, wait: int | None) -> None:
+    """429 and 503 always say when to come back, in whole seconds, never 0; others never do."""
+    assert (status_of(error), retry_after_s(error)) == (status, wait)
+    body = error_body(error, "en", "id-1")["error"]
+    assert body.get("retry_after_s") == wait
+    assert (body["code"], body["request_id"]) == (error.code, "id-1")
+
+
+def test_internals_are_not_told() -> None:
+    """What an error says to operators is not in the body."""
+    assert "10.0.0.7" not in str(error_body(Unavailable("no route to 10.0.0.7"), "en", None))
+
+
+def test_an_unknown_model_is_told_the_valid_ones() -> None:
+    """In the message and as the field it is about."""
+    body = error_body(UnknownModel("gpt9", ("Llama", "gpt4.1")), "ko", None)["error"]
+    assert "Llama, gpt4.1" in body["message"]
+    assert body["fields"][0]["field"] == "model"
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (None, "ko"),
+        ("", "ko"),
+        ("en", "en"),
+        ("EN-us", "en"),
+        ("ko-KR,ko;q=0.9,en;q=0.8", "ko"),
+        ("en;q=0.3, ko;q=0.7", "ko"),
+        ("fr, en;q=0.5", "en"),
+        ("fr", "ko"),
+        ("en;q=0", "ko"),
+        ("en;q=x", "ko"),
+        ("en;q=nan", "ko"),
+        ("english", "ko"),
+        ("*", "ko"),
+    ],
+)
+def test_language_of_a_header(header: str | None, expected: str) -> None:
+    """The better liked of Korean and English; the default for all else."""
+    assert language_of(header) == expected
+
+
+@given(st.text())
+def test_any_header_gives_a_language(header: str) -> None:
+    """Nonsense reads as the default, not as a failure."""
+    assert language_of(header, "en") in ("ko", "en")
+
+
+def test_an_unknown_key_reads_as_our_mistake() -> None:
+    """A missing text is no reason for a second failure."""
+    assert message("no such key", "en") == CATALOGUE["internal_error"]["en"]

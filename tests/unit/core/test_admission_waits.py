@@ -1,0 +1,182 @@
+"""What those who wait are told, and when they are refused."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from chatbot_ai.core import admission as admission_module
+from chatbot_ai.core.admission import UNMEASURED_RETRY_S, Admission, QueuePosition, Ticket
+from chatbot_ai.core.clock import SystemClock
+from chatbot_ai.core.estimate import ServiceSample
+from chatbot_ai.domain.errors import AdmissionRejected, CallerLimited, DeadlineExceeded
+from support.clocks import FakeClock
+
+FAR = 1e9
+TEN_SECONDS = ServiceSample(first_token_s=1.0, completion_tokens=90, generation_s=9.0)
+
+
+def queue(clock: FakeClock | None = None, **limits: int) -> Admission:
+    values = {"slots": 1, "max_waiting": 8} | limits
+    return Admission(clock=clock or FakeClock(), **values)
+
+
+def measured(made: Admission) -> Admission:
+    made.enter("warm-up", FAR).release(TEN_SECONDS)
+    return made
+
+
+async def heard(ticket: Ticket) -> list[QueuePosition]:
+    return [place async for place in ticket.positions()]
+
+
+def test_a_free_slot_is_given_at_once() -> None:
+    """Where nobody waits there is no queue to hear of."""
+    ticket = queue().enter("a", FAR)
+    assert (ticket.started, ticket.at_arrival, ticket.queue_s) == (1000.0, QueuePosition(0, 0.0), 0)
+
+
+def test_positions_and_waits_add_up() -> None:
+    """Each further place waits one more answer; two slots halve it."""
+    one = measured(queue())
+    one.enter("x", FAR)
+    assert [one.enter(user, FAR).at_arrival for user in "abc"] == [
+        QueuePosition(1, 10.0),
+        QueuePosition(2, 20.0),
+        QueuePosition(3, 30.0),
+    ]
+    two = measured(queue(slots=2))
+    two.enter("x", FAR)
+    two.enter("y", FAR)
+    assert [two.enter(user, FAR).at_arrival.wait_s for user in "abcd"] == [10.0, 10.0, 20.0, 20.0]
+
+
+def test_progress_shortens_the_wait() -> None:
+    """The running answer's real progress is in what the next one is told."""
+    clock = FakeClock()
+    made = measured(queue(clock))
+    running = made.enter("x", FAR)
+    waiting = made.enter("a", FAR)
+    clock.advance(1)
+    running.progressed(1)
+    clock.advance(7)
+    running.progressed(80)
+    assert made.position(waiting).wait_s == pytest.approx(0.9, abs=0.1)
+
+
+def test_who_cannot_be_served_in_time_is_refused_at_once() -> None:
+    """Ten seconds of waiting and ten of answering do not fit into fifteen; the refusal says by how
+    much."""
+    clock = FakeClock()
+    made = measured(queue(clock))
+    made.enter("x", FAR)
+    with pytest.raises(AdmissionRejected) as caught:
+        made.enter("a", clock.monotonic() + 15)
+    assert caught.value.retry_after_s == pytest.approx(5.0)
+    made.enter("a", clock.monotonic() + 21)
+
+
+def test_a_full_room() -> None:
+    """The bound holds for those who wait; the refusal tells when a place is expected."""
+    made = measured(queue(max_waiting=1))
+    made.enter("x", FAR)
+    made.enter("y", FAR)
+    with pytest.raises(AdmissionRejected) as caught:
+        made.enter("z", FAR)
+    assert caught.value.retry_after_s == pytest.approx(10.0)
+    unmeasured = queue(max_waiting=0)
+    unmeasured.enter("x", FAR)
+    with pytest.raises(AdmissionRejected) as caught:
+        unmeasured.enter("y", FAR)
+    assert caught.value.retry_after_s == UNMEASURED_RETRY_S
+
+
+def test_a_users_own_limit() -> None:
+    """It counts what waits and runs, and comes before the room's."""
+    made = queue(max_waiting=1, max_per_user=2)
+    tickets = [made.enter("a", FAR) for _ in range(2)]
+    with pytest.raises(CallerLimited):
+        made.enter("a", FAR)
+    with pytest.raises(AdmissionRejected):
+        made.enter("b", FAR)
+    tickets[0].release()
+    made.enter("a", FAR)
+
+
+def test_one_conversation_after_the_other() -> None:
+    """The second message of a conversation waits for the first even beside a free slot, and is
+    told the time of what is left of it."""
+    made = measured(queue(slots=2))
+    first = made.enter("a", FAR, "room")
+    second = made.enter("a", FAR, "room")
+    third = made.enter("a", FAR, "room")
+    other = made.enter("b", FAR, "else")
+    assert (second.started, third.started) == (None, None)
+    assert other.started is not None
+    assert (second.at_arrival.wait_s, third.at_arrival.wait_s) == (10.0, 20.0)
+    first.release(TEN_SECONDS)
+    assert second.started is not None
+    assert third.started is None
+
+
+async def test_places_are_told_when_they_change() -> None:
+    """A waiting caller hears 2, then 1, then its slot is there."""
+    made = queue()
+    running, ahead, ticket = (made.enter(user, FAR) for user in "abc")
+    listening = asyncio.create_task(heard(ticket))
+    await asyncio.sleep(0)
+    running.release()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    ahead.release()
+    assert [place.position for place in await listening] == [2, 1]
+
+
+async def test_an_unchanged_place_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence is broken now and then, so that a caller sees that it still waits."""
+    monkeypatch.setattr(admission_module, "UPDATE_EVERY_S", 0.01)
+    made = Admission(slots=1, max_waiting=2, clock=SystemClock())
+    made.enter("a", FAR)
+    ticket = made.enter("b", FAR)
+    async with aclosing(ticket.positions()) as places:  # type: ignore[type-var]
+        assert [await anext(places) for _ in range(3)] == [QueuePosition(1, None)] * 3
+
+
+async def test_a_deadline_in_the_queue() -> None:
+    """Who has waited until its deadline is sent away; its place is free once it is released."""
+    clock = SystemClock()
+    made = Admission(slots=1, max_waiting=1, clock=clock)
+    made.enter("a", FAR)
+    late = made.enter("b", clock.monotonic() + 0.03)
+    with pytest.raises(DeadlineExceeded) as caught:
+        await heard(late)
+    assert caught.value.stage == "queue"
+    late.release()
+    made.enter("c", FAR)
+
+
+async def test_closing_sends_the_waiting_away() -> None:
+    """Waiting and new callers are refused; who runs is left alone."""
+    made = queue()
+    running, waiting = made.enter("a", FAR), made.enter("b", FAR)
+    listening = asyncio.create_task(heard(waiting))
+    await asyncio.sleep(0)
+    made.close()
+    with pytest.raises(AdmissionRejected):
+        await listening
+    with pytest.raises(AdmissionRejected):
+        made.enter("c", FAR)
+    assert running in made.running
+
+
+def test_a_newcomers_expected_wait() -> None:
+    """What /performance tells: nothing while a slot is free, else the time of those ahead."""
+    made = measured(queue())
+    assert made.expected_wait_s() == 0.0
+    made.enter("x", FAR)
+    assert made.expected_wait_s() == 10.0
+    unknown = queue()
+    unknown.enter("x", FAR)
+    assert unknown.expected_wait_s() is None

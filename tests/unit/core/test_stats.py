@@ -1,0 +1,160 @@
+"""What requests leave behind in the figures."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatbot_ai.core.exchange import Progress
+from chatbot_ai.core.outcome import outcome_of, record_of
+from chatbot_ai.core.stats import WINDOW_S, RequestRecord, Stats, percentile
+from chatbot_ai.domain.errors import (
+    AdmissionRejected,
+    BackendRateLimited,
+    CallerLimited,
+    ContextTooLong,
+    DeadlineExceeded,
+    StoreUnavailable,
+    UnknownModel,
+)
+from chatbot_ai.domain.generation import Finished, Usage
+from support.clocks import FakeClock
+
+ANSWERED = RequestRecord(
+    "answered",
+    "m",
+    total_s=2.0,
+    queue_s=0.5,
+    first_token_s=0.7,
+    prompt_tokens=100,
+    cached_tokens=80,
+    completion_tokens=20,
+    generation_s=1.0,
+)
+
+
+def figures(window: dict[str, object], name: str) -> dict[str, float]:
+    found = window[name]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_nothing_yet() -> None:
+    """Before the first request every figure is there, and none is a guess."""
+    stats = Stats(FakeClock())
+    totals, window = stats.since_start(), stats.window()
+    assert (totals["total_requests"], totals["avg_response_time"]) == (0, 0.0)
+    assert totals["success_rate"] == 100.0
+    assert window["requests"] == 0
+    assert figures(window, "total_s") == {"p50": 0.0, "p95": 0.0, "p99": 0.0}
+
+
+def test_totals_and_window_are_computed_from_the_records() -> None:
+    """Means, shares and percentiles are those of what was recorded."""
+    clock = FakeClock()
+    stats = Stats(clock)
+    clock.advance(100)
+    for number in range(1, 21):
+        stats.ended(replace(ANSWERED, total_s=float(number)))
+    totals, window = stats.since_start(), stats.window()
+    assert totals["avg_response_time"] == 10.5
+    assert totals["cache_hit_share"] == 0.8
+    assert figures(window, "total_s") == {"p50": 10.0, "p95": 19.0, "p99": 20.0}
+    assert window["tokens_per_second"] == 20.0
+    assert window["tokens_per_second_all"] == 4.0
+    assert window["requests_per_hour"] == 720.0
+    assert window["seconds"] == 100.0
+
+
+def test_success_counts_only_what_the_service_could_do() -> None:
+    """Callers that left, erred or were over their limit lower no success rate."""
+    stats = Stats(FakeClock())
+    for outcome, times in (("answered", 6), ("failed", 1), ("refused", 1), ("cancelled", 5)):
+        for _ in range(times):
+            stats.ended(replace(ANSWERED, outcome=outcome))  # type: ignore[arg-type]
+    stats.ended(replace(ANSWERED, outcome="invalid"))
+    stats.ended(replace(ANSWERED, outcome="limited"))
+    assert stats.since_start()["success_rate"] == 75.0
+    assert stats.window()["success_rate"] == 75.0
+    assert stats.since_start()["total_requests"] == 15
+
+
+def test_the_window_forgets_and_the_totals_do_not() -> None:
+    """After 15 minutes a request is in the totals only."""
+    clock = FakeClock()
+    stats = Stats(clock)
+    stats.ended(ANSWERED)
+    assert stats.window()["requests"] == 1
+    clock.advance(WINDOW_S + 1)
+    assert stats.window()["requests"] == 0
+    assert stats.since_start()["answered"] == 1
+
+
+def test_polling_computes_once_a_second() -> None:
+    """A summary is given out again for a second, then made anew."""
+    clock = FakeClock()
+    stats = Stats(clock)
+    first = stats.window()
+    stats.ended(ANSWERED)
+    assert stats.window() is first
+    clock.advance(1.01)
+    assert stats.window()["requests"] == 1
+
+
+def test_recent_errors_are_newest_first_and_few() -> None:
+    """The last twenty codes are kept, without those that were the caller's doing."""
+    clock = FakeClock(unix_s=50.0)
+    stats = Stats(clock)
+    for number in range(30):
+        clock.advance(1)
+        stats.ended(replace(ANSWERED, outcome="failed", error_code=f"e{number}"))
+    stats.ended(replace(ANSWERED, outcome="invalid", error_code="theirs"))
+    errors = stats.recent_errors()
+    assert [e["code"] for e in errors] == [f"e{n}" for n in range(29, 9, -1)]
+    assert errors[0]["at"] == 80.0
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0.01, 1))
+def test_percentile_is_a_value_that_enough_do_not_exceed(values: list[float], share: float) -> None:
+    """Nearest rank: a value of the list, with at least that share at or below it."""
+    found = percentile(sorted(values), share)
+    assert found in values
+    assert sum(v <= found for v in values) >= share * len(values) - 1e-9
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (None, "answered"),
+        (CallerLimited("x", 1), "limited"),
+        (AdmissionRejected("x"), "refused"),
+        (UnknownModel("x", ()), "invalid"),
+        (ContextTooLong(2, 1), "invalid"),
+        (GeneratorExit(), "cancelled"),
+        (asyncio.CancelledError(), "cancelled"),
+        (DeadlineExceeded("queue"), "failed"),
+        (BackendRateLimited("x"), "failed"),
+        (StoreUnavailable("x"), "failed"),
+        (RuntimeError(), "failed"),
+    ],
+)
+def test_outcomes(error: BaseException | None, expected: str) -> None:
+    """Every way to end has one outcome."""
+    assert outcome_of(error) == expected
+
+
+def test_a_record_of_a_broken_answer_counts_its_waste() -> None:
+    """Without an end the tokens were wasted, and an unknown failure has a code all the same."""
+    progress = Progress(0.0, "m", tokens=7)
+    record = record_of(RuntimeError(), progress, 5.0)
+    assert (record.wasted_tokens, record.completion_tokens) == (7, 7)
+    assert (record.error_code, record.ended_at, record.model) == ("internal_error", 5.0, "m")
+    progress.finished = Finished("stop", Usage(3, 2, 9), "other", backup=True)
+    answered = record_of(None, progress, 5.0)
+    assert (answered.wasted_tokens, answered.completion_tokens, answered.backup) == (0, 9, True)
+    assert answered.model == "other"
+    assert "text" not in answered.log_fields()
