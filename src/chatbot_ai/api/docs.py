@@ -9,7 +9,7 @@ from typing import Any
 import fastapi_offline
 from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
 ERROR_SCHEMA = {
@@ -74,9 +74,8 @@ def _drop_framework_errors(schema: dict[str, Any]) -> None:
 
 def install(app: FastAPI, *, title: str) -> None:
     """Add the documentation routes. Assets come from the package `fastapi-offline` carries."""
-    static = files(fastapi_offline) / "static"
+    static = StaticFiles(directory=str(files(fastapi_offline) / "static"))
     mimetypes.init()  # reads the system's list now, not within the first answer
-    app.mount("/docs-static", StaticFiles(directory=str(static)), name="docs-static")
     make_schema = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -96,6 +95,11 @@ def install(app: FastAPI, *, title: str) -> None:
     async def schema(request: Request) -> JSONResponse:
         prefix = request.scope.get("root_path", "")
         return JSONResponse({**app.openapi(), "servers": [{"url": prefix or "/"}]})
+
+    # a route and no mount: a mount looks for the gateway's prefix in a path that has lost it
+    @app.get("/docs-static/{file}", include_in_schema=False)
+    async def asset(file: str, request: Request) -> Response:
+        return await static.get_response(file, request.scope)
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
