@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help run test compose-test check format bench lock docs clean
+.PHONY: help run test compose-test check audit format bench lock docs clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,10 @@ check: ## Format, lint, types and generated documents
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/mypy --no-error-summary
 	@$(PY) scripts/generate_docs.py --check
+
+audit: ## Ask for known vulnerabilities of the locked packages (needs PyPI itself; no part of check)
+	@scripts/setup.sh dev
+	@.venv/bin/pip-audit --strict --disable-pip -r requirements/runtime.lock
 
 format: ## Format the code and mend what the linter can
 	@scripts/setup.sh dev

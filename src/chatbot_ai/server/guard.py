@@ -18,18 +18,23 @@ def keys_file(shared: Settings) -> Path:
     return shared.data_dir / FILE
 
 
+def is_published(shared: Settings) -> bool:
+    """Whether other machines can reach the gateway."""
+    return shared.gateway_host != "localhost" and not is_loopback(shared.gateway_host)
+
+
 def access_of(shared: Settings, clock: Clock) -> KeyedAccess:
     """The access rules of these settings; not open yet."""
-    published = not is_loopback(shared.gateway_host)
     unkeyed = LoopbackAccess(
-        anywhere=shared.trust_unkeyed_callers and not published, origins=shared.allowed_origins
+        anywhere=shared.trust_unkeyed_callers and not is_published(shared),
+        origins=shared.allowed_origins,
     )
     return KeyedAccess(keys_file(shared), unkeyed=unkeyed, clock=clock, zone=shared.zone)
 
 
 def refuse_unguarded(shared: Settings) -> None:
     """Raise ConfigurationError where other machines could reach the gateway and no key exists."""
-    if is_loopback(shared.gateway_host) or has_keys(keys_file(shared)):
+    if not is_published(shared) or has_keys(keys_file(shared)):
         return
     raise ConfigurationError(
         f"GATEWAY_HOST={shared.gateway_host} lets other machines reach the gateway, but there is "
