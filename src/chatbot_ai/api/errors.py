@@ -77,6 +77,7 @@ FIELD_MESSAGES = {
     "nobody_speaks": "field_nobody_speaks",
     "literal_error": "field_choice",
     "response_format": "field_response_format",
+    "schema_too_large": "field_schema_too_large",
 }
 
 #: Where FastAPI says that a field was; the field's own name is enough.
@@ -189,10 +190,12 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ChatbotError)
     async def _known(request: Request, error: ChatbotError) -> JSONResponse:
-        if isinstance(error, UnknownModel) and (allowed := allowed_methods(request)):
-            # POST /performance: the address is there, only POST is not
-            headers = {"Allow": ", ".join(sorted(allowed))}
-            return plain_error(405, HTTP_CODES[405], request, headers)
+        if isinstance(error, UnknownModel):
+            allowed = allowed_methods(request)
+            if allowed and request.method not in allowed:
+                # POST /performance: the address is there, only POST is not
+                headers = {"Allow": ", ".join(sorted(allowed))}
+                return plain_error(405, HTTP_CODES[405], request, headers)
         wait = retry_after_s(error)
         headers = {"Retry-After": str(wait)} if wait is not None else {}
         body = error_body(error, language_for(request), request_id_of(request))
