@@ -62,6 +62,10 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "ko": "text, json_object, json_schema 가운데 하나를 올바른 형식으로 보내 주세요.",
         "en": "This must be a well-formed text, json_object or json_schema.",
     },
+    "field_schema_too_large": {
+        "ko": "JSON 스키마가 너무 큽니다. 속성, 값, 깊이를 줄여 주세요.",
+        "en": "The JSON schema is too large; use fewer properties, values and levels.",
+    },
     "response_format_refused": {
         "ko": "모델이 이 JSON 스키마를 쓸 수 없습니다. 더 단순한 스키마를 보내 주세요.",
         "en": "The model cannot follow this JSON schema; send a simpler one.",

@@ -6,7 +6,6 @@ name of the parameter, never passed over in silence; what changes nothing is pas
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -20,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from chatbot_ai.api.response_format import ResponseFormat
 from chatbot_ai.api.schemas import plain_text
 from chatbot_ai.domain.generation import Sampling
 
@@ -58,32 +58,6 @@ def _stops(value: object) -> object:
     return tuple(plain_text(one) for one in given if one)
 
 
-def _response_format(value: object) -> object:
-    """None for text; else as the engine takes it."""
-    match value:
-        case None | {"type": "text"}:
-            return None
-        case {"type": "json_object"}:
-            return {"type": "json_object"}
-        case {"type": "json_schema", "json_schema": {"schema": dict() as schema, **rest}}:
-            _encodable(value)
-            name = rest.get("name")
-            wanted: dict[str, Any] = {"schema": schema}
-            wanted["name"] = name if isinstance(name, str) else "answer"
-            if isinstance(strict := rest.get("strict"), bool):
-                wanted["strict"] = strict
-            return {"type": "json_schema", "json_schema": wanted}
-        case _:
-            raise PydanticCustomError("response_format", "no such response format")
-
-
-def _encodable(value: object) -> None:
-    try:
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except (UnicodeEncodeError, ValueError, RecursionError):
-        raise PydanticCustomError("response_format", "no valid JSON") from None
-
-
 Content = Annotated[
     str,
     BeforeValidator(_content),
@@ -112,38 +86,6 @@ Stops = Annotated[
             "anyOf": [
                 {"type": "string"},
                 {"type": "array", "items": {"type": "string"}, "maxItems": MAX_STOPS},
-                {"type": "null"},
-            ]
-        }
-    ),
-]
-ResponseFormat = Annotated[
-    dict[str, Any] | None,
-    BeforeValidator(_response_format),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {
-                    "type": "object",
-                    "required": ["type"],
-                    "properties": {"type": {"enum": ["text", "json_object"]}},
-                },
-                {
-                    "type": "object",
-                    "required": ["type", "json_schema"],
-                    "properties": {
-                        "type": {"const": "json_schema"},
-                        "json_schema": {
-                            "type": "object",
-                            "required": ["schema"],
-                            "properties": {
-                                "name": {"type": "string"},
-                                "strict": {"type": "boolean"},
-                                "schema": {"type": "object"},
-                            },
-                        },
-                    },
-                },
                 {"type": "null"},
             ]
         }

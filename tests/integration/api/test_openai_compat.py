@@ -19,6 +19,11 @@ from chatbot_ai.domain.errors import BackendUnavailable
 HELLO: Any = [{"role": "user", "content": "안녕하세요!"}]
 
 
+def _schema(properties: dict[str, Any]) -> dict[str, Any]:
+    schema = {"type": "object", "properties": properties}
+    return {"response_format": {"type": "json_schema", "json_schema": {"schema": schema}}}
+
+
 @pytest.fixture
 async def client(lab: Lab) -> AsyncIterator[AsyncOpenAI]:
     """The official client, pointed at the service."""
@@ -167,6 +172,11 @@ async def test_parsed_answers(lab: Lab, client: AsyncOpenAI) -> None:
         ({"stop": ["a"] * 17}, "stop"),
         ({"response_format": {"type": "xml"}}, "response_format"),
         ({"response_format": {"type": "json_schema"}}, "response_format"),
+        (_schema({f"p{n}": {} for n in range(129)}), "response_format"),
+        (_schema({"a": {"enum": list(range(129))}}), "response_format"),
+        (_schema({"a": {"description": "가" * 16_384}}), "response_format"),
+        (_schema({"a": {"default": float("nan")}}), "response_format"),
+        (_schema({"a": {"const": "\ud800"}}), "response_format"),
         ({"stream": "yes"}, "stream"),
         ({"seed": 2**63}, "seed"),
         ({"max_tokens": 0}, "max_tokens"),
