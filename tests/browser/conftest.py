@@ -24,6 +24,7 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / "e2e"), str(TESTS / "unit" / "cards")]
 
 from e2e_group import Group, started  # noqa: E402 (found through the line above)
+from page_steps import PATIENCE_MS, watched  # noqa: E402 (likewise)
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -36,23 +37,24 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-#: Milliseconds for anything the page waits for, on a machine that is busy with other things.
-PATIENCE_MS = 60_000
 expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="session")
-def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
+def group(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
     """`chatbot-ai up` on free ports; one conversation at a time, so that a queue can form, and
     office answers that are long enough to be stopped."""
     folder = tmp_path_factory.mktemp("group")
+    assert model_file.is_file()
     limits = {"CHATBOT_MAX_CONCURRENT": "1", "OFFICE_ANSWER_TOKENS": "96"}
     with started(folder, **limits) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def playwright() -> Iterator[Playwright]:
+def playwright(group: Group) -> Iterator[Playwright]:
+    """Playwright, after the group: it keeps an event loop running, in which nothing may block."""
+    assert group.url
     with sync_playwright() as running:
         yield running
 
@@ -108,19 +110,3 @@ def phone(browser: Browser, group: Group) -> Iterator[Page]:
     yield opened
     fresh.close()
     assert problems == []
-
-
-def watched(page: Page) -> list[str]:
-    """What goes wrong inside the page from now on."""
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
-    page.on(
-        "console",
-        lambda line: (
-            problems.append(line.text)
-            if "Content Security Policy" in line.text or "TrustedHTML" in line.text
-            else None
-        ),
-    )
-    return problems

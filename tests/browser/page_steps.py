@@ -10,6 +10,25 @@ from typing import Any
 import httpx2
 from playwright.sync_api import Locator, Page, Route
 
+#: Milliseconds for anything the page waits for, on a machine that is busy with other things.
+PATIENCE_MS = 60_000
+
+
+def watched(page: Page) -> list[str]:
+    """What goes wrong inside the page from now on."""
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
+    page.on(
+        "console",
+        lambda line: (
+            problems.append(line.text)
+            if "Content Security Policy" in line.text or "TrustedHTML" in line.text
+            else None
+        ),
+    )
+    return problems
+
 
 def say(page: Page, text: str) -> None:
     """Write a message and press Enter."""

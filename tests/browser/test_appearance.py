@@ -18,10 +18,8 @@ from typing import Any, Literal
 import card_samples as samples
 import pytest
 from e2e_group import Group
-from page_steps import Api, Script, answered, done, say
+from page_steps import PATIENCE_MS, Api, Script, answered, done, say, watched
 from playwright.sync_api import Browser, Page, expect
-
-from conftest import PATIENCE_MS, watched
 
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]

@@ -3,26 +3,53 @@
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import run
 
-from page_steps import Script, answered, say
-from playwright.sync_api import Page, Route, expect
+import pytest
+from e2e_group import COMMAND, Group, environment, started
+from page_steps import PATIENCE_MS, Script, answered, say, watched
+from playwright.sync_api import Browser, Page, expect
 
-CALLS = re.compile(r"/(office|character)/")
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A group that admits by key only, with a key of each kind."""
+
+    group: Group
+    backend: str
+    minas: str
 
 
-def guard(key: str) -> object:
-    """Answer as a server with keys: 401 without the key, passed on with it."""
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    folder = tmp_path_factory.mktemp("guarded")
+    backend = created(folder)
+    minas = created(folder, "--kind", "user", "--user", "mina")
+    with started(folder) as running:
+        yield Guarded(running, backend, minas)
 
-    def answer(route: Route) -> None:
-        if route.request.headers.get("authorization") == f"Bearer {key}":
-            route.fallback()
-            return
-        error = {"code": "unauthorized", "message": "올바른 API 키가 필요합니다."}
-        body = json.dumps({"error": error}, ensure_ascii=False)
-        route.fulfill(status=401, content_type="application/json", body=body)
 
-    return answer
+def created(folder: Path, *arguments: str) -> str:
+    """A new key, made as an operator makes it."""
+    command = [*COMMAND[:-1], "keys", "create", "--json", *arguments]
+    made = run(command, env=environment(folder), capture_output=True, check=True)
+    return str(json.loads(made.stdout)["key"])
+
+
+@pytest.fixture
+def visitor(browser: Browser, guarded: Guarded) -> Iterator[Page]:
+    """The page of the guarded group, in a browser that has no key."""
+    context = browser.new_context(locale="ko-KR", base_url=guarded.group.url)
+    context.set_default_timeout(PATIENCE_MS)
+    opened = context.new_page()
+    problems = watched(opened)
+    opened.goto("/chat/")
+    yield opened
+    context.close()
+    assert problems == []
 
 
 def test_without_keys_on_this_machine_it_simply_works(page: Page) -> None:
@@ -35,47 +62,39 @@ def test_without_keys_on_this_machine_it_simply_works(page: Page) -> None:
     assert page.evaluate("localStorage.getItem('chatbot.user')") == first
 
 
-def test_with_keys_it_asks_once_and_keeps_the_key(page: Page) -> None:
+def test_with_keys_it_asks_once_and_keeps_the_key(visitor: Page, guarded: Guarded) -> None:
     """A wrong key is refused in words, the right one opens the page and survives a reload."""
-    page.route(CALLS, guard("right"))  # type: ignore[arg-type]
-    page.reload()
-    dialog = page.get_by_role("dialog")
+    dialog = visitor.get_by_role("dialog")
     field = dialog.get_by_label("API 키")
     expect(field).to_be_focused()
-    field.fill("wrong")
+    field.fill("cbk_wrong")
     field.press("Enter")
     expect(dialog.get_by_role("alert")).to_be_visible()
-    field.fill("right")
+    field.fill(guarded.backend)
     field.press("Enter")
     expect(dialog).to_have_count(0)
-    page.reload()
-    page.wait_for_selector("#message")
-    script = Script().on(page)
-    say(page, "안녕")
-    answered(page, 1)
+    visitor.reload()
+    visitor.wait_for_selector("#message")
+    say(visitor, "Hello!")
+    answered(visitor, 1)
+    expect(visitor.locator(".chats .title")).to_have_text("Hello!")
     expect(dialog).to_have_count(0)
-    assert script.sent[0]["user_id"].startswith("web-")
-    page.get_by_role("button", name="설정").click()
-    page.get_by_role("button", name="이 브라우저에서 키 지우기").click()
-    expect(page.get_by_role("dialog").get_by_label("API 키")).to_be_visible()
+    visitor.get_by_role("button", name="설정").click()
+    visitor.get_by_role("button", name="이 브라우저에서 키 지우기").click()
+    expect(visitor.get_by_role("dialog").get_by_label("API 키")).to_be_visible()
 
 
-def test_a_key_of_one_user_speaks_for_that_user(page: Page) -> None:
+def test_a_key_of_one_user_speaks_for_that_user(visitor: Page, guarded: Guarded) -> None:
     """Where the key forbids the browser's own user, the page leaves the user to the key."""
-
-    def bound(route: Route) -> None:
-        if "user_id=" not in route.request.url:
-            route.fulfill(json={"conversations": [], "next_before": None, "characters": []})
-            return
-        route.fulfill(status=403, json={"error": {"code": "forbidden", "message": "다른 사용자"}})
-
-    page.route(CALLS, bound)
-    page.route(CALLS, guard("bound"))  # type: ignore[arg-type]
-    page.reload()
-    page.get_by_role("dialog").get_by_label("API 키").fill("bound")
-    page.get_by_role("dialog").get_by_label("API 키").press("Enter")
-    expect(page.get_by_role("dialog")).to_have_count(0)
-    script = Script().on(page)
-    say(page, "안녕")
-    answered(page, 1)
+    field = visitor.get_by_role("dialog").get_by_label("API 키")
+    field.fill(guarded.minas)
+    field.press("Enter")
+    expect(visitor.get_by_role("dialog")).to_have_count(0)
+    script = Script().on(visitor)
+    say(visitor, "안녕")
+    answered(visitor, 1)
     assert "user_id" not in script.sent[0]
+    visitor.goto("/chat/#/characters/new")
+    visitor.get_by_label("이름", exact=True).fill("하늘")
+    visitor.get_by_role("button", name="저장").click()
+    expect(visitor.get_by_role("heading", name="하늘")).to_be_visible()
