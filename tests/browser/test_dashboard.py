@@ -12,9 +12,9 @@ import httpx2
 import pytest
 from bench.stack import Stack, stack
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from tests.operator_services import OPERATOR, USER, keyed_services
 
 from chatbot_ai.loadtest.report import write_report
+from support.operator_services import Keyed, keyed_services
 
 PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 BROWSER_ARGUMENTS = [
@@ -48,7 +48,16 @@ def running() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
+    folder = tmp_path_factory.mktemp("keyed")
+    with keyed_services(folder) as services:
+        write_report(folder / "reports")
+        yield services
+
+
+@pytest.fixture(scope="module")
+def browser(running: Stack, keyed: Keyed) -> Iterator[Browser]:
+    """Started after the services: from here on a loop runs that our code may not block."""
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.fail("these tests need Debian's package chromium")
@@ -275,32 +284,24 @@ def test_report_opens_beside_the_dashboard(open_page: Opener) -> None:
     assert complaints == []
 
 
-@pytest.fixture(scope="module")
-def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("keyed")
-    with keyed_services(folder) as url:
-        write_report(folder / "reports")
-        yield url
-
-
 def test_key_opens_the_figures(
-    contexts: Callable[..., BrowserContext], keyed: str, tmp_path: Path
+    contexts: Callable[..., BrowserContext], keyed: Keyed, tmp_path: Path
 ) -> None:
     """Without the operator's key nothing is shown; with it all is, and it leaves with the tab."""
     page = contexts(DESKTOP, "light", "en-US").new_page()
-    page.goto(f"{keyed}/dashboard/")
+    page.goto(f"{keyed.url}/dashboard/")
     expect(page.locator("#gate form")).to_be_visible()
     expect(page.locator(".card .body").first).to_be_hidden()
     expect(page.locator("#reports")).to_be_hidden()
     alert, said = page.locator("#gate [role=alert]"), ""
-    for wrong in ("nonsense", USER):
+    for wrong in ("nonsense", keyed.user):
         page.locator("#key").fill(wrong)
         page.locator("#key").press("Enter")
         expect(alert).to_be_visible()
         expect(alert).not_to_have_text(said)
         said = alert.inner_text()
         expect(page.locator(".card .body").first).to_be_hidden()
-    page.locator("#key").fill(OPERATOR)
+    page.locator("#key").fill(keyed.operator)
     page.locator("#key").press("Enter")
     for body in page.locator(".card .body").all():
         expect(body).to_be_visible()
@@ -308,8 +309,8 @@ def test_key_opens_the_figures(
     # the engine of these services is away, and the page says so
     expect(page.locator(".badge").first).to_have_attribute("data-level", "bad")
     expect(page.locator(".parts dd[data-level=bad]").first).to_be_visible()
-    assert OPERATOR not in page.evaluate("JSON.stringify(localStorage)")
-    assert OPERATOR not in page.url
+    assert keyed.operator not in page.evaluate("JSON.stringify(localStorage)")
+    assert keyed.operator not in page.url
     with page.expect_download() as saved:
         page.locator("#reports button").click()
     path = tmp_path / "report.html"
@@ -318,4 +319,4 @@ def test_key_opens_the_figures(
     page.locator("#gate button").click()
     expect(page.locator("#gate form")).to_be_visible()
     expect(page.locator(".card .body").first).to_be_hidden()
-    assert OPERATOR not in page.content()
+    assert keyed.operator not in page.content()

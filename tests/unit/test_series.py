@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from chatbot_ai.core.series import POINT_ANSWERS, POINT_S, POINTS, Series
+from support.clocks import FakeClock
 
 BEGAN = 1_800_000_000.0
 
 
-@dataclass
-class HandClock:
-    """Time that moves when the test says so."""
-
-    time: float = BEGAN
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
+def clock_at_a_point() -> FakeClock:
+    return FakeClock(unix_s=BEGAN)
 
 
 def ended(series: Series, outcome: str = "answered", total_s: float = 2.0) -> None:
@@ -28,14 +18,14 @@ def ended(series: Series, outcome: str = "answered", total_s: float = 2.0) -> No
 
 def test_point_counts_what_ended_in_it() -> None:
     """Outcomes, tokens, times and the highest load stand in the point of their time."""
-    clock = HandClock()
+    clock = clock_at_a_point()
     series = Series(clock)
     for total_s in (1.0, 2.0, 9.0):
         ended(series, total_s=total_s)
     ended(series, "refused", total_s=0.0)
     series.loaded(2, 5)
     series.loaded(3, 1)
-    clock.time += POINT_S
+    clock.advance(POINT_S)
     ended(series, "failed")
     first, second = series.points()
     assert (first["at"], second["at"]) == (BEGAN, BEGAN + POINT_S)
@@ -47,30 +37,30 @@ def test_point_counts_what_ended_in_it() -> None:
 
 def test_quiet_times_are_points_too() -> None:
     """Nothing happened is told as zeros, and at most 15 minutes are kept."""
-    clock = HandClock()
+    clock = clock_at_a_point()
     series = Series(clock)
     ended(series)
-    clock.time += 4 * POINT_S
+    clock.advance(4 * POINT_S)
     assert [point["answered"] for point in series.points()] == [1, 0, 0, 0, 0]
-    clock.time += 2 * POINTS * POINT_S
+    clock.advance(2 * POINTS * POINT_S)
     ended(series)
     assert [point["answered"] for point in series.points()] == [1]
-    clock.time += (POINTS + 10) * POINT_S // 2
+    clock.advance((POINTS + 10) * POINT_S // 2)
     assert len(series.points()) <= POINTS
 
 
 def test_clock_that_was_set_back_loses_nothing() -> None:
     """After a step back requests count in the newest point."""
-    clock = HandClock()
+    clock = clock_at_a_point()
     series = Series(clock)
-    clock.time -= 3600
+    clock.advance(-3600)
     ended(series)
     assert [(point["at"], point["answered"]) for point in series.points()] == [(BEGAN, 1)]
 
 
 def test_flood_is_counted_but_not_remembered() -> None:
     """However many requests end in one point, it keeps a bounded number of times."""
-    series = Series(HandClock())
+    series = Series(clock_at_a_point())
     for _ in range(POINT_ANSWERS * 3):
         ended(series)
     (point,) = series.points()

@@ -142,7 +142,7 @@ def compose_options() -> GatewayOptions:
         page_folder=Path("/usr/share/nginx/html"),
         chat_folder=Path("/usr/share/nginx/chat"),
         dashboard_folder=Path("/usr/share/nginx/dashboard"),
-        reports_folder=Path("/usr/share/nginx/reports"),
+        reports_folder=Path("/usr/share/nginx/loadtest/results"),
         access_log="/dev/stdout",
         error_log="/dev/stderr",
         body_limit_bytes=1_048_576,  # MAX_BODY_BYTES's default: the service refuses the rest
