@@ -64,7 +64,9 @@ def test_inputs_that_are_refused(text: object, expected: str) -> None:
     assert found["input_data"] == expected
 
 
-@pytest.mark.parametrize("value", ["a", "0", "A-b_c", "x" * 64, "05616620-406c-41ea-8959-48ba1bd45ec5", "test-uuid"])
+@pytest.mark.parametrize(
+    "value", ["a", "0", "A-b_c", "x" * 64, "05616620-406c-41ea-8959-48ba1bd45ec5", "test-uuid"]
+)
 def test_ids_that_fit(value: str) -> None:
     """A UUID or a slug of up to 64 characters."""
     assert OfficeRequest(input_data="x", db_id=value).db_id == value
