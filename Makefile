@@ -14,7 +14,7 @@ run: ## Set everything up and serve http://localhost:8001 (Ctrl-C stops it)
 
 test: check ## Set everything up, check the code and run every test
 	@scripts/system_packages.sh
-	@$(PY) -m pytest -n 2 --dist loadfile $(TESTS)
+	@if [ -n "$(TESTS)" ]; then exec $(PY) -m pytest $(TESTS); else exec scripts/run_tests.sh; fi
 
 check: ## Format, lint, types and generated documents
 	@scripts/setup.sh dev

@@ -22,7 +22,8 @@ BROWSERS = os.environ.get(
 #: Functions of ours that may touch the disk in the loop: reading the set-up before anything is
 #: served, and the log, whose lines are written at once so that none is lost in a crash.
 MAY_BLOCK = {
-    "chatbot_ai/storage/mongodb_connection.py": {"_new_client"},
+    # the driver looks at a socket file and at certificates when it first connects
+    "chatbot_ai/storage/mongodb_connection.py": {"_new_client", "access", "_prepare"},
     "chatbot_ai/api/docs.py": {"install"},
     "chatbot_ai/server/compose.py": {"build_app"},
     "chatbot_ai/settings/load.py": {"load_config"},

@@ -36,7 +36,7 @@ class NetworkGuard:
             address = arguments[1]
             if isinstance(address, tuple) and not is_loopback(address[0]):
                 raise OutgoingConnection(f"{event} {address[0]}")
-        elif event == "socket.getaddrinfo" and not is_loopback(arguments[0]):
+        elif event == "socket.getaddrinfo" and not is_address(arguments[0]):
             raise OutgoingConnection(f"{event} {arguments[0]!r}")
 
     @contextmanager
@@ -64,3 +64,12 @@ def own_variables(environment: Iterator[str]) -> list[str]:
     """The names in `environment` that are settings of ours, or that would bend a connection."""
     names = {*setting_names(Settings), *setting_names(AssistantSettings), *PROXIES}
     return [name for name in environment if name in names or name.startswith(PREFIXES)]
+
+
+def is_address(host: object) -> bool:
+    """Whether looking `host` up asks nobody: it is an address already, or this machine's name."""
+    try:
+        ipaddress.ip_address(str(host))
+    except ValueError:
+        return is_loopback(host)
+    return True

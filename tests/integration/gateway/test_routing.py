@@ -177,7 +177,7 @@ def test_chat_page_is_served_when_there_is_one(client: httpx2.Client) -> None:
     """A configured folder is served under /chat/, compressed, revalidated, under a policy."""
     page, script = client.get("/chat/"), client.get("/chat/app.js")
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     assert page.headers["Cache-Control"] == "no-cache"
     assert script.headers["Content-Type"] == "text/javascript; charset=utf-8"
     assert script.headers["Content-Encoding"] == "gzip"

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Every test. Those with a real browser run in processes of their own: the browser's library keeps an event loop
+# open in the main thread, which other asynchronous tests cannot share.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+python=.venv/bin/python
+browser=(tests/e2e/test_docs_page.py tests/e2e/test_loadtest_page.py)
+failed=0
+
+"$python" -m pytest -n 2 --dist loadfile tests --ignore=tests/browser --ignore=tests/compose \
+    "${browser[@]/#/--ignore=}" || failed=1
+for place in "${browser[@]}" tests/browser; do
+    "$python" -m pytest "$place" || failed=1
+done
+exit $failed
