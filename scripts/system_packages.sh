@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs the apt packages that tests need and this machine lacks: a real browser, its fonts, openssl.
+# Installs the apt packages that tests need and this machine lacks: a real browser, its fonts, openssl, Node.js
 # Where it cannot (no root, no apt) it says what is missing and which tests will fail for it.
 set -euo pipefail
 
-declare -A needs=([chromium]=chromium [openssl]=openssl)
+declare -A needs=([chromium]=chromium [openssl]=openssl [node]=nodejs [npm]=npm)
 missing=()
 for program in "${!needs[@]}"; do
     command -v "$program" >/dev/null || missing+=("${needs[$program]}")
