@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help run test compose-test check audit format bench lock docs clean
+.PHONY: help run test browser-test compose-test check audit format bench lock docs clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,11 @@ format: ## Format the code and mend what the linter can
 docs: ## Write the generated parts of the documentation anew
 	@scripts/setup.sh dev
 	@$(PY) scripts/generate_docs.py
+
+browser-test: ## Run the tests of the chat page and the dashboard in a real browser
+	@scripts/setup.sh dev
+	@scripts/system_packages.sh
+	@$(PY) -m pytest tests/browser --ignore=tests/browser/test_dashboard.py && $(PY) -m pytest tests/browser/test_dashboard.py
 
 compose-test: ## Build, start, break and heal the Compose deployment
 	@scripts/setup.sh dev

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every test. Those with a real browser run in processes of their own: the browser's library keeps an event loop
+# Every test but those of the pages (make browser-test) and of Compose (make compose-test). Those with a real browser run in processes of their own: the browser's library keeps an event loop
 # open in the main thread, which other asynchronous tests cannot share.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -9,7 +9,7 @@ failed=0
 
 "$python" -m pytest -n 2 --dist loadfile tests --ignore=tests/browser --ignore=tests/compose \
     "${browser[@]/#/--ignore=}" || failed=1
-for place in "${browser[@]}" tests/browser; do
+for place in "${browser[@]}"; do
     "$python" -m pytest "$place" || failed=1
 done
 exit $failed
