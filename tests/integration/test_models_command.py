@@ -52,7 +52,7 @@ def start(hub: ModelHub, folder: Path, *arguments: str, token: str = "") -> subp
 
 def run(hub: ModelHub, folder: Path, *arguments: str, token: str = "") -> tuple[int, str, str]:
     with start(hub, folder, *arguments, token=token) as child:
-        out, err = child.communicate(timeout=60)
+        out, err = child.communicate(timeout=120)
         return child.returncode, out, err
 
 
@@ -86,7 +86,7 @@ def test_an_interrupted_pull_says_that_it_can_go_on(hub: ModelHub, tmp_path: Pat
         assert time.monotonic() < deadline
         time.sleep(0.02)
     child.send_signal(signal.SIGINT)
-    _, err = child.communicate(timeout=30)
+    _, err = child.communicate(timeout=120)
     assert child.returncode == 130
     assert TEXTS["interrupted"]["en"].format(name=NAME) in err
     assert run(hub, tmp_path, "pull", NAME)[0] == 0

@@ -151,7 +151,7 @@ class Supervisor:
             # a child's own children must not keep its ports (nginx workers outlive a killed master)
             _signal_group(process.pid, signal.SIGKILL)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(reading, 1)
+                await asyncio.wait_for(reading, 3)
             if self._is_stopping():
                 break
             child.state = "waiting"
