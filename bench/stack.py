@@ -17,7 +17,7 @@ import httpx2
 
 from chatbot_ai.llm.engine import EngineOptions
 from chatbot_ai.models.library import ModelLibrary
-from chatbot_ai.server.engines import DEMO_MODEL, free_port
+from chatbot_ai.server.engines import DEMO_MODEL, ENGINE_ENVIRONMENT, free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 START_S = 120
@@ -55,7 +55,7 @@ def engine(
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=os.environ | {"OMP_WAIT_POLICY": "passive"},
+        env=os.environ | ENGINE_ENVIRONMENT,
     )
     try:
         if process.stdin:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any, Literal, TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatbot_ai.core.lengths import PromptLengths
 from chatbot_ai.core.prompt import Prompt, build, defuse
 from chatbot_ai.domain.conversation import Message, Turn
 from chatbot_ai.domain.errors import ContextTooLong
 from chatbot_ai.domain.generation import upper_bound
 from chatbot_ai.domain.persona import Character, Persona
+from support.scripted_model import ScriptedModel
 
 Result = TypeVar("Result")
 PERSONA = Persona(
@@ -31,6 +34,7 @@ PIECES = st.sampled_from([
     *(m[1:] for m in MARKERS), *(m[:-1] for m in MARKERS), "<", "|", ">", "[", "/", " ", "가", "\n",
 ])  # fmt: skip
 SMUGGLED = st.lists(PIECES, max_size=12).map("".join)
+ROLES: tuple[Literal["user"], Literal["assistant"]] = ("user", "assistant")
 TEXT = st.text(st.sampled_from("가나 ab👋"), max_size=60)
 
 
@@ -161,6 +165,84 @@ def test_the_bound_is_one(talk: list[tuple[str, str]]) -> None:
     """No tokeniser takes more than the bound."""
     messages = [Message("user", said) for pair in talk for said in pair]
     assert run(count(messages)) <= upper_bound(messages)
+
+
+@given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=12), st.data())
+def test_a_known_beginning_keeps_the_bound_a_bound(
+    talk: list[tuple[str, str]], data: st.DataObject
+) -> None:
+    """Whatever lengths of beginnings are known, the bound is never below the exact count, and it is
+    exact for a prompt whose length is known."""
+    messages = [
+        Message(role, text) for pair in talk for role, text in zip(ROLES, pair, strict=True)
+    ]
+    lengths = PromptLengths(ScriptedModel())
+    ends = data.draw(st.lists(st.integers(0, len(talk) - 1), max_size=5))
+    for end in ends:
+        prefix = messages[: 2 * end + 1]
+        lengths.learn(prefix, run(count(prefix)))
+    assert run(count(messages)) <= lengths.bound(messages) <= upper_bound(messages)
+    for end in ends:
+        prefix = messages[: 2 * end + 1]
+        assert lengths.bound(prefix) == run(count(prefix))
+
+
+def test_lengths_of_other_texts_say_nothing() -> None:
+    """Messages that only look alike when joined, or whose roles differ, are not the same prompt."""
+    lengths = PromptLengths(ScriptedModel())
+    lengths.learn([Message("user", "ab"), Message("user", "c")], 1)
+    for other in (
+        [Message("user", "a"), Message("user", "bc")],
+        [Message("user", "ab"), Message("system", "c")],
+        [Message("user", "abc")],
+    ):
+        assert lengths.bound(other) == upper_bound(other)
+
+
+def test_a_server_without_counts_teaches_nothing() -> None:
+    """Usage of 0 tokens is no length, and what ends with an answer is no whole prompt."""
+    lengths = PromptLengths(ScriptedModel())
+    asked = [Message("user", "ab")]
+    lengths.learn(asked, 0)
+    assert lengths.bound(asked) == upper_bound(asked)
+    begun = [*asked, Message("assistant", "c")]
+    lengths.learn(begun, 1)
+    assert lengths.bound(begun) == upper_bound(begun)
+
+
+@given(TEXT, st.integers(1, 300))
+def test_a_begun_answer_counts(begun: str, limit: int) -> None:
+    """An answer that goes on is the last message, and is within the limit with the rest."""
+    try:
+        prompt = run(
+            build(
+                persona=PERSONA, character=None, turns=[turn(0, "안녕", "네")], text="또",
+                references="", limit_tokens=limit, count=count, begun=begun,
+            )
+        )  # fmt: skip
+    except ContextTooLong as error:
+        assert error.tokens > limit
+        return
+    assert run(count(prompt.messages)) <= limit
+    if begun:
+        assert prompt.messages[-1] == Message("assistant", begun)
+
+
+def test_another_models_small_window_does_not_stay() -> None:
+    """Turns that a smaller model had to leave out come back for the one that has room."""
+    turns = [turn(i, "안녕", "네") for i in range(6)]
+    small = replace(turns[-1], model="small", window_start=4)
+
+    def start(model: str) -> int:
+        return run(
+            build(
+                persona=PERSONA, character=None, turns=[*turns[:-1], small], text="또",
+                references="", limit_tokens=10_000, count=count, model=model,
+            )
+        ).window_start  # fmt: skip
+
+    assert start("small") == 4
+    assert start("m") == 0
 
 
 @given(SMUGGLED)

@@ -22,7 +22,7 @@ from chatbot_ai.domain.errors import (
     StoreUnavailable,
     UnknownModel,
 )
-from chatbot_ai.domain.generation import Restarted, Sampling
+from chatbot_ai.domain.generation import Restarted, Sampling, upper_bound
 from chatbot_ai.domain.persona import Character, Persona
 from support.chats import KEY, GatedStore, Lab, lab, request, shown
 from support.scripted_model import ScriptedModel
@@ -405,6 +405,33 @@ async def test_a_long_conversation_leaves_out_blocks(store: GatedStore) -> None:
         if left_out[number] == left_out[number - 1]:
             before = made.prompt(number - 1)
             assert made.prompt(number)[: len(before)] == before
+
+
+async def test_a_long_conversation_is_hardly_counted(store: GatedStore) -> None:
+    """What the model told of its last prompt settles the next one's length until it is nearly full,
+    also where bytes alone would not."""
+    made = lab(store, ScriptedModel(context_tokens=1500))
+    for turns in range(40):
+        by_pipeline = made.model.counted - len(made.model.requests)
+        if (await made.say(f"질문 {turns}")).context.turns_left_out:
+            break
+    assert turns > 10
+    assert upper_bound(made.model.requests[-2].messages) > 1500
+    assert by_pipeline <= 1
+
+
+async def test_going_on_is_within_the_context(store: GatedStore) -> None:
+    """An answer that goes on and on is refused with the numbers once it fills the context; it is
+    never sent to the model uncounted."""
+    made = lab(store, ScriptedModel(context_tokens=400))
+    await made.say("이야기")
+    with pytest.raises(ContextTooLong) as refused:
+        for _ in range(40):
+            await made.say("", mode="proceed")
+    assert refused.value.tokens > refused.value.limit
+    for asked in made.model.requests:
+        room = 400 - (asked.sampling.max_tokens or 0)
+        assert await made.model.count_tokens(asked.messages) <= room
 
 
 async def test_refusals(store: GatedStore) -> None:

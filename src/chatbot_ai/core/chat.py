@@ -13,6 +13,7 @@ from chatbot_ai.core.admission import Admission, Ticket
 from chatbot_ai.core.deadline import bounded
 from chatbot_ai.core.estimate import ServiceSample
 from chatbot_ai.core.exchange import ChatEvent, ChatRequest, ContextUse, Delta, Done, Progress
+from chatbot_ai.core.lengths import PromptLengths
 from chatbot_ai.core.memory import Memory
 from chatbot_ai.core.outcome import record_of
 from chatbot_ai.core.references import References
@@ -25,7 +26,6 @@ from chatbot_ai.domain.generation import (
     Restarted,
     Sampling,
     TextDelta,
-    upper_bound,
 )
 from chatbot_ai.domain.persona import Persona
 from chatbot_ai.domain.ports import ChatModel, Clock, ConversationStore
@@ -62,6 +62,7 @@ class Chat:
         self._references = references
         self._observers = observers
         self._answer_tokens = answer_tokens
+        self._lengths = {model: PromptLengths(model) for model, _ in self.models.values()}
 
     def model(self, alias: str) -> tuple[ChatModel, Persona]:
         """The model behind an alias, in any case. Raises UnknownModel naming the valid ones."""
@@ -146,8 +147,10 @@ class Chat:
         self, job: _Job, turns: list[Turn], references: str, limit: int
     ) -> tuple[Message, ...]:
         request, model, again = job.request, job.model, job.again
+        lengths = self._lengths[model]
         if request.messages:
-            return await self._given(model, request, references, limit)
+            return await self._given(lengths, request, references, limit)
+        continued = again if request.mode == "proceed" else None
         built = await prompts.build(
             persona=job.persona,
             character=request.character,
@@ -155,24 +158,25 @@ class Chat:
             text=again.input if again else request.text,
             references=references,
             limit_tokens=limit,
-            count=model.count_tokens,
+            count=lengths.count,
+            bound=lengths.bound,
+            model=model.name,
             sent=again.sent if again else None,
+            begun=continued.output if continued else "",
         )
         job.progress.prompt = built
-        if again is not None and request.mode == "proceed":
-            return (*built.messages, Message("assistant", again.output))
         return built.messages
 
     async def _given(
-        self, model: ChatModel, request: ChatRequest, references: str, limit: int
+        self, lengths: PromptLengths, request: ChatRequest, references: str, limit: int
     ) -> tuple[Message, ...]:
         """The caller's own messages, with references beside the last one."""
         *earlier, last = request.messages
         if references:
             last = Message(last.role, f"{last.content}\n\n{references}")
         messages = (*earlier, last)
-        if upper_bound(messages) > limit:
-            tokens = await model.count_tokens(messages)
+        if lengths.bound(messages) > limit:
+            tokens = await lengths.count(messages)
             if tokens > limit:
                 raise ContextTooLong(tokens, limit)
         return messages
@@ -209,6 +213,9 @@ class Chat:
                         progress.finished = event
         if progress.finished is None:
             raise AssertionError("rule M1: a model's stream ends with Finished")
+        if not progress.finished.backup:
+            tokens = progress.finished.usage.prompt_tokens
+            self._lengths[job.model].learn(generation.messages, tokens)
         timings.prefill_s = progress.finished.prefill_s
         timings.generation_s = progress.finished.generation_s or self.clock.monotonic() - began
 

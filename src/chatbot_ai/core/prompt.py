@@ -17,6 +17,7 @@ from chatbot_ai.domain.generation import upper_bound
 from chatbot_ai.domain.persona import Character, Persona
 
 Counter = Callable[[Sequence[Message]], Awaitable[int]]
+Bound = Callable[[Sequence[Message]], int]
 
 #: Share of the history budget that is kept when a block is left out.
 KEEP_SHARE = 0.5
@@ -75,20 +76,27 @@ async def build(
     references: str,
     limit_tokens: int,
     count: Counter,
+    bound: Bound = upper_bound,
+    model: str | None = None,
     sent: str | None = None,
+    begun: str = "",
 ) -> Prompt:
     """Build the prompt of one answer.
 
-    turns         oldest first, as stored; the last one tells where the window starts
+    turns         oldest first, as stored; the last one that `model` answered tells where the window
+                  starts, so that another model's smaller context leaves no mark on this one's
     limit_tokens  what the prompt may take: the context less the answer
     sent          the user message as it was sent before, where a turn is answered again
-    count         exact token count of messages; called only where the cheap bound does not settle
+    begun         the beginning of the answer, where one is continued
+    bound         tokens that messages cannot exceed, told at once
+    count         exact token count of messages; called only where the bound does not settle it
 
     Raises ContextTooLong if system prompt and newest input alone exceed `limit_tokens`.
     """
     system = Message("system", defuse(persona.system_prompt(character)))
     newest = Message("user", sent or sent_text(persona, text, references))
-    start = turns[-1].window_start if turns else 0
+    tail = (Message("assistant", defuse(begun)),) if begun else ()
+    start = next((t.window_start for t in reversed(turns) if model in (None, t.model)), 0)
     window = [t for t in turns if t.index >= start]
     if turns and turns[0].index > start:
         # more turns than are looked back on: leave out a block here too, not one turn at a time
@@ -96,10 +104,10 @@ async def build(
 
     def messages(kept: Sequence[Turn]) -> tuple[Message, ...]:
         middle = [m for t in kept for m in _messages_of(t)]
-        return (system, *middle, newest)
+        return (system, *middle, newest, *tail)
 
     whole = messages(window)
-    if upper_bound(whole) <= limit_tokens:
+    if bound(whole) <= limit_tokens:
         return _prompt(whole, None, window, newest)
     tokens = await count(whole)
     if tokens <= limit_tokens:

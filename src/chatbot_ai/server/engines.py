@@ -17,6 +17,11 @@ from chatbot_ai.settings import AssistantSettings, Config
 DEMO_MODEL = "demo/SmolLM2-135M-Instruct.Q4_1.gguf"
 #: Context of the demo model: half of what it was trained for, which a small machine's RAM holds.
 DEMO_CONTEXT_TOKENS = 4096
+#: What llama.cpp's process gets beside the machine's environment. Its threads (libgomp's) wait for
+#: each other hundreds of times a token. Sleeping at once halves the speed of an idle machine,
+#: spinning for libgomp's default time halves that of a busy one; a short spin costs neither
+#: (measured: bench/spinning.py).
+ENGINE_ENVIRONMENT = {"GOMP_SPINCOUNT": "10000"}
 #: Linear stretch for the reference model. Source: the specification, section 4.
 REFERENCE_ROPE_SCALE = 2.0
 
@@ -104,9 +109,7 @@ def engine_process(
         ready=lambda: answers("127.0.0.1", options.port, "/health", timeout_s=2),
         environment={
             "CUDA_VISIBLE_DEVICES": str(settings.gpu_index),
-            # threads that spin while they wait for each other starve on a shared processor:
-            # measured here with 2 busy cores, 20 against 2 tokens a second
-            "OMP_WAIT_POLICY": "passive",
+            **ENGINE_ENVIRONMENT,
         },
         standard_input=options.standard_input(),
         on_line=on_line,
