@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,8 +15,9 @@ from hypothesis.stateful import (
     rule,
 )
 
-from chatbot_ai.core.admission import Admission, Ticket
+from chatbot_ai.core.admission import Admission
 from chatbot_ai.core.estimate import ServiceSample
+from chatbot_ai.core.ticket import Ticket
 from chatbot_ai.domain.errors import AdmissionRejected, CallerLimited
 from support.clocks import FakeClock
 
@@ -76,6 +78,7 @@ class Queue(RuleBasedStateMachine):
             assert waited >= queue.max_waiting or patience_s < 1e9
             return
         assert queue.max_per_user == 0 or had < queue.max_per_user
+        self._see_sent_away(ticket)
         self.accepted.append(ticket)
         if had == 0 and ticket.started is None:
             self.served_before[ticket] = Counter()
@@ -139,6 +142,19 @@ class Queue(RuleBasedStateMachine):
                 t for t in self.queue.waiting if t.user == ticket.user and t.number < ticket.number
             ]
             assert all(self._blocked(t) for t in passed_over), "a user's own order was broken"
+
+    def _see_sent_away(self, newcomer: Ticket) -> None:
+        """Note who lost its place to a newcomer: the last request of who had two more waiting."""
+        gone = {t for t in self.accepted if t.refusal is not None} - self.ended
+        assert len(gone) <= 1
+        for ticket in gone:
+            held = Counter(t.user for t in self.queue.waiting)
+            mine = held[newcomer.user] - (newcomer in self.queue.waiting)
+            assert held[ticket.user] + 1 >= mine + 2
+            self.left_waiting.add(ticket)
+            self.ended.add(ticket)
+            self.served_before.pop(ticket, None)
+            ticket.release(None)
 
     def _blocked(self, ticket: Ticket) -> bool:
         """Whether an earlier request of the same conversation runs or waits."""
@@ -267,3 +283,99 @@ def test_a_stream_of_newcomers_starves_nobody(slots: int, own: int) -> None:
         queue.enter(f"new {number}", 1e9)
         serve(queue, 1)
     assert last.started is not None
+
+
+class Flood(NamedTuple):
+    """What happens to a full room: who asks, or which of those who wait gives up."""
+
+    user: str | None
+    leaves: int
+
+
+FLOODS = st.lists(
+    st.builds(Flood, st.sampled_from(["A", "A", "A", "B", "C", None]), st.integers(0))
+)
+
+
+def waiting_of(queue: Admission, user: object) -> int:
+    return sum(ticket.user == user for ticket in queue.waiting)
+
+
+@given(slots=st.integers(1, 3), room=st.integers(1, 6), steps=FLOODS, served=st.integers(0, 6))
+def test_a_full_room_has_a_place_for_who_holds_less(
+    slots: int, room: int, steps: list[Flood], served: int
+) -> None:
+    """One user asks fifty times and fills the room; a newcomer gets a place all the same, that of
+    the flooder's last request. Nobody loses a place to somebody who holds as many, and every
+    ticket is served, released or told that it was refused."""
+    queue = Admission(slots=slots, max_waiting=room, clock=FakeClock())
+    accepted: list[Ticket] = []
+
+    def ask(user: str) -> bool:
+        before = {ticket.user: waiting_of(queue, ticket.user) for ticket in queue.waiting}
+        there = list(queue.waiting)
+        try:
+            ticket = queue.enter(user, 1e9)
+        except AdmissionRejected:
+            assert len(there) == room
+            assert queue.waiting == there
+            most = max(before.values())
+            assert most <= before.get(user, 0) + 1
+            return False
+        accepted.append(ticket)
+        for gone in (t for t in there if t not in queue.waiting and t.started is None):
+            assert gone.refusal is not None
+            assert gone.refusal.retry_after_s >= 1
+            assert before[gone.user] >= before.get(user, 0) + 2
+            own = [t for t in queue.waiting if t.user == gone.user]
+            assert all(t.number < gone.number for t in own)
+        return True
+
+    for _ in range(50):
+        ask("A")
+    serve(queue, served)
+    for step in steps:
+        if step.user is not None:
+            ask(step.user)
+        elif queue.waiting:
+            queue.waiting[step.leaves % len(queue.waiting)].release()
+        assert len(queue.waiting) <= room
+    if any(waiting_of(queue, user) > 1 for user in "ABC"):
+        assert ask("newcomer")
+    serve(queue, 100)
+    assert not queue.waiting
+    assert not queue.running
+    left = {t for t in accepted if t.started is None and t.refusal is None}
+    assert len(left) <= sum(step.user is None for step in steps)
+
+
+@given(given_up=st.lists(st.booleans(), max_size=20), ahead=st.integers(0, 3))
+def test_stopping_costs_no_later_rounds(given_up: list[bool], ahead: int) -> None:
+    """Who asked and stopped, once or often, stands where a caller stands who asked only as often
+    as it still waits."""
+    queue = Admission(slots=1, max_waiting=100, clock=FakeClock())
+    queue.enter("running", 1e9)
+    for number in range(ahead):
+        queue.enter(f"other {number}", 1e9)
+    for gives_up in given_up:
+        ticket = queue.enter("A", 1e9)
+        if gives_up:
+            ticket.release()
+    tags = [t.tag for t in queue.waiting if t.user == "A"]
+    first = queue.enter("honest", 1e9).tag
+    assert tags == [first + number for number in range(given_up.count(False))]
+    assert queue.enter("A", 1e9).tag == first + given_up.count(False)
+
+
+@given(stay=st.lists(st.booleans(), min_size=2, max_size=12))
+def test_later_requests_move_up_when_an_earlier_one_is_stopped(stay: list[bool]) -> None:
+    """Whichever of its requests a user stops, the others are served in the rounds of as many."""
+    queue = Admission(slots=1, max_waiting=100, clock=FakeClock())
+    queue.enter("running", 1e9)
+    tickets = [queue.enter("A", 1e9) for _ in stay]
+    first = tickets[0].tag
+    for ticket, stays in zip(tickets, stay, strict=True):
+        if not stays:
+            ticket.release()
+    kept = [ticket for ticket, stays in zip(tickets, stay, strict=True) if stays]
+    assert [ticket.tag for ticket in kept] == [first + number for number in range(len(kept))]

@@ -19,6 +19,7 @@ from chatbot_ai.core.stats import RequestRecord
 from chatbot_ai.domain.conversation import Assistant, ConversationKey, NewTurn, Turn
 from chatbot_ai.domain.generation import Sampling
 from chatbot_ai.domain.persona import Persona
+from chatbot_ai.domain.ports import ChatModel
 from chatbot_ai.storage.sqlite import SqliteConversationStore
 from support.scripted_model import ScriptedModel
 
@@ -119,19 +120,22 @@ def lab(
     assistant: Assistant = "office",
     persona: Persona | None = None,
     with_time: bool = False,
+    others: dict[str, tuple[ChatModel, Persona]] | None = None,
     **admission: int,
 ) -> Lab:
     records = Records()
     clock = SystemClock()
     told = persona or Persona(assistant, "도우미", "짧게 답합니다.")
+    own = Admission(
+        clock=clock,
+        **({"slots": 2, "max_waiting": 8} | admission),  # type: ignore[arg-type]
+    )
     chat = Chat(
         assistant=assistant,
-        models={"Llama": (model, told)},
+        models={"Llama": (model, told), **(others or {})},
         store=store,
-        admission=Admission(
-            clock=clock,
-            **({"slots": 2, "max_waiting": 8} | admission),  # type: ignore[arg-type]
-        ),
+        admission=own,
+        remote=Admission(slots=2, max_waiting=8, clock=clock, beside=own),
         clock=clock,
         references=References(zone=ZoneInfo("Asia/Seoul"), with_time=with_time),
         observers=(records,),

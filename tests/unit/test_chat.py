@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from chatbot_ai.core.admission import QueuePosition
 from chatbot_ai.core.exchange import ContextUse, Delta, Done
+from chatbot_ai.core.ticket import QueuePosition
 from chatbot_ai.domain.conversation import ConversationKey
 from chatbot_ai.domain.errors import (
     AdmissionRejected,
@@ -22,7 +23,14 @@ from chatbot_ai.domain.errors import (
     StoreUnavailable,
     UnknownModel,
 )
-from chatbot_ai.domain.generation import Restarted, Sampling, upper_bound
+from chatbot_ai.domain.generation import (
+    Finished,
+    GenerationEvent,
+    GenerationRequest,
+    Restarted,
+    Sampling,
+    upper_bound,
+)
 from chatbot_ai.domain.persona import Character, Persona
 from support.chats import KEY, GatedStore, Lab, lab, request, shown
 from support.scripted_model import ScriptedModel
@@ -499,3 +507,75 @@ async def test_a_seed_gives_one_text_whole_or_streamed(made: Lab) -> None:
     streamed = await made.events("x", user_id=None, stream=True)
     assert shown(whole) == shown(streamed)
     assert request("x").turn_id != request("x").turn_id
+
+
+async def test_remote_models_leave_the_engine_alone(store: GatedStore) -> None:
+    """With the only slot taken, an answer from elsewhere comes all the same, teaches the engine's
+    estimate nothing and is counted like every other."""
+    held = asyncio.Event()
+    remote = ScriptedModel(name="remote")
+    persona = Persona("office", "도우미", "짧게 답합니다.")
+    made = lab(store, ScriptedModel(gate=held), others={"gpt4.1": (remote, persona)}, slots=1)
+    waiting = asyncio.create_task(made.say("느린 질문", caller="a", db_id="one"))
+    await until(lambda: made.model.running == 1)
+    done = await made.events("다른 질문", alias="gpt4.1", caller="b", db_id="two")
+    assert isinstance(done[-1], Done)
+    assert done[-1].model == "remote"
+    assert made.records.last.model == "remote"
+    assert not made.chat.admission.estimate.measured
+    assert made.chat.remote.estimate.measured
+    held.set()
+    await waiting
+    assert made.chat.admission.estimate.measured
+    assert len(made.records.ended_requests) == 2
+
+
+async def test_one_conversation_with_two_models_keeps_its_order(store: GatedStore) -> None:
+    """A message to a remote model waits for the answer of the same conversation's own model."""
+    held = asyncio.Event()
+    remote = ScriptedModel(name="remote")
+    persona = Persona("office", "도우미", "짧게 답합니다.")
+    made = lab(store, ScriptedModel(gate=held), others={"gpt4.1": (remote, persona)})
+    first = asyncio.create_task(made.say("첫 질문"))
+    await until(lambda: made.model.running == 1)
+    second = asyncio.create_task(made.events("둘째 질문", alias="gpt4.1"))
+    await until(lambda: len(made.chat.remote.waiting) == 1)
+    assert not remote.requests
+    held.set()
+    await asyncio.gather(first, second)
+    assert [(t.input, t.model) for t in await made.turns()] == [
+        ("첫 질문", "scripted"),
+        ("둘째 질문", "remote"),
+    ]
+    assert len(remote.requests[0].messages) == 4
+
+
+async def test_a_backup_teaches_nothing(made: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that came in one piece from a backup is not learnt as one of a single token."""
+    stream = made.model.stream
+
+    async def backup(request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        async with aclosing(stream(request)) as events:
+            async for event in events:
+                yield replace(event, backup=True) if isinstance(event, Finished) else event
+
+    monkeypatch.setattr(made.model, "stream", backup)
+    assert (await made.say("안녕")).backup
+    assert not made.chat.admission.estimate.measured
+    monkeypatch.undo()
+    await made.say("또")
+    assert made.chat.admission.estimate.measured
+
+
+async def test_a_wait_that_ends_in_a_timeout_is_recorded(store: GatedStore) -> None:
+    """Who waited until its deadline leaves the seconds it waited behind."""
+    held = asyncio.Event()
+    made = lab(store, ScriptedModel(gate=held), slots=1)
+    running = asyncio.create_task(made.say("느린 질문", db_id="one"))
+    await until(lambda: made.model.running == 1)
+    with pytest.raises(DeadlineExceeded):
+        await made.say("질문", db_id="two", deadline=time.monotonic() + 0.05)
+    assert made.records.last.outcome == "failed"
+    assert made.records.last.queue_s >= 0.05
+    held.set()
+    await running

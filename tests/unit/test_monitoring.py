@@ -34,7 +34,7 @@ def samples() -> dict[str, set[str]]:
     """Every sample name of /metrics after some requests, and the labels it has."""
     metrics = Metrics("office")
     admission = Admission(slots=1, max_waiting=1, clock=FakeClock())
-    metrics.watch(admission, lambda: 0, lambda: 0)
+    metrics.watch(admission, admission, lambda: 0, lambda: 0)
     for outcome in ("answered", "refused"):
         metrics.ended(
             RequestRecord(
@@ -172,3 +172,15 @@ def test_alerts_say_what_to_do() -> None:
     for alert in alerts:
         assert alert["annotations"].keys() == {"summary", "action"}
         assert alert["labels"]["severity"] in ("page", "notice")
+
+
+def test_unknown_figures_are_left_out() -> None:
+    """No sample at all says that nothing is known; a 0 would say that nobody has to wait."""
+    metrics = Metrics("office")
+    admission = Admission(slots=1, max_waiting=1, clock=FakeClock())
+    admission.enter("a", 1e9)
+    metrics.watch(admission, admission, lambda: None, lambda: 0)
+    text = generate_latest(metrics.registry).decode()
+    given = {s.name for f in text_string_to_metric_families(text) for s in f.samples}
+    assert "chatbot_waiting" in given
+    assert not given & {"chatbot_expected_wait_seconds", "chatbot_engine_restarts"}

@@ -46,10 +46,14 @@ class Metrics:
         self._service = self._histogram("chatbot_service_seconds", "Slot given to answer stored.")
 
     def watch(
-        self, admission: Admission, engine_restarts: Callable[[], int], outbox: Callable[[], int]
+        self,
+        admission: Admission,
+        remote: Admission,
+        engine_restarts: Callable[[], int | None],
+        outbox: Callable[[], int],
     ) -> None:
-        """Read these at every scrape."""
-        self.registry.register(_Live(self._label, admission, engine_restarts, outbox))
+        """Read these at every scrape. None stands for unknown: such a sample is left out."""
+        self.registry.register(_Live(self._label, admission, remote, engine_restarts, outbox))
 
     def ended(self, record: RequestRecord) -> None:
         label = self._label
@@ -83,25 +87,29 @@ class _Live(Collector):
         self,
         label: dict[str, str],
         admission: Admission,
-        engine_restarts: Callable[[], int],
+        remote: Admission,
+        engine_restarts: Callable[[], int | None],
         outbox: Callable[[], int],
     ) -> None:
-        self._label, self._admission = label, admission
+        self._label, self._admission, self._remote = label, admission, remote
         self._engine_restarts, self._outbox = engine_restarts, outbox
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        admission = self._admission
+        admission, remote = self._admission, self._remote
         for name, text, value in (
             ("chatbot_running", "Requests in a slot.", len(admission.running)),
             ("chatbot_waiting", "Requests in the queue.", len(admission.waiting)),
             ("chatbot_slots", "Requests that run at once at most.", admission.slots),
             ("chatbot_max_waiting", "Places in the queue.", admission.max_waiting),
-            ("chatbot_expected_wait_seconds", "For a newcomer.", admission.expected_wait_s() or 0),
+            ("chatbot_expected_wait_seconds", "For a newcomer.", admission.expected_wait_s()),
+            ("chatbot_remote_running", "Requests to remote models.", len(remote.running)),
+            ("chatbot_remote_waiting", "Requests that wait for those.", len(remote.waiting)),
             ("chatbot_engine_restarts", "Since the service started.", self._engine_restarts()),
             ("chatbot_outbox_turns", "Answered turns not stored yet.", self._outbox()),
         ):
             family = GaugeMetricFamily(name, text, labels=list(self._label))
-            family.add_metric(list(self._label.values()), value)
+            if value is not None:
+                family.add_metric(list(self._label.values()), value)
             yield family
 
 

@@ -14,9 +14,9 @@ from fastapi.responses import JSONResponse, Response
 from chatbot_ai.api.answering import answer_headers
 from chatbot_ai.api.errors import error_body, language_for, request_id_of, status_of
 from chatbot_ai.api.openai_errors import reshaped
-from chatbot_ai.core.admission import QueuePosition
 from chatbot_ai.core.answer import Answer
 from chatbot_ai.core.exchange import ChatEvent, Delta, Done, Sources
+from chatbot_ai.core.ticket import QueuePosition
 from chatbot_ai.domain.errors import ChatbotError
 from chatbot_ai.domain.generation import Restarted, Usage
 

@@ -29,12 +29,13 @@ class Performance(BaseModel):
     total_requests: int = Field(description="Requests that have ended, however they ended.")
     avg_response_time: float = Field(description="Mean seconds of an answered request.")
     success_rate: float = Field(description="Percent of answered, failed and refused requests.")
-    active_connections: int = Field(description="Requests running or waiting now.")
-    max_concurrent: int = Field(description="Requests that run at once at most.")
+    active_connections: int = Field(description="Requests running or waiting now, remote too.")
+    max_concurrent: int = Field(description="Requests that run at once at most, on the own model.")
     running: int
     waiting: int
     max_waiting: int
     expected_wait_s: float | None = Field(description="For a request that came now; null: unknown.")
+    remote: dict[str, int] = Field(description="Requests to OpenAI models, which wait apart.")
     model: str
     uptime_s: float
     since_start: dict[str, Any]
@@ -82,19 +83,24 @@ def router() -> APIRouter:
 
 async def performance_of(services: Services) -> dict[str, Any]:
     """The body of /performance."""
-    admission, stats = services.chat.admission, services.stats
+    admission, stats, remote = services.chat.admission, services.stats, services.chat.remote
     totals = stats.since_start()
     model, _ = services.chat.model(LLAMA)
     return {
         "total_requests": totals["total_requests"],
         "avg_response_time": totals["avg_response_time"],
         "success_rate": totals["success_rate"],
-        "active_connections": len(admission.running) + len(admission.waiting),
+        "active_connections": sum(len(r.running) + len(r.waiting) for r in (admission, remote)),
         "max_concurrent": admission.slots,
         "running": len(admission.running),
         "waiting": len(admission.waiting),
         "max_waiting": admission.max_waiting,
         "expected_wait_s": admission.expected_wait_s(),
+        "remote": {
+            "running": len(remote.running),
+            "waiting": len(remote.waiting),
+            "max_concurrent": remote.slots,
+        },
         "model": model.name,
         "uptime_s": round(stats.uptime_s, 1),
         "since_start": totals,

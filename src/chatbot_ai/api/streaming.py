@@ -14,8 +14,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from chatbot_ai.api.presence import CallerLeft, until_gone
-from chatbot_ai.core.admission import QueuePosition
 from chatbot_ai.core.exchange import ChatEvent, Delta, Done, Sources
+from chatbot_ai.core.ticket import QueuePosition
 from chatbot_ai.domain.errors import ChatbotError
 from chatbot_ai.domain.generation import Restarted
 

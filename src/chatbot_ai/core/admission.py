@@ -3,108 +3,29 @@
 Fairness is start-time fair queueing (Goyal, Vin, Cheng 1996): a ticket's tag is one more than the
 larger of the queue's virtual time and its user's last tag, and the smallest tag is served next. A
 user with one request therefore stands at most one round behind a user with fifty, a user's own
-requests keep their order, and nobody starves, since later arrivals get later tags.
+requests keep their order, and nobody starves, since later arrivals get later tags. A request that
+is given up takes its tag along: those behind it move up, and nobody pays for what it stopped.
+
+The room's places are shared the same way: where it is full, a newcomer takes the place of the
+largest tag, if its own is smaller. That ticket belongs to a user who has at least two more waiting
+than the newcomer, as a user's tags above the virtual time are without gaps.
 """
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections import Counter
-from collections.abc import AsyncIterator, Hashable
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Hashable, Iterator
 
-from chatbot_ai.core.estimate import RunningAnswer, ServiceEstimate, ServiceSample
-from chatbot_ai.domain.errors import AdmissionRejected, CallerLimited, DeadlineExceeded
+from chatbot_ai.core.estimate import ServiceEstimate, ServiceSample
+from chatbot_ai.core.ticket import QueuePosition, Ticket
+from chatbot_ai.domain.errors import AdmissionRejected, CallerLimited
 from chatbot_ai.domain.ports import Clock
 
-#: A waiting caller hears of a changed estimate at least this often, in seconds.
-UPDATE_EVERY_S = 2.0
 #: Seconds for which a forecast holds while nothing enters a slot or leaves one.
 FORECAST_FOR_S = 0.2
 #: Retry-After before anything was measured.
 UNMEASURED_RETRY_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class QueuePosition:
-    """1 is next. `wait_s` is None until a first answer was measured."""
-
-    position: int
-    wait_s: float | None
-
-
-class Ticket:
-    """One request's place, from arrival to `release`. Made by `Admission.enter` only."""
-
-    def __init__(
-        self, admission: Admission, user: Hashable, deadline: float, conversation: Hashable | None
-    ) -> None:
-        self._admission = admission
-        self.user = user
-        self.deadline = deadline
-        self.conversation = conversation
-        self.tag = 0
-        self.number = 0
-        self.arrived = admission.clock.monotonic()
-        self.started: float | None = None
-        self._tokens = 0
-        self._first_token_s: float | None = None
-        self.at_arrival = QueuePosition(0, 0.0)
-        self.closed = False
-        self.changed = asyncio.Event()
-
-    @property
-    def order(self) -> tuple[int, int]:
-        return self.tag, self.number
-
-    @property
-    def queue_s(self) -> float:
-        """Seconds waited, so far or until the slot was given."""
-        until = self.started if self.started is not None else self._admission.clock.monotonic()
-        return until - self.arrived
-
-    def progressed(self, tokens: int) -> None:
-        """Say how many tokens the answer has by now."""
-        if tokens and self._first_token_s is None:
-            self._first_token_s = self._in_slot_s()
-        self._tokens = tokens
-
-    def progress(self) -> RunningAnswer:
-        """How far the answer has come."""
-        return RunningAnswer(self._in_slot_s(), self._first_token_s, self._tokens)
-
-    def _in_slot_s(self) -> float:
-        return self._admission.clock.monotonic() - (self.started or self.arrived)
-
-    async def positions(self) -> AsyncIterator[QueuePosition]:
-        """Yield the place whenever it changes; end when the slot is given.
-
-        Raises DeadlineExceeded if the deadline passes first and AdmissionRejected if the service
-        stops. The ticket must be released in every case.
-        """
-        last: QueuePosition | None = None
-        while self.started is None:
-            if self.closed:
-                raise AdmissionRejected("the service is stopping")
-            self.changed.clear()
-            place = self._admission.position(self)
-            if place != last:
-                last = place
-                yield place
-                continue
-            left = self.deadline - self._admission.clock.monotonic()
-            if left <= 0:
-                raise DeadlineExceeded("queue", self._admission.retry_after_s())
-            try:
-                async with asyncio.timeout(min(left, UPDATE_EVERY_S)):
-                    await self.changed.wait()
-            except TimeoutError:
-                last = None if left > UPDATE_EVERY_S else last
-
-    def release(self, sample: ServiceSample | None = None) -> None:
-        """Give the place back; `sample` teaches the estimate. Safe to call twice."""
-        self._admission.leave(self, sample)
 
 
 class Admission:
@@ -112,11 +33,18 @@ class Admission:
 
     max_per_user limits what one user may have waiting and running together; 0 switches it off.
     Two requests of one conversation never run at once: the second waits for the first, so that it
-    continues from its answer.
+    continues from its answer. Both hold across this room and the one `beside` it, which is for the
+    same callers but for another model with slots of its own.
     """
 
     def __init__(
-        self, *, slots: int, max_waiting: int, clock: Clock, max_per_user: int = 0
+        self,
+        *,
+        slots: int,
+        max_waiting: int,
+        clock: Clock,
+        max_per_user: int = 0,
+        beside: Admission | None = None,
     ) -> None:
         self.slots, self.max_waiting, self.max_per_user = slots, max_waiting, max_per_user
         self.clock = clock
@@ -124,11 +52,14 @@ class Admission:
         self.waiting: list[Ticket] = []
         self.running: set[Ticket] = set()
         self._virtual = 0
-        self._last_tag: dict[Hashable, int] = {}
-        self._per_user: Counter[Hashable] = Counter()
-        self._numbers = itertools.count(1)
+        self._per_user: Counter[Hashable] = beside._per_user if beside else Counter()
+        self._numbers: Iterator[int] = beside._numbers if beside else itertools.count(1)
+        self._rooms: list[Admission] = beside._rooms if beside else []
+        self._rooms.append(self)
         self._closing = False
         self._forecast: tuple[float | None, list[float]] = (None, [])
+        #: when those who found the room full were told to come again, for one turn of all places
+        self._told: deque[float] = deque(maxlen=max(1, slots + max_waiting))
 
     def enter(
         self, user: Hashable, deadline: float, conversation: Hashable | None = None
@@ -141,24 +72,29 @@ class Admission:
         if self._closing:
             raise AdmissionRejected("the service is stopping")
         if self.max_per_user and self._per_user[user] >= self.max_per_user:
-            raise CallerLimited("concurrent_requests", self.retry_after_s())
+            raise CallerLimited("concurrent_requests", self._own_retry_after_s(user))
         ticket = Ticket(self, user, deadline, conversation)
         ticket.number = next(self._numbers)
-        ticket.tag = max(self._virtual, self._last_tag.get(user, 0)) + 1
+        own = (other.tag for other in self.waiting if other.user == user)
+        ticket.tag = max(self._virtual, *own, 0) + 1
         place = QueuePosition(0, 0.0)
+        last: Ticket | None = None
         if len(self.running) >= self.slots or not self._eligible(ticket):
             if len(self.waiting) >= self.max_waiting:
-                raise AdmissionRejected("the waiting room is full", self.retry_after_s())
+                last = max(self.waiting, key=lambda t: t.order, default=None)
+                if last is None or last.tag <= ticket.tag:
+                    raise AdmissionRejected("the waiting room is full", self._room_after_s())
             place = self._place(ticket, [*self.waiting, ticket])
             if place.wait_s is not None:
                 late = place.wait_s + self._whole_s() - (deadline - self.clock.monotonic())
                 if late > 0:
                     raise AdmissionRejected("the wait would exceed the deadline", max(1.0, late))
+        if last is not None:
+            self._send_away(last, "the place went to a user with fewer requests")
         self._per_user[user] += 1
-        self._last_tag[user] = ticket.tag
         self.waiting.append(ticket)
         ticket.at_arrival = place
-        self._dispatch()
+        self._dispatch_all()
         return ticket
 
     def position(self, ticket: Ticket) -> QueuePosition:
@@ -182,31 +118,77 @@ class Admission:
         token_s = self._token_s()
         return max(1.0, min(self._remaining(t, token_s) for t in self.running))
 
+    def _own_retry_after_s(self, user: Hashable) -> float:
+        """Seconds until the first of `user`'s own requests is expected to end; at least 1."""
+        if not self.estimate.measured:
+            return UNMEASURED_RETRY_S
+        token_s, whole_s = self._token_s(), self._whole_s()
+        ends = [self._remaining(t, token_s) for t in self.running if t.user == user]
+        if not ends:
+            waits = (self.position(t).wait_s for t in self.waiting if t.user == user)
+            ends = [wait + whole_s for wait in waits if wait is not None]
+        return max(1.0, min(ends, default=UNMEASURED_RETRY_S))
+
+    def _room_after_s(self) -> float:
+        """Seconds until a place comes free that nobody before was told to come back for.
+
+        The place that the first who waits gives up is for the first who was refused, and so on:
+        were all told the same moment, all but one would come in vain.
+        """
+        if not self.estimate.measured:
+            return UNMEASURED_RETRY_S
+        now = self.clock.monotonic()
+        while self._told and min(self._told) <= now:
+            self._told.remove(min(self._told))
+        free_s = self._start_s(min(len(self._told) + 1, self._told.maxlen or 1))
+        self._told.append(now + free_s)
+        return max(1.0, free_s)
+
     def leave(self, ticket: Ticket, sample: ServiceSample | None) -> None:
         if ticket in self.running:
             self.running.remove(ticket)
         elif ticket in self.waiting:
             self.waiting.remove(ticket)
+            self._move_up(ticket.user)
         else:
             return
         self._forecast = (None, [])
         if sample is not None:
             self.estimate.observe(sample)
-        self._per_user[ticket.user] -= 1
-        if self._per_user[ticket.user] <= 0:
-            del self._per_user[ticket.user]
+        self._forget(ticket.user)
         if not self.waiting:
-            # nobody waits: everyone starts level again, and the table of tags stays small
-            self._last_tag.clear()
-            self._virtual = 0
-        self._dispatch()
+            self._virtual = 0  # nobody waits: everyone starts level again
+        self._dispatch_all()
 
     def close(self) -> None:
         """Refuse newcomers and send away those who wait; those who run may finish."""
         self._closing = True
         for ticket in self.waiting:
-            ticket.closed = True
+            ticket.refusal = AdmissionRejected("the service is stopping")
             ticket.changed.set()
+
+    def _send_away(self, ticket: Ticket, why: str) -> None:
+        ticket.refusal = AdmissionRejected(why, self._room_after_s())
+        self.waiting.remove(ticket)
+        self._forget(ticket.user)
+        ticket.changed.set()
+
+    def _forget(self, user: Hashable) -> None:
+        self._per_user[user] -= 1
+        if self._per_user[user] <= 0:
+            del self._per_user[user]
+
+    def _move_up(self, user: Hashable) -> None:
+        """Close the gap that a request of `user` has left in its tags."""
+        before = 0
+        for ticket in self.waiting:  # a user's own stand in their order
+            if ticket.user == user:
+                ticket.tag = min(ticket.tag, max(self._virtual, before) + 1)
+                before = ticket.tag
+
+    def _dispatch_all(self) -> None:
+        for room in self._rooms:
+            room._dispatch()
 
     def _dispatch(self) -> None:
         while len(self.running) < self.slots:
@@ -227,7 +209,8 @@ class Admission:
             return True
         return not any(
             other.conversation == ticket.conversation
-            for other in [*self.running, *(w for w in self.waiting if w.order < ticket.order)]
+            for room in self._rooms
+            for other in [*room.running, *(w for w in room.waiting if w.number < ticket.number)]
         )
 
     def _token_s(self) -> float:
@@ -249,7 +232,9 @@ class Admission:
             # behind its own conversation it waits for those answers one after the other
             token_s = self._token_s()
             own = [t for t in self.running if t.conversation == ticket.conversation]
-            before = sum(t.conversation == ticket.conversation for t in ahead)
+            before = sum(
+                t.conversation == ticket.conversation and t.number < ticket.number for t in waiting
+            )
             behind = before * self.estimate.whole_s(token_s)
             wait = max(wait, sum(self._remaining(t, token_s) for t in own) + behind)
         return QueuePosition(position, round(wait, 1))

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from chatbot_ai.core.admission import QueuePosition
 from chatbot_ai.core.exchange import ChatEvent, Delta, Done
+from chatbot_ai.core.ticket import QueuePosition
 from chatbot_ai.domain.errors import BackendProtocolError
 from chatbot_ai.domain.generation import Restarted
 

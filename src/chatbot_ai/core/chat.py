@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 import structlog
 
 from chatbot_ai.core import prompt as prompts
-from chatbot_ai.core.admission import Admission, Ticket
+from chatbot_ai.core.admission import Admission
 from chatbot_ai.core.deadline import bounded
-from chatbot_ai.core.estimate import ServiceSample
 from chatbot_ai.core.exchange import ChatEvent, ChatRequest, ContextUse, Delta, Done, Progress
 from chatbot_ai.core.lengths import PromptLengths
 from chatbot_ai.core.memory import Memory
-from chatbot_ai.core.outcome import record_of
+from chatbot_ai.core.outcome import record_of, sample_of
 from chatbot_ai.core.references import References
 from chatbot_ai.core.stats import Observer
+from chatbot_ai.core.ticket import Ticket
 from chatbot_ai.domain.citations import CitationFilter
 from chatbot_ai.domain.conversation import Assistant, ConversationKey, Message, Turn
 from chatbot_ai.domain.errors import ContextTooLong, UnknownModel
@@ -37,7 +37,8 @@ class Chat:
     """One assistant's conversations.
 
     models maps an alias ("Llama", "gpt4.1") to a model and the persona it is told; the first is
-    the assistant's own, whose slots the admission guards.
+    the assistant's own, whose slots `admission` guards. The others are elsewhere: `remote` bounds
+    them, so that they neither take those slots nor teach its estimate.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Chat:
         models: Mapping[str, tuple[ChatModel, Persona]],
         store: ConversationStore,
         admission: Admission,
+        remote: Admission,
         clock: Clock,
         references: References,
         observers: tuple[Observer, ...] = (),
@@ -56,7 +58,7 @@ class Chat:
         self.assistant = assistant
         self.models = dict(models)
         self.store = store
-        self.admission = admission
+        self.admission, self.remote = admission, remote
         self.clock = clock
         self.memory = Memory(assistant, store, clock, history_turns)
         self._references = references
@@ -86,7 +88,7 @@ class Chat:
             model, persona = self.model(alias)
             progress.model = model.name
             job = _Job(model, request.persona or persona, key, request, progress)
-            ticket = self.admission.enter(request.caller, request.deadline, key)
+            ticket = self._room(model).enter(request.caller, request.deadline, key)
             async for place in ticket.positions():
                 yield place
             progress.timings.queue_s = ticket.queue_s
@@ -100,7 +102,8 @@ class Chat:
         finally:
             progress.timings.total_s = self.clock.monotonic() - progress.started
             if ticket is not None:
-                ticket.release(_sample(progress))
+                progress.timings.queue_s = ticket.queue_s
+                ticket.release(sample_of(progress))
             if error is not None and job is not None and job.was_interrupted:
                 self.memory.save_interrupted(job.key_in_use, request, progress, job.again)
             self._report(progress, error)
@@ -108,7 +111,12 @@ class Chat:
     async def close(self) -> None:
         """Send the waiting away and wait for turns that are being stored."""
         self.admission.close()
+        self.remote.close()
         await self.memory.settle(3)
+
+    def _room(self, model: ChatModel) -> Admission:
+        own, _ = next(iter(self.models.values()))
+        return self.admission if model is own else self.remote
 
     async def _respond(self, job: _Job) -> AsyncGenerator[ChatEvent, None]:
         request, progress, model = job.request, job.progress, job.model
@@ -282,14 +290,3 @@ def _merged(persona: Sampling, wished: Sampling, reserve: int) -> Sampling:
     merged = Sampling(**{n: over[n] if over[n] not in (None, ()) else own[n] for n in own})
     limit = min(merged.max_tokens or reserve, reserve)
     return replace(merged, max_tokens=limit)
-
-
-def _sample(progress: Progress) -> ServiceSample | None:
-    finished, first = progress.finished, progress.timings.first_token_s
-    if finished is None or first is None:
-        return None
-    return ServiceSample(
-        first_token_s=max(0.0, first - progress.timings.queue_s),
-        completion_tokens=progress.tokens or finished.usage.completion_tokens,
-        generation_s=max(0.0, progress.timings.total_s - first),
-    )

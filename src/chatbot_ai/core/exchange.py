@@ -6,8 +6,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Literal
 
-from chatbot_ai.core.admission import QueuePosition
 from chatbot_ai.core.prompt import Prompt
+from chatbot_ai.core.ticket import QueuePosition
 from chatbot_ai.domain.conversation import Message
 from chatbot_ai.domain.generation import Finished, Restarted, Sampling, Usage
 from chatbot_ai.domain.grounding import Source

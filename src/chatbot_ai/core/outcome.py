@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from chatbot_ai.core.estimate import ServiceSample
 from chatbot_ai.core.exchange import Progress
 from chatbot_ai.core.stats import Outcome, RequestRecord
 from chatbot_ai.domain.errors import AdmissionRejected, CallerLimited, ChatbotError, InvalidRequest
@@ -49,4 +50,17 @@ def record_of(error: BaseException | None, progress: Progress, ended_at: float) 
         error_code=code,
         backup=bool(finished and finished.backup),
         ended_at=ended_at,
+    )
+
+
+def sample_of(progress: Progress) -> ServiceSample | None:
+    """What the answer teaches the estimate; nothing where it did not finish."""
+    finished, first = progress.finished, progress.timings.first_token_s
+    # a backup's answer comes in one piece or from elsewhere: it says nothing of the engine's
+    if finished is None or first is None or finished.backup:
+        return None
+    return ServiceSample(
+        first_token_s=max(0.0, first - progress.timings.queue_s),
+        completion_tokens=progress.tokens or finished.usage.completion_tokens,
+        generation_s=max(0.0, progress.timings.total_s - first),
     )

@@ -19,7 +19,7 @@ from chatbot_ai.core.clock import SystemClock
 from chatbot_ai.core.stats import Stats
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.persona import Persona
-from chatbot_ai.domain.ports import ChatModel
+from chatbot_ai.domain.ports import ChatModel, Clock
 from chatbot_ai.llm.backup import ModelWithBackup
 from chatbot_ai.llm.llama import LlamaModel
 from chatbot_ai.llm.openai import OpenAIModel
@@ -31,20 +31,23 @@ from chatbot_ai.server.personas import LLAMA_FILE, OPENAI_FILE, read_personas
 from chatbot_ai.server.sizing import slots_of
 from chatbot_ai.server.stores import character_store, service_store
 from chatbot_ai.server.supervisor import Supervisor
-from chatbot_ai.settings import AssistantSettings, Config, process_environment
+from chatbot_ai.settings import AssistantSettings, Config, Settings, process_environment
 from chatbot_ai.settings.kinds import plain
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Where an assistant's engine is and what is known of its process."""
+    """Where an assistant's engine is and what is known of its process.
+
+    restarts gives None for an engine that somebody else looks after.
+    """
 
     url: str
     api_key: str | None
     name: str
     context_tokens: int
     state: Callable[[], Awaitable[dict[str, Any]]]
-    restarts: Callable[[], int]
+    restarts: Callable[[], int | None]
     slots: int
 
 
@@ -83,16 +86,13 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
             gathered = references(assistant, shared)
             stack.push_async_callback(gathered.close)
             await gathered.start()
+            admission, remote = admissions(settings, shared, engine.slots, clock)
             chat = Chat(
                 assistant=assistant,
                 models=models,
                 store=store,
-                admission=Admission(
-                    slots=engine.slots,
-                    max_waiting=settings.max_waiting,
-                    max_per_user=settings.max_waiting_per_user,
-                    clock=clock,
-                ),
+                admission=admission,
+                remote=remote,
                 clock=clock,
                 references=gathered,
                 observers=(stats, metrics),
@@ -102,8 +102,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
             for model, _ in models.values():
                 stack.push_async_callback(model.close)
             stack.push_async_callback(chat.close)
-            metrics.watch(chat.admission, engine.restarts, outbox_turns)
-            admission = chat.admission
+            metrics.watch(admission, remote, engine.restarts, outbox_turns)
             following = asyncio.create_task(
                 stats.follow(lambda: (len(admission.running), len(admission.waiting)))
             )
@@ -118,6 +117,26 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
             )
 
     return create_app(options, open_services, metrics)
+
+
+def admissions(
+    settings: AssistantSettings, shared: Settings, slots: int, clock: Clock
+) -> tuple[Admission, Admission]:
+    """The waiting rooms of the engine and of the remote models, with the same callers."""
+    own = Admission(
+        slots=slots,
+        max_waiting=settings.max_waiting,
+        max_per_user=settings.max_waiting_per_user,
+        clock=clock,
+    )
+    remote = Admission(
+        slots=shared.openai_max_concurrent,
+        max_waiting=settings.max_waiting,
+        max_per_user=settings.max_waiting_per_user,
+        clock=clock,
+        beside=own,
+    )
+    return own, remote
 
 
 def chat_models(
@@ -168,7 +187,7 @@ async def open_engine(settings: AssistantSettings, config: Config) -> AsyncItera
             name=settings.engine_model or model.name,
             context_tokens=tokens,
             state=unknown,
-            restarts=lambda: 0,
+            restarts=lambda: None,
             slots=slots_of(settings, model),
         )
         return

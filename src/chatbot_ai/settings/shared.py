@@ -83,6 +83,9 @@ class Settings(BaseSettings):
         "gpt4.1=gpt-4.1,gpt4.1_mini=gpt-4.1-mini",
         description="Aliases of OpenAI models: alias=model, separated by commas.",
     )
+    openai_max_concurrent: int = Field(
+        16, ge=1, le=1000, description="OpenAI requests of each assistant at once; others wait."
+    )
     openai_context_tokens: int = Field(32768, ge=1024, description="Prompt and answer together.")
     backup_model: OptionalStr = Field(
         None,

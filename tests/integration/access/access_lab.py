@@ -123,17 +123,19 @@ async def serving(
         access = keyed_access(folder / FILE, unkeyed=LoopbackAccess(origins=cors_origins))
         await access.open()
         stats = Stats(clock)
+        admission = Admission(slots=4, max_waiting=20, clock=clock)
         chat = Chat(
             assistant=assistant,
             models={"Llama": (scripted, personas[assistant])},
             store=store,
-            admission=Admission(slots=4, max_waiting=20, clock=clock),
+            admission=admission,
+            remote=Admission(slots=4, max_waiting=20, clock=clock, beside=admission),
             clock=clock,
             references=References(zone=SEOUL, with_time=False),
             observers=(stats, metrics),
             answer_tokens=16,
         )
-        metrics.watch(chat.admission, lambda: 0, lambda: 0)
+        metrics.watch(chat.admission, chat.remote, lambda: 0, lambda: 0)
         made.append(
             Services(
                 chat=chat, stats=stats, engine=_no_engine, access=access, characters=characters

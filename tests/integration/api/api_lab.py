@@ -174,16 +174,18 @@ async def running_lab(
         characters = SqliteCharacterStore(folder / "characters.sqlite3")
         await characters.open()
         stats = Stats(clock)
+        admission = Admission(slots=slots, max_waiting=max_waiting, clock=clock)
         chat = Chat(
             assistant=assistant,
             models=_models(spoken, personas[assistant]),
             store=store,
-            admission=Admission(slots=slots, max_waiting=max_waiting, clock=clock),
+            admission=admission,
+            remote=Admission(slots=slots, max_waiting=max_waiting, clock=clock, beside=admission),
             clock=clock,
             references=References(zone=ZONE, with_time=assistant == "office"),
             observers=(stats, metrics),
         )
-        metrics.watch(chat.admission, lambda: 0, lambda: 0)
+        metrics.watch(chat.admission, chat.remote, lambda: 0, lambda: 0)
         arguments: dict[str, Any] = {
             "chat": chat,
             "stats": stats,

@@ -7,10 +7,11 @@ from contextlib import aclosing
 
 import pytest
 
-from chatbot_ai.core import admission as admission_module
-from chatbot_ai.core.admission import UNMEASURED_RETRY_S, Admission, QueuePosition, Ticket
+from chatbot_ai.core import ticket as ticket_module
+from chatbot_ai.core.admission import UNMEASURED_RETRY_S, Admission
 from chatbot_ai.core.clock import SystemClock
 from chatbot_ai.core.estimate import ServiceSample
+from chatbot_ai.core.ticket import QueuePosition, Ticket
 from chatbot_ai.domain.errors import AdmissionRejected, CallerLimited, DeadlineExceeded
 from support.clocks import FakeClock
 
@@ -93,6 +94,85 @@ def test_a_full_room() -> None:
     assert caught.value.retry_after_s == UNMEASURED_RETRY_S
 
 
+def test_the_refused_are_told_different_moments() -> None:
+    """One place comes free every ten seconds, so each refused caller is told ten more; who comes
+    after a told moment has passed is told of the place that is free next. One turn of all places
+    is the most that anybody is told."""
+    clock = FakeClock()
+    made = measured(queue(clock, max_waiting=3))
+    for user in "wxyz":
+        made.enter(user, FAR)
+
+    def told() -> float:
+        with pytest.raises(AdmissionRejected) as caught:
+            made.enter("late", FAR)
+        return caught.value.retry_after_s
+
+    assert [told() for _ in range(6)] == pytest.approx([10.0, 20.0, 30.0, 40.0, 40.0, 40.0])
+    clock.advance(10.1)
+    next(iter(made.running)).release(TEN_SECONDS)
+    made.enter("first to come back", FAR)
+    assert told() >= 20.0
+
+
+async def test_who_loses_its_place_is_told() -> None:
+    """A flooder's last request makes room for a newcomer: its caller hears of it at once."""
+    made = measured(queue(max_waiting=2))
+    flood = [made.enter("flooder", FAR) for _ in range(3)]
+    listening = asyncio.create_task(heard(flood[-1]))
+    await asyncio.sleep(0)
+    newcomer = made.enter("newcomer", FAR)
+    with pytest.raises(AdmissionRejected) as caught:
+        await listening
+    assert caught.value.retry_after_s == pytest.approx(10.0)
+    assert made.waiting == [flood[1], newcomer]
+    flood[-1].release()
+    assert made.waiting == [flood[1], newcomer]
+    assert made.position(newcomer).position == 2
+
+
+def test_a_users_own_limit_tells_its_own_end() -> None:
+    """Another user's answer that ends sooner frees nothing for who is over its own limit."""
+    clock = FakeClock()
+    made = measured(queue(clock, slots=2, max_per_user=1))
+    other = made.enter("other", FAR)
+    clock.advance(1)
+    other.progressed(1)
+    clock.advance(8)
+    other.progressed(81)
+    made.enter("a", FAR)
+    with pytest.raises(CallerLimited) as caught:
+        made.enter("a", FAR)
+    assert caught.value.retry_after_s == pytest.approx(10.0, abs=0.2)
+    made.enter("b", FAR)
+    with pytest.raises(CallerLimited) as caught:
+        made.enter("b", FAR)
+    assert caught.value.retry_after_s == pytest.approx(10.8, abs=0.2)
+
+
+def test_two_rooms_of_the_same_callers() -> None:
+    """Slots and estimates are each room's own; conversations and a user's limit span both."""
+    own = measured(queue(max_per_user=3))
+    remote = Admission(slots=2, max_waiting=8, max_per_user=3, clock=own.clock, beside=own)
+    own.enter("x", FAR)
+    waiting = own.enter("a", FAR, "room")
+    second = remote.enter("a", FAR, "room")
+    third = remote.enter("a", FAR, "other room")
+    assert (waiting.started, second.started) == (None, None)
+    assert third.started is not None
+    assert not remote.estimate.measured
+    for room in (own, remote):
+        with pytest.raises(CallerLimited):
+            room.enter("a", FAR)
+    waiting.release()
+    assert second.started is not None
+    fourth = own.enter("a", FAR, "room")
+    next(ticket for ticket in own.running if ticket.user == "x").release()
+    assert fourth.started is None
+    second.release()
+    assert fourth.started is not None
+
+
 def test_a_users_own_limit() -> None:
     """It counts what waits and runs, and comes before the room's."""
     made = queue(max_waiting=1, max_per_user=2)
@@ -136,7 +216,7 @@ async def test_places_are_told_when_they_change() -> None:
 
 async def test_an_unchanged_place_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence is broken now and then, so that a caller sees that it still waits."""
-    monkeypatch.setattr(admission_module, "UPDATE_EVERY_S", 0.01)
+    monkeypatch.setattr(ticket_module, "UPDATE_EVERY_S", 0.01)
     made = Admission(slots=1, max_waiting=2, clock=SystemClock())
     made.enter("a", FAR)
     ticket = made.enter("b", FAR)
