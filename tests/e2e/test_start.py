@@ -11,7 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e_group import REPOSITORY, Refused, environment, refused
+from e2e_group import (
+    REPOSITORY,
+    Group,
+    Refused,
+    environment,
+    eventually,
+    free_ports,
+    refused,
+)
 
 DEMO = "demo/SmolLM2-135M-Instruct.Q4_1.gguf"
 #: Exit codes: EX_CONFIG where the operator's set-up is wrong, 1 where something else is in the way.
@@ -172,3 +180,22 @@ def test_a_damaged_conversation_file_is_named(settings: dict[str, str]) -> None:
     data.mkdir()
     (data / "chatbot.sqlite3").write_bytes(b"this is no database" * 1000)
     _sentence(refused(settings), WRONG_SETUP, str(data / "chatbot.sqlite3"))
+
+
+def test_engines_elsewhere_need_no_model_here(tmp_path: Path) -> None:
+    """With ENGINE_URL for both, no file is fetched or announced, and a server that is away at the
+    start stops nothing."""
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    models = tmp_path / "models"
+    changes = {"CHATBOT_ENGINE_URL": url, "MODEL_DIR": str(models)}
+    group = Group(tmp_path, environment(tmp_path, **changes))
+    group.start()
+    try:
+        announced = eventually(lambda: re.search(rf"{url}\b", group.output), 60, "announcement")
+        assert announced
+        assert "SmolLM2" not in group.output
+        assert not models.exists()
+        assert not group.is_ready()
+    finally:
+        group.discard()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import time
@@ -36,6 +37,7 @@ from chatbot_ai.llm.sse import MAX_EVENT_BYTES
 from support.faulty_server import (
     ANSWER,
     DONE,
+    Asked,
     FaultyServer,
     Reply,
     answer,
@@ -328,7 +330,7 @@ async def test_counting_without_the_endpoint(server: FaultyServer) -> None:
         "/apply-template",
         "/tokenize",
     ]
-    server.script = [respond(404), respond(404)]
+    server.script = [respond(404), respond(404), respond(404)]
     assert await model.count_tokens(MESSAGES) >= sum(len(m.content.encode()) for m in MESSAGES)
     await model.close()
 
@@ -371,7 +373,8 @@ NO_START = {
 async def test_backup_of_the_same_engine(
     guarded: ModelWithBackup, server: FaultyServer, name: str
 ) -> None:
-    """A stream that fails before its first delta is answered whole, with the backup's sampling."""
+    """A stream that fails before its first delta is answered whole, with the backup's sampling;
+    the request's own limit, seed and stop strings still count."""
     server.script = [NO_START[name], whole_answer("백업 답")]
     heard = await listen(guarded, request(), [])
     assert heard[0] == TextDelta("백업 답")
@@ -381,14 +384,67 @@ async def test_backup_of_the_same_engine(
     assert body.pop("messages") == [{"role": m.role, "content": m.content} for m in MESSAGES]
     assert "stream" not in body
     assert body == {
-        "max_tokens": 1024,
+        "max_tokens": 64,
         "temperature": 0.7,
         "top_p": 0.9,
         "repeat_penalty": 1.08,
-        "stop": ["<|eot_id|>"],
+        "stop": ["<|eot_id|>", "끝"],
         "seed": 11,
         "cache_prompt": True,
     }
+
+
+@pytest.mark.parametrize(("own", "context", "expected"), [
+    (None, 4096, 1024), (2000, 4096, 1024), (100, 4096, 100), (1024, 900, 860), (None, 41, 1),
+])  # fmt: skip
+async def test_a_backup_is_as_long_as_it_may_be(
+    server: FaultyServer, own: int | None, context: int, expected: int
+) -> None:
+    """1024 tokens, less where the request or what the prompt leaves of the context is less."""
+    model = LlamaModel(server.url, name="engine", context_tokens=context)
+    counting = [respond(200, b'{"input_tokens": 40}')] if context < 1024 + 60 else []
+    server.script = [*counting, whole_answer("백업 답")]
+    await model.complete(request(sampling=replace(SAMPLING, max_tokens=own)))
+    assert server.asked[-1].body["max_tokens"] == expected
+    assert len(server.asked) == len(counting) + 1
+    await model.close()
+
+
+async def test_a_whole_backup_may_take_until_the_deadline(
+    server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole answer is silent until it is there: longer than a stall, not beyond the deadline."""
+    monkeypatch.setattr(llama_module, "STALL_TIMEOUT_S", 0.1)
+    model = llama(server)
+
+    async def late(writer: asyncio.StreamWriter, asked: Asked) -> None:
+        await asyncio.sleep(0.4)
+        await whole_answer("늦은 답")(writer, asked)
+
+    server.script = [late]
+    assert (await model.complete(request()))[0] == "늦은 답"
+    server.script = [stall()]
+    with pytest.raises(DeadlineExceeded):
+        await model.complete(request(deadline=time.monotonic() + 0.3))
+    await model.close()
+
+
+async def test_a_smaller_backup_gets_what_fits(server: FaultyServer, other: FaultyServer) -> None:
+    """Another engine's smaller context shortens the answer; one that cannot hold the prompt is
+    passed over."""
+    small = LlamaModel(other.url, name="small", context_tokens=90)
+    model = ModelWithBackup(llama(server), [small])
+    server.script = [respond(503), respond(503)]
+    other.script = [respond(200, b'{"input_tokens": 70}'), answer("답")]
+    heard = await listen(model, request(), [])
+    assert isinstance(heard[-1], Finished)
+    assert heard[-1].model == "small"
+    assert other.asked[-1].body["max_tokens"] == 20
+    server.script = [respond(503), respond(503)]
+    other.script = [respond(200, b'{"input_tokens": 90}')]
+    assert isinstance((await failure(model))[1], BackendUnavailable)
+    assert other.asked[-1].path == "/v1/chat/completions/input_tokens"
+    await model.close()
 
 
 async def test_no_backup_after_a_shown_delta(

@@ -6,6 +6,7 @@ import copy
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
@@ -163,7 +164,8 @@ def answer_headers(answer: Answer) -> dict[str, str]:
         "total": times.total_s,
     }
     headers = {
-        "X-Model": done.model,
+        # a header is Latin-1; a file's name may be anything
+        "X-Model": done.model if done.model.isascii() else quote(done.model, safe=":/"),
         "X-Queue-Position": str(first.position if first else 0),
         "Server-Timing": ", ".join(
             f"{name};dur={seconds * 1000:.1f}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from chatbot_ai.cli.progress import byte_progress
+from chatbot_ai.domain.conversation import ASSISTANTS
 from chatbot_ai.models.manifest import DEMO
 from chatbot_ai.models.note import Note
 from chatbot_ai.server import group, logs
@@ -89,6 +90,13 @@ def fetch_demo(config: Config, console: Console) -> None:
         ModelLibrary(config.shared.model_dir, hub=hub_of(config)).ensure(DEMO_MODEL, progress)
 
 
+def _model_names(config: Config, planned: group.Group) -> list[str]:
+    """The files that are served here, and where the engines of others are."""
+    here = {model.name for model in planned.models.values()}
+    urls = (config.assistant(name).engine_url for name in ASSISTANTS if name not in planned.models)
+    return sorted(here) + sorted({url for url in urls if url})
+
+
 def _announce(
     config: Config, planned: group.Group, console: Console, text: dict[str, str], seconds: float
 ) -> None:
@@ -96,7 +104,7 @@ def _announce(
     rows = [
         (text["gateway"], f"{url}/office/  {url}/character/"),
         (text["docs"], f"{url}/office/docs  {url}/character/docs"),
-        (text["model"], ", ".join(sorted({m.name for m in planned.models.values()}))),
+        (text["model"], ", ".join(_model_names(config, planned))),
         (text["data"], str(config.shared.data_dir.absolute())),
         (text["logs"], str(config.shared.log_dir.absolute())),
     ]

@@ -160,6 +160,13 @@ class Admission:
             self._virtual = 0  # nobody waits: everyone starts level again
         self._dispatch_all()
 
+    def resize(self, slots: int) -> None:
+        """Go on with another number of slots; those who run beyond it may finish."""
+        if slots != self.slots:
+            self.slots = slots
+            self._forecast = (None, [])
+            self._dispatch()
+
     def close(self) -> None:
         """Refuse newcomers and send away those who wait; those who run may finish."""
         self._closing = True

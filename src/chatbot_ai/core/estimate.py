@@ -138,6 +138,8 @@ class ServiceEstimate:
         free = [self._drawn_remaining_s(answer, token_s, draws) for answer in running]
         free += [0.0] * (slots - len(free))
         heapq.heapify(free)
+        for _ in range(len(free) - slots):
+            heapq.heappop(free)  # more run than there are slots by now: their ends free none
         firsts, lengths = self._firsts_s, self._lengths
         starts = []
         for _ in range(places):

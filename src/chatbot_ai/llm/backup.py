@@ -9,13 +9,14 @@ from dataclasses import replace
 import structlog
 
 from chatbot_ai.domain.conversation import Message
-from chatbot_ai.domain.errors import BackendUnavailable
+from chatbot_ai.domain.errors import BackendUnavailable, InvalidRequest
 from chatbot_ai.domain.generation import (
     Finished,
     GenerationEvent,
     GenerationRequest,
     Restarted,
     TextDelta,
+    upper_bound,
 )
 from chatbot_ai.domain.ports import ChatModel
 from chatbot_ai.llm.llama import LlamaModel
@@ -69,19 +70,36 @@ class ModelWithBackup:
             last = error
         for other in self._others:
             attempt = _Attempt()
+            failure: BackendUnavailable | InvalidRequest
             try:
-                async with aclosing(attempt.run(other, request)) as events:
+                fitted = await self._fitted(other, request)
+                async with aclosing(attempt.run(other, fitted)) as events:
                     async for event in events:
                         yield replace(event, backup=True) if isinstance(event, Finished) else event
                 return
             except BackendUnavailable as error:
                 if attempt.shown:
                     raise
-                last = error
-            log.warning("backup.other_failed", model=other.name, error=type(last).__name__)
+                failure = last = error
+            except InvalidRequest as error:
+                # what this model does not take is no mistake of the caller, who asked another one
+                failure = error
+            log.warning("backup.other_failed", model=other.name, error=type(failure).__name__)
             if attempt.begun:
                 yield Restarted()
         raise last
+
+    async def _fitted(self, other: ChatModel, request: GenerationRequest) -> GenerationRequest:
+        """The request with an answer that fits into the other model's context, which may be the
+        smaller one. Raises BackendUnavailable where not even the prompt does."""
+        wished = request.sampling.max_tokens or 0
+        if upper_bound(request.messages) + wished <= other.context_tokens:
+            return request
+        left = other.context_tokens - await other.count_tokens(request.messages)
+        if left < 1:
+            raise BackendUnavailable(f"the prompt does not fit into {other.name}'s context")
+        tokens = min(wished or left, left)
+        return replace(request, sampling=replace(request.sampling, max_tokens=tokens))
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
         return await self._engine.count_tokens(messages)

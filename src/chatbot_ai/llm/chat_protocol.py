@@ -31,6 +31,8 @@ UNREADABLE = (
 )
 #: A server that asks for more patience than this gets asked again all the same.
 LONGEST_RETRY_S = 3600.0
+#: A model's name beyond this is no name.
+LONGEST_NAME = 200
 
 
 #: Sampling that llama.cpp and OpenAI name alike.
@@ -122,8 +124,14 @@ def _read(body: Any) -> Chunk:
         usage=_usage(body.get("usage"), timings),
         prefill_s=float(timings.get("prompt_ms", 0.0)) / 1000,
         generation_s=float(timings.get("predicted_ms", 0.0)) / 1000,
-        model=body.get("model"),
+        model=_model(body.get("model")),
     )
+
+
+def _model(value: Any) -> str | None:
+    """A name that can be a header and a field of an answer; None for anything else."""
+    fine = isinstance(value, str) and value.isprintable() and len(value) <= LONGEST_NAME
+    return value or None if fine else None
 
 
 def _usage(usage: Any, timings: Any) -> Usage | None:
@@ -135,6 +143,7 @@ def _usage(usage: Any, timings: Any) -> Usage | None:
 
 
 #: Sampling of the backup answer. Source: the specification, section 4.
+BACKUP_TOKENS = 1024
 BACKUP_SAMPLING = Sampling(
-    temperature=0.7, top_p=0.9, repeat_penalty=1.08, max_tokens=1024, stop=("<|eot_id|>",)
+    temperature=0.7, top_p=0.9, repeat_penalty=1.08, max_tokens=BACKUP_TOKENS, stop=("<|eot_id|>",)
 )

@@ -21,6 +21,8 @@ def parameters(options: EngineOptions) -> llama.CommonParams:
     """llama.cpp's parameters for our options. What the machine cannot do is said and skipped."""
     params = llama.CommonParams()
     params.model.path = options.model_path
+    # what /v1/models and every answer call it; without it the whole path
+    params.model_alias = {Path(options.model_path).name.removesuffix(".gguf")}
     params.hostnames = ["127.0.0.1"]
     params.port = options.port
     params.api_keys = [options.api_key]

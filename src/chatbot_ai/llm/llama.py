@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx2
 
@@ -26,6 +26,7 @@ from chatbot_ai.domain.generation import (
 )
 from chatbot_ai.llm.chat_protocol import (
     BACKUP_SAMPLING,
+    BACKUP_TOKENS,
     UNREADABLE,
     Chunk,
     parse_chunk,
@@ -43,6 +44,8 @@ CONNECT_TIMEOUT_S = 3.0
 STALL_TIMEOUT_S = 60.0
 #: Seconds after which a caller may expect a restarted engine.
 RETRY_AFTER_S = 5.0
+#: Statuses of a server that does not have an endpoint.
+ABSENT = (404, 405, 501)
 
 
 class LlamaModel:
@@ -68,6 +71,7 @@ class LlamaModel:
         verify = base_url.lower().startswith("https:")
         self._base_url = base_url.rstrip("/").removesuffix("/v1")
         self._remote_model = remote_model
+        self._counting = 0
         self.name = name
         self.context_tokens = context_tokens
         self._http = httpx2.AsyncClient(
@@ -99,7 +103,7 @@ class LlamaModel:
             response = await before(request.deadline, self._streams.send(opening, stream=True))
             async with aclosing(response):
                 _raise_for_format(response, request)
-                await _raise_for_status(response)
+                await raise_for_status(response)
                 chunks = _chunks(response)
                 # the limit is on each read, never across a yield: a timeout that fires while the
                 # consumer is at work would cancel the consumer
@@ -109,73 +113,121 @@ class LlamaModel:
                     usage = chunk.usage or usage
                     if chunk.finish_reason or chunk.usage:
                         last = replace(
-                            chunk, finish_reason=chunk.finish_reason or last.finish_reason
+                            chunk,
+                            finish_reason=chunk.finish_reason or last.finish_reason,
+                            model=chunk.model or last.model,
                         )
         if last.finish_reason is None:
             raise BackendProtocolError("the stream ended without a finish reason")
         yield self._finished(last, usage)
 
     async def complete(self, request: GenerationRequest) -> tuple[str, Finished]:
-        """The same prompt in one piece, with the sampling of backup answers."""
+        """The same prompt in one piece, with the sampling of backup answers.
+
+        No longer than the request's own answer may be, nor than what the prompt leaves of the
+        context; the request's stop strings count beside the backup's. Nothing comes until the
+        answer is whole, so silence is no sign of a stall and only the deadline ends the wait.
+        """
+        own = request.sampling
+        longest = min(own.max_tokens or BACKUP_TOKENS, BACKUP_TOKENS)
         sampling = replace(
             BACKUP_SAMPLING,
-            seed=request.sampling.seed,
-            max_tokens=min(BACKUP_SAMPLING.max_tokens or 0, self.context_tokens // 2),
+            seed=own.seed,
+            max_tokens=await self._room(request, longest),
+            stop=tuple(dict.fromkeys((*BACKUP_SAMPLING.stop, *own.stop))),
         )
         body = request_body(
             replace(request, sampling=sampling), model=self._remote_model, llama=True
         )
         async with self._translated():
-            posting = self._streams.post("/v1/chat/completions", json=body)
+            patience = httpx2.Timeout(None, connect=CONNECT_TIMEOUT_S)
+            posting = self._streams.post("/v1/chat/completions", json=body, timeout=patience)
             response = await before(request.deadline, posting)
             _raise_for_format(response, request)
-            await _raise_for_status(response)
+            await raise_for_status(response)
             chunk = parse_chunk(response.text)
         if chunk.finish_reason is None:
             raise BackendProtocolError("the answer has no finish reason")
         return chunk.text, replace(self._finished(chunk, chunk.usage or Usage()), backup=True)
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
-        body = {"messages": [asdict(m) for m in messages]}
+        """Exact where the server can count: llama.cpp, older ones of it, vLLM; else a bound.
+
+        Which of the ways a server has is remembered until it no longer has it.
+        """
+        ways = (self._count_directly, self._count_by_template, self._count_by_messages)
         async with self._translated():
-            response = await self._http.post("/v1/chat/completions/input_tokens", json=body)
-            if response.status_code in (404, 405, 501):
-                return await self._count_by_template(messages)
-            await _raise_for_status(response)
-            return _read(response, "input_tokens", int)
+            for way in ways[self._counting :] + ways[: self._counting]:
+                if (count := await way(messages)) is not None:
+                    self._counting = ways.index(way)
+                    return count
+        # another make of server, whose tokeniser is unknown
+        return upper_bound(messages)
 
     async def check(self) -> None:
         async with self._translated():
             response = await self._http.get("/health", timeout=2.0)
             if response.status_code == 404:
                 response = await self._http.get("/v1/models", timeout=2.0)
-            await _raise_for_status(response)
+            await raise_for_status(response)
 
     async def close(self) -> None:
         await self._http.aclose()
         await self._streams.aclose()
 
-    async def _count_by_template(self, messages: Sequence[Message]) -> int:
+    async def _count_directly(self, messages: Sequence[Message]) -> int | None:
+        body = {"messages": [asdict(m) for m in messages]}
+        response = await self._http.post("/v1/chat/completions/input_tokens", json=body)
+        if response.status_code in ABSENT:
+            return None
+        await raise_for_status(response)
+        return _read(response, "input_tokens", int)
+
+    async def _count_by_template(self, messages: Sequence[Message]) -> int | None:
         """For older llama.cpp servers: apply the template, tokenise the text."""
         body = {"messages": [asdict(m) for m in messages]}
         applied = await self._http.post("/apply-template", json=body)
-        if applied.status_code == 404:
-            # another make of server, whose tokeniser is unknown
-            return upper_bound(messages)
-        await _raise_for_status(applied)
+        if applied.status_code in ABSENT:
+            return None
+        await raise_for_status(applied)
         prompt = _read(applied, "prompt", str)
         tokens = await self._http.post("/tokenize", json={"content": prompt, "parse_special": True})
-        await _raise_for_status(tokens)
+        await raise_for_status(tokens)
         return len(_read(tokens, "tokens", list))
+
+    async def _count_by_messages(self, messages: Sequence[Message]) -> int | None:
+        """vLLM's: its /tokenize takes messages, applies the template and tells `count`."""
+        body: dict[str, Any] = {"messages": [asdict(m) for m in messages]}
+        if self._remote_model:
+            body["model"] = self._remote_model
+        response = await self._http.post("/tokenize", json=body)
+        if response.status_code in ABSENT:
+            return None
+        await raise_for_status(response)
+        if b'"count"' not in response.content:
+            return None  # the first llama.cpp servers take any body and find no text in this one
+        return _read(response, "count", int)
+
+    async def _room(self, request: GenerationRequest, wished: int) -> int:
+        """`wished` tokens, or what the prompt leaves of the context if that is less."""
+        if upper_bound(request.messages) + wished <= self.context_tokens:
+            return wished
+        counting = self.count_tokens(request.messages)
+        left = self.context_tokens - await before(request.deadline, counting)
+        return max(1, min(wished, left))
 
     def _finished(self, last: Chunk, usage: Usage) -> Finished:
         return Finished(
             reason=last.finish_reason or "stop",
             usage=usage,
-            model=self.name,
+            model=self._reported(last),
             prefill_s=last.prefill_s,
             generation_s=last.generation_s,
         )
+
+    def _reported(self, _last: Chunk) -> str:
+        """The model that gave an answer: of an engine that we started, the one we gave it."""
+        return self.name
 
     @asynccontextmanager
     async def _translated(self) -> AsyncIterator[None]:
@@ -207,7 +259,7 @@ def _raise_for_format(response: httpx2.Response, request: GenerationRequest) -> 
         raise InvalidRequest("response_format", "response_format_refused")
 
 
-async def _raise_for_status(response: httpx2.Response) -> None:
+async def raise_for_status(response: httpx2.Response) -> None:
     status = response.status_code
     if status < 400:
         return

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
 
 from fastapi import FastAPI
 
@@ -21,34 +19,18 @@ from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.persona import Persona
 from chatbot_ai.domain.ports import ChatModel, Clock
 from chatbot_ai.llm.backup import ModelWithBackup
-from chatbot_ai.llm.llama import LlamaModel
 from chatbot_ai.llm.openai import OpenAIModel
-from chatbot_ai.server import engines
+from chatbot_ai.llm.remote import RemoteModel
+from chatbot_ai.server.assistant_engine import Engine, follow, follow_backup, open_engine
 from chatbot_ai.server.grounding import references
 from chatbot_ai.server.guard import access_of
-from chatbot_ai.server.logs import DailyFile
 from chatbot_ai.server.personas import LLAMA_FILE, OPENAI_FILE, read_personas
-from chatbot_ai.server.sizing import slots_of
 from chatbot_ai.server.stores import character_store, service_store
-from chatbot_ai.server.supervisor import Supervisor
-from chatbot_ai.settings import AssistantSettings, Config, Settings, process_environment
+from chatbot_ai.settings import AssistantSettings, Config, Settings
 from chatbot_ai.settings.kinds import plain
 
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """Where an assistant's engine is and what is known of its process.
-
-    restarts gives None for an engine that somebody else looks after.
-    """
-
-    url: str
-    api_key: str | None
-    name: str
-    context_tokens: int
-    state: Callable[[], Awaitable[dict[str, Any]]]
-    restarts: Callable[[], int | None]
-    slots: int
+#: Context of a backup engine until it tells its own.
+BACKUP_CONTEXT_TOKENS = 8191
 
 
 def build_app(assistant: Assistant, config: Config) -> FastAPI:
@@ -82,7 +64,8 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
             await access.open()
             stack.push_async_callback(access.close)
             engine = await stack.enter_async_context(open_engine(settings, config))
-            models = chat_models(engine, config, llama, openai)
+            backup = backup_engine(shared)
+            models = chat_models(engine, backup, config, llama, openai)
             gathered = references(assistant, shared)
             stack.push_async_callback(gathered.close)
             await gathered.start()
@@ -103,10 +86,13 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
                 stack.push_async_callback(model.close)
             stack.push_async_callback(chat.close)
             metrics.watch(admission, remote, engine.restarts, outbox_turns)
-            following = asyncio.create_task(
-                stats.follow(lambda: (len(admission.running), len(admission.waiting)))
-            )
-            stack.callback(following.cancel)
+            watching = [stats.follow(lambda: (len(admission.running), len(admission.waiting)))]
+            if isinstance(engine.model, RemoteModel):
+                watching.append(follow(engine.model, settings, admission))
+            if backup is not None:
+                watching.append(follow_backup(backup))
+            for task in [asyncio.create_task(watch) for watch in watching]:
+                stack.callback(task.cancel)
             yield Services(
                 chat=chat,
                 stats=stats,
@@ -140,7 +126,7 @@ def admissions(
 
 
 def chat_models(
-    engine: Engine, config: Config, llama: Persona, openai: Persona
+    engine: Engine, backup: ChatModel | None, config: Config, llama: Persona, openai: Persona
 ) -> dict[str, tuple[ChatModel, Persona]]:
     """Every model by its alias; `Llama`, the team's own, first."""
     shared = config.shared
@@ -153,70 +139,22 @@ def chat_models(
         )
         for alias, model in shared.openai_aliases.items()
     }
-    others: list[ChatModel] = []
-    if shared.backup_engine_url:
-        others.append(
-            LlamaModel(
-                shared.backup_engine_url,
-                name="backup-engine",
-                context_tokens=engine.context_tokens,
-            )
-        )
+    others: list[ChatModel] = [] if backup is None else [backup]
     if shared.backup_model:
         others.append(remote[shared.backup_model])
-    own = LlamaModel(
-        engine.url, name=engine.name, context_tokens=engine.context_tokens, api_key=engine.api_key
-    )
-    models: dict[str, tuple[ChatModel, Persona]] = {"Llama": (ModelWithBackup(own, others), llama)}
+    own = ModelWithBackup(engine.model, others)
+    models: dict[str, tuple[ChatModel, Persona]] = {"Llama": (own, llama)}
     return models | {alias: (model, openai) for alias, model in remote.items()}
 
 
-@asynccontextmanager
-async def open_engine(settings: AssistantSettings, config: Config) -> AsyncIterator[Engine]:
-    """The engine at ENGINE_URL, or one of our own that lives as long as the service."""
-    model = engines.choose_model(settings, config)
-    tokens = engines.context_tokens(settings, model)
-    if settings.engine_url:
-
-        async def unknown() -> dict[str, Any]:
-            return {"managed": False}
-
-        yield Engine(
-            url=settings.engine_url,
-            api_key=plain(settings.engine_api_key),
-            name=settings.engine_model or model.name,
-            context_tokens=tokens,
-            state=unknown,
-            restarts=lambda: None,
-            slots=slots_of(settings, model),
-        )
-        return
-    slots = slots_of(settings, model)
-    options = engines.engine_options(settings, model, slots=slots)
-    log_file = DailyFile(
-        config.shared.log_dir,
-        f"engine-{settings.name}",
-        keep_days=config.shared.log_retention_days,
-        zone=config.shared.zone,
+def backup_engine(shared: Settings) -> RemoteModel | None:
+    """The second engine for backup answers, if the operator named one."""
+    if shared.backup_engine_url is None:
+        return None
+    return RemoteModel(
+        shared.backup_engine_url,
+        model=shared.backup_engine_model,
+        context_tokens=BACKUP_CONTEXT_TOKENS,
+        api_key=plain(shared.backup_engine_api_key),
+        unnamed="backup-engine",
     )
-    spec = engines.engine_process(f"engine-{settings.name}", options, settings, log_file.write)
-    supervisor = Supervisor([spec], process_environment())
-    supervisor.start()
-    child = supervisor.children[spec.name]
-
-    async def state() -> dict[str, Any]:
-        return {"managed": True, "state": child.state, "restarts": child.restarts}
-
-    try:
-        yield Engine(
-            url=options.url,
-            api_key=options.api_key,
-            name=model.name,
-            context_tokens=tokens,
-            state=state,
-            restarts=lambda: child.restarts,
-            slots=slots,
-        )
-    finally:
-        await supervisor.stop()
-        log_file.close()

@@ -44,7 +44,7 @@ MIN_FREE_BYTES = 200 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Everything that was planned, ready to be started."""
+    """Everything that was planned, ready to be started; `models` of those with an engine here."""
 
     specs: list[ProcessSpec]
     log_files: list[DailyFile]
@@ -66,7 +66,8 @@ def plan(config: Config) -> Group:
         _check_folder(folder)
     for file in (LLAMA_FILE, OPENAI_FILE):
         read_personas(shared.prompt_dir / file)
-    models = {name: engines.choose_model(config.assistant(name), config) for name in ASSISTANTS}
+    own = [name for name in ASSISTANTS if not config.assistant(name).engine_url]
+    models = {name: engines.choose_model(config.assistant(name), config) for name in own}
     log_files: list[DailyFile] = []
 
     def log_file(name: str) -> DailyFile:
@@ -127,10 +128,9 @@ def _engines(
     """One engine for every model file; assistants with the same one share it."""
     specs: list[ProcessSpec] = []
     environments: dict[Assistant, dict[str, str]] = {}
-    own = [name for name in ASSISTANTS if not config.assistant(name).engine_url]
-    environments.update({name: {} for name in ASSISTANTS if name not in own})
-    for path in dict.fromkeys(models[name].path for name in own):
-        sharing = [name for name in own if models[name].path == path]
+    environments.update({name: {} for name in ASSISTANTS if name not in models})
+    for path in dict.fromkeys(model.path for model in models.values()):
+        sharing = [name for name, model in models.items() if model.path == path]
         first = config.assistant(sharing[0])
         counts = {name: slots_of(config.assistant(name), models[name]) for name in sharing}
         options = engines.engine_options(first, models[sharing[0]], slots=sum(counts.values()))
@@ -155,10 +155,12 @@ def _service(
     log_file: Callable[[str], DailyFile],
 ) -> ProcessSpec:
     settings = config.assistant(assistant)
+    # an engine that somebody else runs may be away: no reason not to start
+    path = "/healthz" if settings.engine_url else "/readyz"
     return ProcessSpec(
         name=assistant,
         command=[sys.executable, "-m", "chatbot_ai.cli.main", "serve", assistant],
-        ready=lambda: answers("127.0.0.1", settings.service_port, "/readyz"),
+        ready=lambda: answers("127.0.0.1", settings.service_port, path),
         environment={**environment, "LOG_FORMAT": "none"},
         with_secrets=True,
         on_line=log_file(f"{assistant}-console").write,

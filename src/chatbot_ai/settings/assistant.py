@@ -44,10 +44,16 @@ class EngineSettings(BaseSettings):
         None, ge=-1, description="Layers on the GPU, -1 all (n_gpu_layers)."
     )
     context_tokens: int = Field(
-        8191, ge=256, le=1_048_576, description="Tokens per conversation (n_ctx / n_parallel)."
+        8191,
+        ge=256,
+        le=1_048_576,
+        description="Tokens per conversation (n_ctx / n_parallel); at ENGINE_URL at most these, "
+        "by default as many as it has.",
     )
     max_concurrent: Annotated[Positive | Literal["auto"] | None, Blank] = Field(
-        None, description="Conversations answered at once, the engine's slots (n_parallel); auto."
+        None,
+        description="Conversations answered at once, the engine's slots (n_parallel): a number, "
+        "auto for what fits into memory, or empty: office 2, character 4; at ENGINE_URL its own.",
     )
     batch_tokens: int = Field(2048, ge=32, description="Prefill batch (n_batch).")
     micro_batch_tokens: int = Field(512, ge=16, description="Physical batch (n_ubatch).")
@@ -96,7 +102,12 @@ class AssistantSettings(EngineSettings):
 
     @property
     def slots(self) -> int | Literal["auto"]:
-        return self.max_concurrent or {"office": 2, "character": 4}[self.name]
+        return self.max_concurrent or self.default_slots
+
+    @property
+    def default_slots(self) -> int:
+        """What the reference GPUs hold beside the reference models."""
+        return {"office": 2, "character": 4}[self.name]
 
     @property
     def gpu_index(self) -> int:

@@ -93,6 +93,13 @@ class Settings(BaseSettings):
         "empty: never. The answer names the model that gave it.",
     )
     backup_engine_url: OptionalStr = Field(None, description="A second engine for backup answers.")
+    backup_engine_api_key: OptionalSecret = Field(
+        None, description="Bearer key for BACKUP_ENGINE_URL."
+    )
+    backup_engine_model: OptionalStr = Field(
+        None,
+        description="Model name to ask BACKUP_ENGINE_URL for; empty asks it what it serves.",
+    )
     hf_token: OptionalSecret = Field(None, description="Hub token for gated models.")
     hf_endpoint: str = Field("https://huggingface.co", description="Hub or mirror of model files.")
     search_providers: str = Field(

@@ -260,3 +260,18 @@ def test_a_newcomers_expected_wait() -> None:
     unknown = queue()
     unknown.enter("x", FAR)
     assert unknown.expected_wait_s() is None
+
+
+def test_another_number_of_slots_counts_at_once() -> None:
+    """More slots let those in who wait; fewer let the running finish and nobody in before."""
+    made = measured(queue())
+    tickets = [made.enter(user, FAR) for user in "abcd"]
+    made.resize(3)
+    assert [ticket.started is not None for ticket in tickets] == [True, True, True, False]
+    made.resize(1)
+    assert made.position(tickets[3]).wait_s == 10.0
+    tickets[0].release()
+    tickets[1].release()
+    assert tickets[3].started is None
+    tickets[2].release()
+    assert tickets[3].started is not None

@@ -1,0 +1,127 @@
+"""The engine behind one assistant: a server that somebody else runs, or a child of this service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from chatbot_ai.core.admission import Admission
+from chatbot_ai.domain.errors import BackendUnavailable
+from chatbot_ai.llm.llama import LlamaModel
+from chatbot_ai.llm.remote import RemoteModel
+from chatbot_ai.llm.served import Served
+from chatbot_ai.server import engines
+from chatbot_ai.server.logs import DailyFile
+from chatbot_ai.server.sizing import slots_of
+from chatbot_ai.server.supervisor import Supervisor
+from chatbot_ai.settings import AssistantSettings, Config, process_environment
+from chatbot_ai.settings.kinds import plain
+
+#: Seconds until a server that was away is asked again, and one that answered.
+ASK_AGAIN_S, REFRESH_S = 1.0, 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A model's client and what is known of the process behind it.
+
+    restarts gives None for an engine that somebody else looks after.
+    """
+
+    model: LlamaModel
+    state: Callable[[], Awaitable[dict[str, Any]]]
+    restarts: Callable[[], int | None]
+    slots: int
+
+
+@asynccontextmanager
+async def open_engine(settings: AssistantSettings, config: Config) -> AsyncIterator[Engine]:
+    """The engine at ENGINE_URL, or one of our own that lives as long as the service."""
+    opening = _theirs(settings) if settings.engine_url else _ours(settings, config)
+    async with opening as engine:
+        yield engine
+
+
+@asynccontextmanager
+async def _theirs(settings: AssistantSettings) -> AsyncIterator[Engine]:
+    model = RemoteModel(
+        settings.engine_url or "",
+        model=settings.engine_model,
+        context_tokens=settings.context_tokens,
+        at_most="context_tokens" in settings.model_fields_set,
+        api_key=plain(settings.engine_api_key),
+        unnamed=settings.name,
+    )
+    # one that is away, or still loads, is asked again by `follow`: no reason not to start
+    served = await try_to_learn(model)
+
+    async def state() -> dict[str, Any]:
+        return {"managed": False}
+
+    yield Engine(model, state, restarts=lambda: None, slots=slots_at(settings, served))
+
+
+@asynccontextmanager
+async def _ours(settings: AssistantSettings, config: Config) -> AsyncIterator[Engine]:
+    choice = engines.choose_model(settings, config)
+    slots = slots_of(settings, choice)
+    options = engines.engine_options(settings, choice, slots=slots)
+    log_file = DailyFile(
+        config.shared.log_dir,
+        f"engine-{settings.name}",
+        keep_days=config.shared.log_retention_days,
+        zone=config.shared.zone,
+    )
+    spec = engines.engine_process(f"engine-{settings.name}", options, settings, log_file.write)
+    supervisor = Supervisor([spec], process_environment())
+    supervisor.start()
+    child = supervisor.children[spec.name]
+    model = LlamaModel(
+        options.url,
+        name=choice.name,
+        context_tokens=options.context_tokens,
+        api_key=options.api_key,
+    )
+
+    async def state() -> dict[str, Any]:
+        return {"managed": True, "state": child.state, "restarts": child.restarts}
+
+    try:
+        yield Engine(model, state, restarts=lambda: child.restarts, slots=slots)
+    finally:
+        await supervisor.stop()
+        log_file.close()
+
+
+def slots_at(settings: AssistantSettings, served: Served | None) -> int:
+    """As set; else as many as that server has, where it tells."""
+    if isinstance(settings.max_concurrent, int):
+        return settings.max_concurrent
+    return (served.slots if served else None) or settings.default_slots
+
+
+async def try_to_learn(model: RemoteModel) -> Served | None:
+    """What a server serves; None where it does not answer now."""
+    try:
+        return await model.learn()
+    except BackendUnavailable:
+        return None
+
+
+async def follow(model: RemoteModel, settings: AssistantSettings, admission: Admission) -> None:
+    """Keep up with a server that starts late, comes back or changes; runs until cancelled."""
+    while True:
+        served = await try_to_learn(model)
+        if served is not None:
+            admission.resize(slots_at(settings, served))
+        await asyncio.sleep(ASK_AGAIN_S if served is None else REFRESH_S)
+
+
+async def follow_backup(model: RemoteModel) -> None:
+    """The same for a further engine, whose slots are not ours to hand out."""
+    while True:
+        served = await try_to_learn(model)
+        await asyncio.sleep(ASK_AGAIN_S if served is None else REFRESH_S)
