@@ -23,6 +23,7 @@ share() { # share FOLDER: of the clone, for the person who owns the clone and fo
 if [ "$(id -u)" = 0 ]; then
     own /opt/python-libs
     own /app/data
+    own /gateway-settings
     mkdir -p /app/ai_model/demo
     for folder in /app/logs /app/ai_model /app/ai_model/*/; do share "$folder"; done
     find /app/logs -maxdepth 1 -name '*.log' ! -user "$uid" -exec chgrp "$gid" {} + -exec chmod g+rw {} +
@@ -40,5 +41,8 @@ install_libs.sh
 # wheels may be larger than the tmpfs on /tmp
 export TMPDIR=/opt/python-libs/.tmp
 rm -rf "$TMPDIR" && mkdir "$TMPDIR"
-PYTHONPATH="/app/src:$(readlink -f /opt/python-libs/current)" demo_model.py
+PYTHONPATH="/app/src:$(readlink -f /opt/python-libs/current)"
+export PYTHONPATH
+python -m chatbot_ai.server.gateway_settings /gateway-settings/gateway.conf
+demo_model.py
 [ $# = 0 ] || exec chatbot-ai "$@"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings
 
-from chatbot_ai.settings import AssistantSettings, Settings
+from chatbot_ai.settings import AssistantSettings, ComposeSettings, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PART = re.compile(r"(<!-- generated:([a-z-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -33,9 +33,9 @@ def rows(cls: type[BaseSettings]) -> list[tuple[str, str, str]]:
     return found
 
 
-def settings_table() -> str:
+def settings_table(cls: type[BaseSettings] = Settings) -> str:
     lines = ["| setting | default | meaning |", "|---|---|---|"]
-    for name, default, meaning in rows(Settings):
+    for name, default, meaning in rows(cls):
         lines.append(f"| `{name}` | {f'`{default}`' if default else ''} | {meaning} |")
     return "\n".join(lines) + "\n"
 
@@ -49,6 +49,7 @@ def assistant_table() -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "settings": settings_table,
+    "compose-settings": lambda: settings_table(ComposeSettings),
     "assistant-settings": assistant_table,
 }
 
@@ -62,6 +63,9 @@ def env_example() -> str:
     for name, default, meaning in rows(Settings):
         if name == "LANG":
             continue
+        lines += [f"# {meaning}", f"#{name}={default}", ""]
+    lines += ["# --- Docker Compose alone ---", ""]
+    for name, default, meaning in rows(ComposeSettings):
         lines += [f"# {meaning}", f"#{name}={default}", ""]
     lines += [
         "# --- One assistant: OFFICE_X or CHARACTER_X; CHATBOT_X is for both ---",

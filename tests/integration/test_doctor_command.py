@@ -25,6 +25,7 @@ from chatbot_ai.models.library import FileState
 
 CODE = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 import typer
 from chatbot_ai.cli.doctor import add_doctor
@@ -38,7 +39,7 @@ plan = Plan(
     mongodb_url=None, has_google_key=True, has_search_engine_id=True,
 )
 app = typer.Typer()
-add_doctor(app, lambda: plan)
+add_doctor(app, lambda compose: replace(plan, compose=compose))
 app(arguments)
 """
 
@@ -92,6 +93,16 @@ def test_a_failure_ends_with_one_and_a_remedy(machine: Path) -> None:
     failed = {one["code"]: one for one in report["findings"] if one["state"] == "fail"}
     assert set(failed) == {"model_broken", "nginx_missing"}
     assert all(one["remedy"] for one in failed.values())
+
+
+def test_compose_needs_a_machine_and_no_programs_of_its_own(machine: Path) -> None:
+    """With --compose Docker must be there, and what containers bring is not looked for."""
+    status, out = run(machine, "--json", "--compose", nginx="missing")
+    report = json.loads(out)
+    failed = [one["code"] for one in report["findings"] if one["state"] == "fail"]
+    assert (status, failed) == (1, ["docker_missing"])
+    assert {"cpu", "kernel", "gpu", "model", "port"} <= set(states(report))
+    assert not {"python", "nginx", "database", "folder"} & set(states(report))
 
 
 def test_people_read_it_in_their_language(machine: Path) -> None:

@@ -39,13 +39,15 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
 
-    def put(name: str, output: str = "", *, status: int = 0, stderr: str = "") -> None:
+    def put(
+        name: str, output: str = "", *, status: int = 0, stderr: str = "", compose: str = "2.26.1-4"
+    ) -> None:
         (folder / f"{name}.out").write_text(output)
         (folder / f"{name}.err").write_text(stderr)
         program = folder / name
         program.write_text(
-            f"#!/bin/sh\n/bin/cat '{folder}/{name}.out'\n/bin/cat '{folder}/{name}.err' >&2\n"
-            f"exit {status}\n"
+            f"#!/bin/sh\nif [ \"$1\" = compose ]; then echo '{compose}'; exit; fi\n"
+            f"/bin/cat '{folder}/{name}.out'\n/bin/cat '{folder}/{name}.err' >&2\nexit {status}\n"
         )
         program.chmod(0o755)
 
@@ -154,6 +156,39 @@ def test_docker_is_optional_but_must_answer(install: Install) -> None:
     assert codes(check_docker()) == ["docker_unreachable"]
     install("docker", DOCKER_INFO % ("", ""))
     assert codes(check_docker()) == ["docker_ok"]
+
+
+@pytest.mark.parametrize(
+    ("engine", "compose", "expected"),
+    [
+        ("29.1.3", "2.40.3", ["docker_ok"]),
+        ("28.0.0", "v5.0.1", ["docker_ok"]),
+        ("27.5.1", "2.26.1-4", ["docker_loopback"]),
+        ("26.1.5+dfsg1", "2.25.0", ["docker_loopback", "compose_old"]),
+        ("24.0.9", "2.26.0", ["docker_old"]),
+        ("20.10.24+dfsg1", "1.29.2", ["docker_old", "compose_old"]),
+    ],
+)
+def test_docker_must_be_new_enough(
+    install: Install, engine: str, compose: str, expected: list[str]
+) -> None:
+    """Too old for the compose file is worse than old enough to open loopback ports to others."""
+    info = DOCKER_INFO.replace("28.2.2", engine) % ("", "")
+    install("docker", info, compose=compose)
+    found = check_docker()
+    assert codes(found) == expected
+    assert {one.state for one in found} <= {State.OK, State.WARN}
+    required = {one.message: one.state for one in check_docker(required=True)}
+    assert all(state is State.FAIL for code, state in required.items() if code.endswith("_old"))
+
+
+def test_compose_needs_docker(install: Install) -> None:
+    """Where the deployment is to run in containers, nothing works without it."""
+    assert [(one.message, one.state) for one in check_docker(required=True)] == [
+        ("docker_missing", State.FAIL)
+    ]
+    install("docker", NO_DAEMON, status=1)
+    assert [one.state for one in check_docker(required=True)] == [State.FAIL]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ import pytest
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.gateway.__main__ import COMPOSE_CONF, main
 from chatbot_ai.gateway.config import render
+from chatbot_ai.gateway.operator_settings import render_settings
 from chatbot_ai.gateway.options import GatewayOptions, compose_options
+from chatbot_ai.server.gateway_settings import main as write_settings
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104
 LOCAL = GatewayOptions(
@@ -105,6 +107,9 @@ def test_every_proxy_pass_is_a_variable(
         {"default_language": "fr"},
         {"hidden_paths": ("metrics",)},
         {"trusted_proxies": ("everyone",)},
+        {"allowed_origins": ("*",)},
+        {"allowed_origins": ('https://a"; }',)},
+        {"settings_file": Path("gateway.conf")},
         {"worker_user": "root; daemon on"},
     ],
     ids="-".join,
@@ -114,6 +119,52 @@ def test_impossible_option_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         replace(LOCAL, **changes)
     assert next(iter(changes)) in str(caught.value)
+
+
+def test_what_the_operator_decides_is_in_a_file_of_its_own() -> None:
+    """Compose's fixed nginx.conf includes what the other world has within: the same lines."""
+    apart = replace(LOCAL, settings_file=Path("/etc/gateway.conf"))
+    line = '    include "/etc/gateway.conf";\n'
+    assert line in render(apart)
+    timeout = f"worker_shutdown_timeout {LOCAL.read_timeout_s}s"
+    fixed = render(apart).replace("worker_shutdown_timeout 3630s", timeout)
+    assert fixed.replace(line, render_settings(LOCAL)) == render(LOCAL)
+
+
+def test_settings_reach_the_gateways_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What python-libs-init writes carries every setting of the gateway, or nothing and why."""
+    for name, value in {
+        "GATEWAY_RATE_PER_S": "7",
+        "GATEWAY_RATE_BURST": "9",
+        "GATEWAY_TRUSTED_PROXIES": "10.0.0.0/8,192.168.7.1",
+        "REQUEST_DEADLINE_S": "600",
+        "MAX_BODY_BYTES": "4096",
+        "DEFAULT_LANGUAGE": "en",
+        "CORS_ORIGINS": "https://chat.example.com",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    target = tmp_path / "gateway.conf"
+    assert write_settings([str(target)]) == 0
+    written = target.read_text("utf-8")
+    for line in (
+        "rate=7r/s;",
+        "rate=70r/s;",
+        "burst=9 nodelay;",
+        "set_real_ip_from 10.0.0.0/8;",
+        "set_real_ip_from 192.168.7.1;",
+        "proxy_read_timeout 630s;",
+        "client_max_body_size 4096;",
+        "default en;",
+        '"https://chat.example.com" $http_origin;',
+    ):
+        assert line in written
+    monkeypatch.setenv("GATEWAY_TRUSTED_PROXIES", "everybody")
+    assert write_settings([str(target)]) == 1
+    assert "trusted_proxies" in capsys.readouterr().err
+    assert target.read_text("utf-8") == written
 
 
 def test_missing_template_is_a_configuration_error(tmp_path: Path) -> None:

@@ -20,17 +20,20 @@ from chatbot_ai.doctor.runner import run_checks
 _MARKS = {State.OK: ("✔", "green"), State.WARN: ("!", "yellow"), State.FAIL: ("✘", "red")}
 
 
-def add_doctor(app: typer.Typer, plan: Callable[[], Plan]) -> None:
-    """Add the command `doctor` to `app`; `plan` is called when it runs."""
+def add_doctor(app: typer.Typer, plan: Callable[[bool], Plan]) -> None:
+    """Add the command `doctor` to `app`; `plan` is called when it runs, with True for Compose."""
 
     @app.command(help="설치 점검과 해결 방법 · Check this machine and say what to mend")
     def doctor(
         as_json: Annotated[bool, typer.Option("--json", help="JSON")] = False,
+        compose: Annotated[
+            bool, typer.Option("--compose", help="Docker Compose로 실행할 컴퓨터 · For Compose")
+        ] = False,
         time_limit_s: Annotated[float, typer.Option("--time-limit", min=1, help="s")] = 20.0,
         lang: LanguageOption = "ko",
     ) -> None:
         language = language_of(lang)
-        findings = run_checks(plan().checks(), time_limit_s=time_limit_s)
+        findings = run_checks(plan(compose).checks(), time_limit_s=time_limit_s)
         worst = worst_of(findings)
         if as_json:
             report = {"state": worst, "findings": [describe(one, language) for one in findings]}

@@ -61,7 +61,7 @@ def _add_doctor(made: typer.Typer) -> None:
     from chatbot_ai.server.checkup import plan_checks
     from chatbot_ai.settings import load_config
 
-    add_doctor(made, lambda: plan_checks(load_config()))
+    add_doctor(made, lambda compose: plan_checks(load_config(), compose=compose))
 
 
 def _add_keys(made: typer.Typer) -> None:

@@ -31,6 +31,8 @@ from chatbot_ai.models.library import FileState, ModelLibrary
 
 #: RAM of one service beside its model: SPEC, section 8.
 SERVICE_BYTES = 2_000_000_000
+#: Checks of what containers bring along; the GPU file lifts the limit on locked memory.
+IN_CONTAINERS = frozenset({"python", "nginx", "database", "folder", "memlock"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,9 @@ class Plan:
     entry for a service whose engine is elsewhere. `gpus` maps a service to its GPU's number, and is
     empty for a machine that is meant to run without. `cache_bytes` is the KV cache of one service.
     `mongodb_version` is the version that the deployment pins, None where MongoDB runs elsewhere or
-    not at all. Secrets come as facts (`has_…`), but for `mongodb_url`.
+    not at all. With `compose` all runs in containers, which bring Python, nginx, a database and
+    their folders: only what they need of this machine is looked at. Secrets come as facts
+    (`has_…`), but for `mongodb_url`.
     """
 
     library: ModelLibrary
@@ -53,6 +57,7 @@ class Plan:
     gpus: Mapping[str, int] = field(default_factory=dict)
     cache_bytes: Mapping[str, int] = field(default_factory=dict)
     services: int = 2
+    compose: bool = False
     wants_mlock: bool = True
     nginx_binary: str | None = None
     mongodb_url: str | None = field(default=None, repr=False)
@@ -83,7 +88,7 @@ class Plan:
             "memory": partial(check_memory, self.services * SERVICE_BYTES + in_ram),
             "disk": partial(check_disk, self.library.folder, self._missing_bytes()),
             "gpu": partial(check_gpu, on_gpu),
-            "docker": check_docker,
+            "docker": partial(check_docker, required=self.compose),
             "model": partial(check_models, self.library, tuple(self.models.values())),
             "port": partial(check_ports, self.ports, self.host),
             "nginx": partial(check_nginx, self.nginx_binary),
@@ -98,7 +103,8 @@ class Plan:
         }
         if self.wants_mlock and largest:
             looks["memlock"] = partial(check_memlock, largest)
-        return [Check(name, look) for name, look in looks.items()]
+        brought = IN_CONTAINERS if self.compose else frozenset()
+        return [Check(name, look) for name, look in looks.items() if name not in brought]
 
     def _model_bytes(self, name: str) -> int:
         status = self.library.look(name)

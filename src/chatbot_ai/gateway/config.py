@@ -6,7 +6,8 @@ from pathlib import Path
 from string import Template
 
 from chatbot_ai.domain.errors import ConfigurationError
-from chatbot_ai.gateway.messages import GATEWAY_MESSAGES, OTHER_MESSAGE
+from chatbot_ai.gateway.messages import GATEWAY_MESSAGES, OPENAI_CODES, OTHER_MESSAGE
+from chatbot_ai.gateway.operator_settings import render_settings
 from chatbot_ai.gateway.options import GatewayOptions
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "nginx" / "nginx.conf.template"
@@ -15,6 +16,9 @@ TEMPLATE = Path(__file__).resolve().parents[3] / "nginx" / "nginx.conf.template"
 #: is being restarted takes a few.
 LIMITED_RETRY_AFTER_S = 2
 UNAVAILABLE_RETRY_AFTER_S = 5
+
+#: Above the longest deadline that the settings allow, with what the gateway adds to it.
+LONGEST_READ_S = 3630
 
 #: In the run folder: what `chatbot-ai up` tells of its processes.
 PROCESSES_FILE = "processes.json"
@@ -59,7 +63,7 @@ def render(options: GatewayOptions, template: Path = TEMPLATE) -> str:
         generated="Rendered: change nginx.conf.template or the settings, never this copy.",
         user=f"user {options.worker_user};" if options.worker_user else "",
         workers=options.workers,
-        read_timeout_s=options.read_timeout_s,
+        shutdown_timeout_s=_shutdown_timeout_s(options),
         pid=_quoted(run / "nginx.pid"),
         error_log=_quoted(options.error_log) if options.error_log != "stderr" else "stderr",
         client_body_temp=_quoted(run / "client_body"),
@@ -68,17 +72,15 @@ def render(options: GatewayOptions, template: Path = TEMPLATE) -> str:
         uwsgi_temp=_quoted(run / "uwsgi"),
         scgi_temp=_quoted(run / "scgi"),
         resolver=_resolver(options),
-        forwarded_proto=_forwarded_proto(options),
-        default_language=options.default_language,
-        rate_per_s=options.rate_per_s,
+        settings=_settings(options),
         error_codes=_error_codes(),
+        openai_codes=_openai_codes(),
         error_messages=_error_messages(),
         limited_retry_after_s=LIMITED_RETRY_AFTER_S,
         unavailable_retry_after_s=UNAVAILABLE_RETRY_AFTER_S,
         access_log=_quoted(options.access_log.replace("{day}", "${gateway_day}")),
         client_timeout_s=options.client_timeout_s,
         send_timeout_s=options.send_timeout_s,
-        body_limit_bytes=options.body_limit_bytes,
         upstreams=_upstreams(options),
         listen=_listen(options),
         page_folder=_quoted(options.page_folder),
@@ -97,25 +99,25 @@ def _resolver(options: GatewayOptions) -> str:
     return f"resolver {options.resolver};\n    resolver_timeout 2s;\n"
 
 
-def _forwarded_proto(options: GatewayOptions) -> str:
-    """The caller's scheme and address: of the connection, or as a trusted proxy in front says."""
-    if not options.trusted_proxies:
-        return "map $scheme $gateway_proto {\n        default $scheme;\n    }"
-    trusted = "".join(f"        {network} 1;\n" for network in options.trusted_proxies)
-    real_ip = "".join(f"    set_real_ip_from {network};\n" for network in options.trusted_proxies)
-    return (
-        "geo $realip_remote_addr $gateway_trusted {\n        default 0;\n"
-        f"{trusted}    }}\n"
-        "    map $gateway_trusted:$http_x_forwarded_proto $gateway_proto {\n"
-        "        1:https https;\n        1:http http;\n        default $scheme;\n    }\n"
-        f"{real_ip}"
-        "    real_ip_header X-Forwarded-For;\n    real_ip_recursive on;"
-    )
+def _settings(options: GatewayOptions) -> str:
+    """What the operator decides: here, or in a file of its own beside a fixed nginx.conf."""
+    if options.settings_file is not None:
+        return f"    include {_quoted(options.settings_file)};"
+    return render_settings(options).rstrip()
+
+
+def _shutdown_timeout_s(options: GatewayOptions) -> int:
+    """As long as a request may take; a fixed nginx.conf does not know the deadline."""
+    return LONGEST_READ_S if options.settings_file is not None else options.read_timeout_s
 
 
 def _error_codes() -> str:
     rows = [f"        {status} {message.code};" for status, message in GATEWAY_MESSAGES.items()]
     return "\n".join([*rows, f"        default {OTHER_MESSAGE.code};"])
+
+
+def _openai_codes() -> str:
+    return "\n".join(f"        openai:{ours} {theirs};" for ours, theirs in OPENAI_CODES.items())
 
 
 def _error_messages() -> str:
@@ -160,10 +162,10 @@ def _services(options: GatewayOptions) -> str:
     for name, address in _addresses(options):
         target = f"{name}_service" if _keeps_connections(options) else address
         blocks.append(_block(f"= /{name}", "return 404;"))
-        blocks.append(_proxy_block(name, f"/{name}/", target, options))
+        blocks.append(_proxy_block(name, f"/{name}/", target))
         if _UPLOADS.startswith(f"/{name}/"):
             limit = f"client_max_body_size {options.upload_limit_bytes};"
-            blocks.append(_proxy_block(name, _UPLOADS, target, options, limit))
+            blocks.append(_proxy_block(name, _UPLOADS, target, limit))
         blocks += [
             _block(f"^~ /{name}{path}", "error_page 404 413 /.gateway/error;", "return 404;")
             for path in options.hidden_paths
@@ -171,11 +173,10 @@ def _services(options: GatewayOptions) -> str:
     return "".join(blocks)
 
 
-def _proxy_block(name: str, prefix: str, target: str, options: GatewayOptions, *extra: str) -> str:
+def _proxy_block(name: str, prefix: str, target: str, *extra: str) -> str:
     return _block(
         f"^~ {prefix}",
         *extra,
-        f"limit_req zone=answers burst={options.rate_burst} nodelay;",
         f"set $gateway_prefix /{name};",
         f"set $gateway_upstream {target};",
         f"rewrite (?s)^/{name}(/.*)$ $1 break;",

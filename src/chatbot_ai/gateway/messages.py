@@ -85,3 +85,6 @@ OTHER_MESSAGE = GatewayMessage(
     "요청을 처리할 수 없습니다.",
     "The request cannot be handled.",
 )
+
+#: Our codes that OpenAI's clients know by another name.
+OPENAI_CODES = {"rate_limited": "rate_limit_exceeded"}

@@ -15,6 +15,7 @@ _UPSTREAM = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
 _RESOLVER = re.compile(r"[A-Za-z0-9 .:=\[\]_-]+")
 _PATH = re.compile(r'[^"\\$;{}\x00-\x1f]+')
 _SERVICE_PATH = re.compile(r"(?:/[A-Za-z0-9._-]+)+")
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
 _USER = re.compile(r"[a-z_][a-z0-9_-]*(?: [a-z_][a-z0-9_-]*)?")
 
 
@@ -37,6 +38,9 @@ class GatewayOptions:
     dashboard shows them to those whom the office service takes for operators.
 
     `trusted_proxies` are the networks whose X-Forwarded-For and -Proto are believed.
+    `allowed_origins` are those whose pages may read what nginx itself answers.
+
+    With `settings_file` what the settings say is not in nginx.conf but included from that file.
     """
 
     office_upstream: str
@@ -61,6 +65,8 @@ class GatewayOptions:
     hidden_paths: tuple[str, ...] = ("/metrics",)
     default_language: Literal["ko", "en"] = "ko"
     trusted_proxies: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    settings_file: Path | None = None
     chat_folder: Path | None = None
     dashboard_folder: Path | None = None
     reports_folder: Path | None = None
@@ -71,7 +77,8 @@ class GatewayOptions:
         for name in ("office_upstream", "character_upstream"):
             self._require(name, _UPSTREAM.fullmatch(getattr(self, name)) is not None, "HOST:PORT")
         for name in (
-            "run_folder", "page_folder", "chat_folder", "dashboard_folder", "reports_folder"
+            "run_folder", "page_folder", "chat_folder", "dashboard_folder", "reports_folder",
+            "settings_file",
         ):  # fmt: skip
             folder: Path | None = getattr(self, name)
             if folder is not None:
@@ -95,6 +102,8 @@ class GatewayOptions:
         )
         hidden = all(_SERVICE_PATH.fullmatch(path) for path in self.hidden_paths)
         self._require("hidden_paths", hidden, "paths that begin with /")
+        origins = all(_ORIGIN.fullmatch(origin) for origin in self.allowed_origins)
+        self._require("allowed_origins", origins, "origins like https://chat.example.com")
         self._require("default_language", self.default_language in ("ko", "en"), "ko or en")
         if self.worker_user is not None:
             self._require("worker_user", _USER.fullmatch(self.worker_user) is not None, "a user")
@@ -138,6 +147,8 @@ def compose_options() -> GatewayOptions:
         office_upstream="office:8002",
         character_upstream="character:8003",
         resolver="127.0.0.11 valid=5s ipv6=off",
+        upstream_resolve=True,
+        upstream_idle_s=60,
         run_folder=Path("/tmp"),  # noqa: S108 - the container's own tmpfs
         page_folder=Path("/usr/share/nginx/html"),
         chat_folder=Path("/usr/share/nginx/chat"),
@@ -145,5 +156,5 @@ def compose_options() -> GatewayOptions:
         reports_folder=Path("/usr/share/nginx/loadtest/results"),
         access_log="/dev/stdout",
         error_log="/dev/stderr",
-        body_limit_bytes=1_048_576,  # MAX_BODY_BYTES's default: the service refuses the rest
+        settings_file=Path("/etc/nginx/settings/gateway.conf"),
     )

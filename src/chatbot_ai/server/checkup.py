@@ -12,7 +12,7 @@ from chatbot_ai.models.library import ModelLibrary
 from chatbot_ai.server.engines import choose_model
 from chatbot_ai.server.sizing import cache_per_slot, gpu_memory_bytes, slots_of
 from chatbot_ai.server.stores import mongodb_address
-from chatbot_ai.settings import Config
+from chatbot_ai.settings import ComposeSettings, Config
 from chatbot_ai.settings.kinds import plain
 
 #: The version that docker-compose.yml pins.
@@ -24,8 +24,8 @@ def hub_of(config: Config) -> Hub:
     return Hub(config.shared.hf_endpoint, plain(config.shared.hf_token))
 
 
-def plan_checks(config: Config) -> Plan:
-    """Everything this configuration needs from the machine."""
+def plan_checks(config: Config, *, compose: bool = False) -> Plan:
+    """Everything this configuration needs from the machine, as processes or as containers."""
     shared = config.shared
     models: dict[str, str] = {}
     gpus: dict[str, int] = {}
@@ -47,8 +47,9 @@ def plan_checks(config: Config) -> Plan:
         log_dir=shared.log_dir,
         ports={
             "gateway": shared.gateway_port,
-            **{name: config.assistant(name).service_port for name in ASSISTANTS},
+            **({} if compose else {n: config.assistant(n).service_port for n in ASSISTANTS}),
         },
+        compose=compose,
         host=shared.gateway_host,
         models=models,
         gpus=gpus,
@@ -56,11 +57,18 @@ def plan_checks(config: Config) -> Plan:
         wants_mlock=config.office.mlock or config.character.mlock,
         nginx_binary=_nginx(shared.nginx_binary),
         mongodb_url=mongodb_address(shared),
-        mongodb_version=COMPOSE_MONGODB_VERSION if mongodb_address(shared) else None,
+        mongodb_version=_mongodb_version(config, compose),
         has_google_key=shared.google_api_key is not None,
         has_search_engine_id=shared.search_engine_id is not None,
         has_openai_key=shared.openai_api_key is not None,
     )
+
+
+def _mongodb_version(config: Config, compose: bool) -> str | None:
+    """Which MongoDB starts on this machine. Compose brings one unless it is told to bring none."""
+    if compose:
+        return COMPOSE_MONGODB_VERSION if ComposeSettings().mongo_containers else None
+    return COMPOSE_MONGODB_VERSION if mongodb_address(config.shared) else None
 
 
 def _nginx(configured: str | None) -> str | None:

@@ -19,6 +19,7 @@ from chatbot_ai.gateway.options import GatewayOptions
 from chatbot_ai.gateway.process import check_config, command, nginx_binary, worker_user
 from chatbot_ai.server import engines
 from chatbot_ai.server.engines import ModelChoice
+from chatbot_ai.server.gateway_settings import with_settings
 from chatbot_ai.server.guard import refuse_unguarded
 from chatbot_ai.server.logs import DailyFile
 from chatbot_ai.server.personas import LLAMA_FILE, OPENAI_FILE, read_personas
@@ -182,19 +183,13 @@ def _gateway(config: Config, run_folder: Path, log_file: Callable[[str], DailyFi
         access_log="/dev/stdout",
         listen_hosts=(shared.gateway_host,),
         port=shared.gateway_port,
-        request_deadline_s=shared.request_deadline_s,
-        body_limit_bytes=shared.max_body_bytes,
-        rate_per_s=shared.gateway_rate_per_s,
-        rate_burst=shared.gateway_rate_burst,
-        trusted_proxies=shared.trusted_proxies,
-        default_language=shared.default_language,
         upstream_idle_s=60,
         worker_user=worker_user(
             NGINX_FOLDER, WEB_FOLDER, DASHBOARD_FOLDER, run_folder, _existing(reports)
         ),
     )
     conf = run_folder / "nginx.conf"
-    conf.write_text(render(options), encoding="utf-8")
+    conf.write_text(render(with_settings(options, shared)), encoding="utf-8")
     binary = nginx_binary(shared.nginx_binary)
     check_config(binary, conf)
     host = "127.0.0.1" if shared.gateway_host == "0.0.0.0" else shared.gateway_host  # noqa: S104

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from gateway_lab import Gateway, eventually, gateway_options, running
+from gateway_lab import Gateway, eventually, free_port, gateway_options, running
 from gateway_upstream import DEADLINE_S, Upstream
 
 _LONG = b"x" * 40_000
@@ -148,3 +148,77 @@ def test_too_many_answers_asked_for(binary: Path, tmp_path: Path, upstream: Upst
     assert reads == [200] * 5
     posts = [line for line in upstream.seen if line.startswith("POST")]
     assert len(posts) == 5 - len(refused)
+
+
+def test_reading_has_a_wider_limit(binary: Path, tmp_path: Path, upstream: Upstream) -> None:
+    """Requests of every kind count against a limit ten times as wide as that of answers."""
+    options = gateway_options(tmp_path, upstream.address, rate_per_s=1, rate_burst=2)
+    with running(binary, options) as gateway, httpx2.Client(base_url=gateway.url) as client:
+        answers = [client.get("/office/performance") for _ in range(60)]
+        unknown = [client.get("/nowhere") for _ in range(60)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert [answer.status_code for answer in answers[:20]] == [200] * 20
+    assert refused
+    assert refused[0].json()["error"]["code"] == "rate_limited"
+    assert {answer.status_code for answer in unknown} == {404}
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status", "expected"),
+    [
+        (b"POST /office/v1/chat/completions", 413, ("invalid_request_error", "payload_too_large")),
+        (b"POST /character/v1/chat/completions?a=b", 503, ("server_error", "service_unavailable")),
+        (b"POST /office/v1/models", 429, ("requests", "rate_limit_exceeded")),
+    ],
+)
+def test_openai_callers_read_openai_errors(
+    binary: Path, tmp_path: Path, request_line: bytes, status: int, expected: tuple[str, str]
+) -> None:
+    """Under /v1 what nginx answers has the fields that OpenAI's clients look for."""
+    nobody = f"127.0.0.1:{free_port()}"
+    options = gateway_options(tmp_path, nobody, rate_per_s=1, rate_burst=0)
+    with running(binary, options) as gateway:
+        if status == 429:
+            gateway.raw(b"POST /office/x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+        length = 10_000_000 if status == 413 else 0
+        head = f" HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n".encode()
+        got, _, body = gateway.raw(request_line + head)
+    error = json.loads(body)["error"]
+    assert got == status
+    assert (error["type"], error["code"]) == expected
+    assert error["param"] is None
+    assert error["message"]
+
+
+def test_pages_of_allowed_origins_may_read_the_gateways_errors(
+    binary: Path, tmp_path: Path
+) -> None:
+    """An allowed origin is named in the answer, any other is not."""
+    allowed = "https://chat.example.com"
+    options = gateway_options(
+        tmp_path, f"127.0.0.1:{free_port()}", allowed_origins=("http://localhost:3000", allowed)
+    )
+    with running(binary, options) as gateway, httpx2.Client(base_url=gateway.url) as client:
+        ours = client.get("/office/x", headers={"Origin": allowed})
+        theirs = client.get("/office/x", headers={"Origin": f"{allowed}.evil.example"})
+        nobodys = client.get("/office/x")
+    assert ours.status_code == 503
+    assert ours.headers["Access-Control-Allow-Origin"] == allowed
+    assert "Retry-After" in ours.headers["Access-Control-Expose-Headers"]
+    assert {answer.headers["Vary"] for answer in (ours, theirs, nobodys)} == {"Origin"}
+    for answer in (theirs, nobodys):
+        assert "Access-Control-Allow-Origin" not in answer.headers
+        assert "Access-Control-Expose-Headers" not in answer.headers
+
+
+def test_no_log_holds_what_stands_behind_the_question_mark(binary: Path, tmp_path: Path) -> None:
+    """Not even when a service is away, which nginx reports with the whole request line."""
+    errors = tmp_path / "errors.log"
+    options = gateway_options(tmp_path, f"127.0.0.1:{free_port()}", error_log=str(errors))
+    with running(binary, options) as gateway:
+        answer = httpx2.get(f"{gateway.url}/office/x", params={"q": "a-private-question"})
+        assert answer.status_code == 503
+        assert eventually(gateway.log)[-1]["upstream_status"] == "502"
+    written = errors.read_text(encoding="utf-8") + Path(options.access_log).read_text("utf-8")
+    assert "/office/x" in written
+    assert "private" not in written

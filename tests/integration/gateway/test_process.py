@@ -9,6 +9,7 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -18,6 +19,7 @@ from gateway_upstream import Upstream
 
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.gateway.config import render
+from chatbot_ai.gateway.operator_settings import render_settings
 from chatbot_ai.gateway.options import compose_options
 from chatbot_ai.gateway.process import (
     check_config,
@@ -53,9 +55,10 @@ def test_wheel_serves_where_the_system_has_none(monkeypatch: pytest.MonkeyPatch)
 
 def test_committed_compose_file_is_accepted(binary: Path, tmp_path: Path) -> None:
     """nginx accepts the configuration that docker-compose.yml mounts."""
-    conf = tmp_path / "nginx.conf"
-    rendered = render(compose_options()).replace('"/tmp/', f'"{tmp_path}/')
-    conf.write_text(rendered.replace("/dev/std", f"{tmp_path}/std"), encoding="utf-8")
+    conf, settings = tmp_path / "nginx.conf", tmp_path / "gateway.conf"
+    settings.write_text(render_settings(compose_options()), encoding="utf-8")
+    options = replace(compose_options(), run_folder=tmp_path, settings_file=settings)
+    conf.write_text(render(options).replace("/dev/std", f"{tmp_path}/std"), encoding="utf-8")
     check_config(binary, conf)
 
 

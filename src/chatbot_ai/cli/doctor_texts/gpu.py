@@ -94,7 +94,29 @@ GPU: Final[Catalogue] = {
         "en": "the daemon does not answer\nsudo systemctl start docker; if it is the permission, "
         "sudo usermod -aG docker $USER and log in again",
     },
+    "docker_missing": {
+        "ko": "도커가 없습니다\nhttps://docs.docker.com/engine/install 에 따라 설치하세요",
+        "en": "not installed\ninstall it as https://docs.docker.com/engine/install says",
+    },
     "docker_ok": {"ko": "{version}", "en": "{version}"},
+    "docker_old": {
+        "ko": "Docker Engine {version}은 너무 오래되었습니다\n{oldest} 이상으로 올리세요",
+        "en": "Docker Engine {version} is too old\nupgrade it to {oldest} or newer",
+    },
+    "docker_loopback": {
+        "ko": "Docker Engine {version}: 같은 네트워크의 다른 컴퓨터가 127.0.0.1로만 연 포트에 "
+        "닿을 수 있습니다\n{since} 이상으로 올리거나, 믿지 못하는 네트워크에서는 키를 만들고 "
+        "TRUST_UNKEYED_CALLERS=false로 두세요",
+        "en": "Docker Engine {version}: other machines of the same network can reach ports that "
+        "are published on 127.0.0.1 alone\nupgrade it to {since} or newer; on a network that you "
+        "do not trust make keys and set TRUST_UNKEYED_CALLERS=false until then",
+    },
+    "compose_old": {
+        "ko": "Compose {version}은 너무 오래되었습니다\n{oldest} 이상으로 올리세요: "
+        "sudo apt install docker-compose-plugin",
+        "en": "Compose {version} is too old\nupgrade it to {oldest} or newer: "
+        "sudo apt install docker-compose-plugin",
+    },
     "compose_missing": {
         "ko": "Compose v2가 없습니다\nsudo apt install docker-compose-plugin",
         "en": "Compose v2 is missing\nsudo apt install docker-compose-plugin",
