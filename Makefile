@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help run test browser-test compose-test check audit format bench lock docs clean
+.PHONY: help run test browser-test compose-test fuzz clients-check check audit format bench lock docs clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,15 @@ browser-test: ## Run the tests of the chat page and the dashboard in a real brow
 	@scripts/setup.sh dev
 	@scripts/system_packages.sh
 	@$(PY) -m pytest tests/browser --ignore=tests/browser/test_dashboard.py && $(PY) -m pytest tests/browser/test_dashboard.py
+
+fuzz: ## Call every route 10,000 times with calls that nobody thought of (about half an hour)
+	@scripts/setup.sh dev
+	@$(PY) scripts/fuzz_check.py $(FUZZ)
+
+clients-check: ## Let OpenAI's clients, LangChain and llm talk to http://localhost:8001 (URL=..., KEY=...)
+	@scripts/setup.sh dev
+	@scripts/system_packages.sh
+	@$(PY) scripts/clients_check.py $(if $(URL),--url $(URL)) $(if $(KEY),--key $(KEY))
 
 compose-test: ## Build, start, break and heal the Compose deployment
 	@scripts/setup.sh dev

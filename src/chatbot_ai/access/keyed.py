@@ -125,7 +125,7 @@ class KeyedAccess:
 
     def spent(self, principal: Principal, tokens: int) -> None:
         key_id, day = principal.key_id, self._moment().day
-        if key_id is None or tokens <= 0:
+        if key_id is None or tokens == 0:
             return
         standing = self._visits.get(principal.visit or "")
         if standing is not None:

@@ -68,11 +68,12 @@ def release(connection: sqlite3.Connection, visit: str) -> None:
 
 
 def spend(connection: sqlite3.Connection, key_id: str, day: str, tokens: int) -> None:
-    """Add tokens to a key's day; nothing for a key that was deleted meanwhile."""
+    """Add tokens to a key's day, or take an estimate back; no day falls below nothing, and a key
+    that was deleted meanwhile has none."""
     connection.execute(
-        "INSERT INTO usage SELECT id, ?, ? FROM keys WHERE id = ?"
-        " ON CONFLICT (key, day) DO UPDATE SET tokens = tokens + excluded.tokens",
-        (day, tokens, key_id),
+        "INSERT INTO usage SELECT id, ?, max(0, ?) FROM keys WHERE id = ?"
+        " ON CONFLICT (key, day) DO UPDATE SET tokens = max(0, tokens + ?)",
+        (day, tokens, key_id, tokens),
     )
 
 

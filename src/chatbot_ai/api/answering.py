@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -14,12 +13,13 @@ from fastapi.responses import JSONResponse, Response
 from chatbot_ai.api.access import owner_of
 from chatbot_ai.api.errors import error_body, language_for, request_id_of
 from chatbot_ai.api.idempotency import claim_of
+from chatbot_ai.api.metering import Meter
 from chatbot_ai.api.presence import while_present
 from chatbot_ai.api.resumption import followed, wants_resumable
 from chatbot_ai.api.services import Services
 from chatbot_ai.api.streaming import EventStream, encode, encode_chat, first_event
 from chatbot_ai.core.answer import Answer, collect
-from chatbot_ai.core.exchange import ChatEvent, ChatRequest, Delta, Done
+from chatbot_ai.core.exchange import ChatEvent, ChatRequest
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.citations import cited_in, source_list
 from chatbot_ai.domain.errors import ChatbotError
@@ -72,6 +72,7 @@ def documented(status: int, text: str) -> dict[int | str, dict[str, Any]]:
 CALLER_RESPONSES: dict[int | str, dict[str, Any]] = {
     **documented(401, "No valid key, where one is needed."),
     **documented(429, "Over this caller's own limit; see Retry-After."),
+    **documented(503, "The keys cannot be read now; see Retry-After."),
 }
 #: What every call that answers with text may answer.
 ANSWER_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -115,40 +116,22 @@ async def respond(
     principal: Principal = request.state.principal
     owner = owner_of(request, principal, principal.speaks_for(wanted.user_id))
     claim = await claim_of(request, owner)
+    meter = Meter(services.access, principal)
+    wanted = replace(wanted, on_prompt=meter.began)
     if claim is None:
         made = services.chat.answer(alias, wanted)
     else:
         made = services.once.answer(alias, wanted, claim)
-    events = metered(services, principal, made)
+    events = meter.passing(made)
     if not wanted.stream:
         return form.whole(await while_present(request.receive, collect(events)))
     if wants_resumable(request):
         job = services.jobs.start(events, owner, copy.copy(form))
+        # it counts as concurrent until it ends, however often its connection does
+        request.state.outlives = job.task
         return await followed(request, job, form)
     pending = await first_event(request.receive, events)
     return EventStream(pending, events, form)
-
-
-async def metered(
-    services: Services, principal: Principal, events: AsyncGenerator[ChatEvent, None]
-) -> AsyncGenerator[ChatEvent, None]:
-    """Pass events on and count their tokens towards the key's limit, also those of an answer
-    that nobody waited for."""
-    tokens = 0
-    try:
-        async with aclosing(events):
-            async for event in events:
-                match event:
-                    case Delta():
-                        tokens += 1
-                    case Done(replayed=True):
-                        tokens = 0
-                    case Done():
-                        tokens = event.usage.prompt_tokens + event.usage.completion_tokens
-                yield event
-    finally:
-        if tokens:
-            services.access.spent(principal, tokens)
 
 
 def answer_headers(answer: Answer) -> dict[str, str]:

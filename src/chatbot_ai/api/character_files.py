@@ -49,7 +49,11 @@ def router() -> APIRouter:
         sheet = sheet_of(read.card, picture=read.picture, media_type=read.media_type, files=files)
         return await add_character(store, user, sheet, request, read.warnings)
 
-    @routes.get("/{character_id}/picture", response_class=Response)
+    @routes.get(
+        "/{character_id}/picture",
+        response_class=Response,
+        responses={304: {"description": "The picture of If-None-Match is the newest."}},
+    )
     async def picture(character_id: Id, user: User, store: Store, request: Request) -> Response:
         """The character's picture; 404 where it has none."""
         sheet = (await store.get(user, character_id)).sheet

@@ -199,20 +199,26 @@ def allowed_methods(request: Request) -> set[str]:
     return found
 
 
+def _wrong_method(request: Request) -> JSONResponse | None:
+    """The 405 of POST /performance, which POST /{model} took: the address is there, POST is not."""
+    allowed = allowed_methods(request)
+    if not allowed or request.method in allowed:
+        return None
+    return plain_error(405, HTTP_CODES[405], request, {"Allow": ", ".join(sorted(allowed))})
+
+
 def install(app: FastAPI) -> None:
     """Give every error of this application its answer."""
 
     @app.exception_handler(ChatbotError)
     async def _known(request: Request, error: ChatbotError) -> JSONResponse:
-        allowed = allowed_methods(request) if isinstance(error, UnknownModel) else set()
-        if allowed and request.method not in allowed:
-            # POST /performance: the address is there, only POST is not
-            headers = {"Allow": ", ".join(sorted(allowed))}
-            return plain_error(405, HTTP_CODES[405], request, headers)
-        return error_answer(error, request)
+        wrong = _wrong_method(request) if isinstance(error, UnknownModel) else None
+        return wrong or error_answer(error, request)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        if (wrong := _wrong_method(request)) is not None:
+            return wrong
         problems = error.errors()
         whole = any(tuple(p["loc"]) == ("body",) for p in problems)
         unread = whole and not (_says_json(request) and await request.body())

@@ -3,6 +3,7 @@ answers pass through it and a call ends only with its last byte."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -16,12 +17,15 @@ from chatbot_ai.domain.errors import CallerLimited, ChatbotError
 #: What everybody may ask: whether we live, and how we are to be called.
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"})
 OPEN_BELOW = ("/docs-static/",)
+#: How they may be asked; any other way needs a caller, as POST /{model} takes every name.
+OPEN_METHODS = frozenset({"GET", "HEAD"})
 
 Refuse = Callable[[Scope, ChatbotError], ASGIApp]
 
 
 class Gate:
-    """Admits the caller of every path but the open ones and releases it when the call has ended.
+    """Admits the caller of every path but the open ones and releases it when the call has ended,
+    or the work that the call has left behind as its state's `outlives`.
 
     The Principal lies in the request's state, where `principal_of` finds it. Every answer, errors
     too, tells what is left of the caller's limits. refuse makes the answer to who is not admitted.
@@ -31,7 +35,7 @@ class Gate:
         self._app, self._refuse = app, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or is_open(scope["path"]):
+        if scope["type"] != "http" or is_open(scope["method"], scope["path"]):
             await self._app(scope, receive, send)
             return
         services: Services = scope["app"].state.services
@@ -46,12 +50,17 @@ class Gate:
         try:
             await self._app(scope, receive, _with_headers(send, lambda: access.headers(principal)))
         finally:
-            access.release(principal)
+            work: asyncio.Task[Any] | None = scope["state"].get("outlives")
+            if work is None:
+                access.release(principal)
+            else:
+                # at once where it has ended
+                work.add_done_callback(lambda _: access.release(principal))
 
 
-def is_open(path: str) -> bool:
-    """Whether a path needs no caller."""
-    return path in OPEN_PATHS or path.startswith(OPEN_BELOW)
+def is_open(method: str, path: str) -> bool:
+    """Whether a call needs no caller."""
+    return method in OPEN_METHODS and (path in OPEN_PATHS or path.startswith(OPEN_BELOW))
 
 
 def caller_address(headers: Headers, scope: Scope) -> str:

@@ -37,6 +37,11 @@ def _documented(status: int, text: str) -> dict[int | str, dict[str, Any]]:
 RESPONSES: dict[int | str, dict[str, Any]] = {
     **_documented(401, "No valid key, where one is needed."),
     **_documented(429, "Over this caller's own limit; see Retry-After."),
+    **_documented(503, "The keys cannot be read now; see Retry-After."),
+}
+MODEL_RESPONSES: dict[int | str, dict[str, Any]] = {
+    **_documented(400, "The name is longer than any model's."),
+    **_documented(404, "No such model."),
 }
 COMPLETION_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
@@ -83,7 +88,7 @@ def router(options: ApiOptions) -> APIRouter:
         """List the models."""
         return ModelList(data=[_card(services, alias) for alias in services.chat.models])
 
-    @routes.get("/models/{model}", responses=_documented(404, "No such model."))
+    @routes.get("/models/{model}", responses=MODEL_RESPONSES)
     async def model(model: ModelName, services: ServicesOf) -> ModelCard:
         """Read one model."""
         return _card(services, alias_of(services.chat, model))

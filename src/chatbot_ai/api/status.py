@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 
 from chatbot_ai import __version__
 from chatbot_ai.api.access import Caller
-from chatbot_ai.api.answering import documented
+from chatbot_ai.api.answering import CALLER_RESPONSES, documented
 from chatbot_ai.api.operations import performance_of, readiness_of
 from chatbot_ai.api.services import Services, services_of
 from chatbot_ai.core.series import POINT_S
@@ -37,9 +37,8 @@ def router() -> APIRouter:
         tags=["operation"],
         dependencies=[Depends(operator_of)],
         responses={
-            **documented(401, "No valid key, where one is needed."),
+            **CALLER_RESPONSES,
             **documented(403, "A user key."),
-            **documented(429, "Over this caller's own limit; see Retry-After."),
         },
     )
     readiness = _Readiness()

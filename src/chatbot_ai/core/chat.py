@@ -142,6 +142,7 @@ class Chat:
             whole=not request.stream,
             response_format=request.response_format,
         )
+        request.reads(messages)
         async with aclosing(self._generate(job, generation)) as events:
             async for event in events:
                 yield event

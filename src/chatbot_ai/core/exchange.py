@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -31,6 +32,7 @@ class ChatRequest:
     messages     a whole conversation that the caller keeps itself (OpenAI-compatible calls);
                  then there is no memory here and `text` is not used
     persona      replaces the assistant's own for this call
+    on_prompt    called with about how many tokens the prompt has when the model begins to read it
     """
 
     text: str
@@ -48,6 +50,12 @@ class ChatRequest:
     messages: tuple[Message, ...] = ()
     persona: Persona | None = None
     response_format: dict[str, object] | None = None
+    on_prompt: Callable[[int], None] | None = None
+
+    def reads(self, messages: Sequence[Message]) -> None:
+        """The model begins with this prompt. A token is about three bytes: a syllable."""
+        if self.on_prompt is not None:
+            self.on_prompt(sum(len(m.content.encode()) for m in messages) // 3)
 
 
 @dataclass(frozen=True, slots=True)

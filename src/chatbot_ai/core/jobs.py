@@ -35,7 +35,7 @@ class Limits:
     max_jobs    running and finished ones together
     """
 
-    grace_s: float = 30.0
+    grace_s: float = 300.0
     keep_s: float = 300.0
     max_events: int = 4096
     max_jobs: int = 200

@@ -51,7 +51,8 @@ class Access(Protocol):
     A4  `headers` tells what is left of the key's limits; empty where it has none.
     A5  Every admitted call is released once, after its last byte or when its caller has left;
         until then it counts as concurrent.
-    A6  `spent` may come before or after `release`. Neither waits for a disk.
+    A6  `spent` may come before or after `release`, and with less than nothing where an estimate
+        was too high. Neither waits for a disk.
     """
 
     async def admit(self, headers: Mapping[str, str], address: str) -> Principal: ...

@@ -14,6 +14,8 @@ from chatbot_ai.api.services import ApiOptions, Services
 from chatbot_ai.core.admission import Admission
 from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.clock import SystemClock
+from chatbot_ai.core.jobs import Jobs
+from chatbot_ai.core.jobs import Limits as JobLimits
 from chatbot_ai.core.stats import Stats
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.persona import Persona
@@ -100,6 +102,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
                 access=access,
                 characters=characters,
                 outbox=outbox_turns,
+                jobs=Jobs(JobLimits(shared.stream_resume_s, shared.stream_resume_s)),
             )
 
     return create_app(options, open_services, metrics)

@@ -59,6 +59,13 @@ class Settings(BaseSettings):
         description="Longest time from a request to its answer; "
         "gateway and client timeouts derive from it.",
     )
+    stream_resume_s: float = Field(
+        300,
+        gt=0,
+        le=3600,
+        description="Seconds for which a resumable stream that lost its caller goes on, until its "
+        "deadline at most, and for which one that has ended can be read again.",
+    )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
     history_turns: int = Field(200, ge=1, description="Most turns a prompt may look back on.")
     default_language: Literal["ko", "en"] = Field("ko", description="Language of messages.")

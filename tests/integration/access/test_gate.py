@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import structlog
 from access_lab import BODY_LIMIT_BYTES, Lab, serving
 
+from chatbot_ai.domain.generation import Finished, GenerationEvent, GenerationRequest, Usage
 from support.scripted_model import ScriptedModel
 from support.waiting import until
 
@@ -196,6 +198,92 @@ async def test_tokens_of_answers_are_spent(lab: Lab) -> None:
 
     await until(counted)
     assert counts[spent[0]] == counts[spent[1]] > 30
+
+
+async def used(lab: Lab) -> int:
+    """Tokens of all keys today, once everything that was posted is written."""
+    await lab.services.access._ask(lambda: None)  # type: ignore[attr-defined]
+    query = "SELECT sum(tokens) FROM usage"
+    (found,) = await asyncio.to_thread(
+        lab.ledger.read, lambda connection: connection.execute(query).fetchone()
+    )
+    return int(found or 0)
+
+
+async def test_a_resumable_stream_counts_until_its_job_ends(tmp_path: Path) -> None:
+    """Dropping the connection of a stream that goes on does not free its place."""
+    gate = asyncio.Event()
+    gate.set()
+    async with serving(tmp_path, model=ScriptedModel(gate=gate, pause_s=0.05)) as lab:
+        key = await lab.key(concurrent=1)
+        stream = {"Accept": "text/event-stream", "X-Resumable": "true"}
+        async with lab.caller(key) as http:
+            async with http.stream("POST", "/Llama", json=lab.body(), headers=stream) as answer:
+                await anext(answer.aiter_bytes())
+                gate.clear()
+            for _ in range(10):
+                refused = await http.post("/Llama", json=lab.body(), headers=stream)
+                assert refused.json()["error"]["limit"] == "concurrent_requests"
+            assert lab.model.running == 1
+            gate.set()
+
+            async def free() -> bool:
+                return (await http.get("/performance")).status_code == 200
+
+            await eventually(free)
+            assert lab.model.running == 0
+
+
+@pytest.mark.parametrize("deltas", [0, 1])
+async def test_an_answer_that_is_left_costs_its_prompt(tmp_path: Path, deltas: int) -> None:
+    """Whoever leaves before the end, or before the first word, has used what the model read."""
+    gate = asyncio.Event()
+    model = ScriptedModel(gate=gate, pause_s=0.05)
+    async with (
+        serving(tmp_path, model=model) as lab,
+        lab.caller(await lab.key(tokens_per_day=100_000)) as http,
+    ):
+        if deltas:
+            gate.set()
+        headers = {"Accept": "text/event-stream"}
+        sending = http.stream("POST", "/Llama", json=lab.body("가" * 400), headers=headers)
+
+        async def leave() -> None:
+            async with sending as answer:
+                await anext(answer.aiter_bytes())
+                gate.clear()
+
+        leaving = asyncio.create_task(leave())
+        await until(lambda: model.running == 1)
+        if deltas:
+            await leaving
+        else:
+            leaving.cancel()
+            await asyncio.wait({leaving})
+        await until(lambda: model.running == 0)
+        assert await used(lab) >= 400
+
+
+async def test_a_server_that_counts_nothing_costs_what_was_seen(tmp_path: Path) -> None:
+    """Where the model's server tells no usage, the estimate and the deltas count."""
+
+    class Silent(ScriptedModel):
+        async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+            async for event in super().stream(request):
+                yield replace(event, usage=Usage()) if isinstance(event, Finished) else event
+
+    async with serving(tmp_path, model=Silent()) as lab:
+        async with lab.caller(await lab.key(tokens_per_day=100_000)) as http:
+            assert (await http.post("/Llama", json=lab.body("가" * 400))).status_code == 200
+        assert await used(lab) >= 416
+
+
+async def test_a_refused_answer_costs_nothing(tmp_path: Path) -> None:
+    """A model that is away has read nothing."""
+    async with serving(tmp_path, model=ScriptedModel(away=True)) as lab:
+        async with lab.caller(await lab.key(tokens_per_day=100_000)) as http:
+            assert (await http.post("/Llama", json=lab.body())).status_code == 503
+        assert await used(lab) == 0
 
 
 async def test_a_user_key_speaks_for_its_user(lab: Lab) -> None:

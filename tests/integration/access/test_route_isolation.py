@@ -5,9 +5,7 @@ The walk reads the OpenAPI schema, so that a route that is added later is walked
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +14,12 @@ import pytest
 from access_lab import Lab, serving
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
-from route_calls import Operation, call, operations
 
 from chatbot_ai.api.access import principal_of
 from chatbot_ai.api.gate import OPEN_PATHS
 from chatbot_ai.domain.conversation import Assistant, ConversationKey
+from support.possessions import CONVERSATION, assignments, possessions
+from support.route_calls import call, operations
 
 ALICES = "앨리스만-아는-것"
 REFUSED = (401, 403, 404)
@@ -57,7 +56,7 @@ async def test_without_a_key_no_route_answers(lab: Lab) -> None:
     walked = 0
     for headers in ({}, {"X-API-Key": "cbk_" + "a" * 40}, {"Authorization": f"Basic {backend}"}):
         async with lab.caller(**headers) as http:
-            for operation in operations(lab.app):
+            for operation in operations(lab.app.openapi()):
                 if operation.path in OPEN_PATHS:
                     continue
                 answer = await call(http, operation, dict.fromkeys(operation.path_names, "a"))
@@ -66,17 +65,32 @@ async def test_without_a_key_no_route_answers(lab: Lab) -> None:
     assert walked >= 3 * 3
 
 
+@pytest.mark.parametrize("content", [{}, {"json": {"input_data": "안녕"}}], ids=["bare", "body"])
+async def test_an_open_path_is_open_for_reading_only(lab: Lab, content: dict[str, Any]) -> None:
+    """What everybody may read takes nothing from anybody: 401 without a key, 405 with one."""
+    paths = [*OPEN_PATHS, "/docs-static/swagger-ui.css"]
+    key = await lab.key()
+    async with lab.caller() as stranger, lab.caller(key) as known:
+        for path in paths:
+            assert (await stranger.get(path)).status_code in (200, 503)
+            for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
+                answer = await stranger.request(method, path, **content)
+                assert answer.status_code == 401, (method, path)
+                answer = await known.request(method, path, **content)
+                assert answer.status_code == 405, (method, path, answer.text)
+                assert answer.headers["Allow"] == "GET"
+
+
 async def test_another_user_reaches_nothing(lab: Lab) -> None:
     """With another user's ids and name every route refuses a user key, shows nothing, and leaves
     everything as it was."""
     alice, bob = await lab.key("alice"), await lab.key("bob")
     async with lab.caller(alice) as http:
-        stream_id = await settle(http, lab)
-        ids = await harvest(http, lab) | {"stream_id": {stream_id}}
+        ids = await possessions(http, lab.app.openapi(), lab.body(ALICES), user="alice")
         before = await everything(http, lab, ids)
         assert any(ALICES in text for _, text in before)
     async with lab.caller(bob) as http:
-        for operation in operations(lab.app):
+        for operation in operations(lab.app.openapi()):
             for chosen in assignments(operation, ids):
                 if operation.names_a_user:
                     answer = await call(http, operation, chosen, user="alice")
@@ -91,72 +105,12 @@ async def test_another_user_reaches_nothing(lab: Lab) -> None:
     assert ALICES in [turn.input for turn in turns]
 
 
-async def settle(http: httpx2.AsyncClient, lab: Lab) -> str:
-    """Leave something in every place where one can: what each route makes from its example.
-
-    Returns the id of a stream that can be taken up again.
-    """
-    answer = await http.post("/Llama", json=lab.body(ALICES, user_id="alice", db_id="alices"))
-    assert answer.status_code == 200
-    resumable = {"Accept": "text/event-stream", "X-Resumable": "true"}
-    body = lab.body(ALICES, user_id="alice", db_id="alices")
-    stream = await http.post("/Llama", json=body, headers=resumable)
-    for operation in operations(lab.app):
-        if operation.method == "POST" and not operation.path_names:
-            answer = await call(http, operation, {}, user="alice", text=ALICES)
-            assert answer.status_code < 500, (operation, answer.text)
-    return stream.headers["X-Stream-Id"]
-
-
-async def harvest(http: httpx2.AsyncClient, lab: Lab) -> dict[str, set[str]]:
-    """The ids of what alice has, by the name they go by."""
-    ids: dict[str, set[str]] = {"db_id": {"alices"}}
-    for operation in operations(lab.app):
-        if operation.method == "GET" and not operation.path_names:
-            answer = await call(http, operation, {}, user="alice")
-            if "json" in answer.headers.get("content-type", ""):
-                for name, value in named_strings(answer.json()):
-                    if name.endswith("id"):
-                        ids.setdefault(name, set()).add(value)
-    return ids
-
-
-def named_strings(value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if isinstance(inner, str):
-                yield name, inner
-            yield from named_strings(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from named_strings(inner)
-
-
-def assignments(operation: Operation, ids: dict[str, set[str]]) -> Iterator[dict[str, str]]:
-    """Alice's ids in every place of the path that takes one."""
-    choices = []
-    for name, schema in operation.parameters("path").items():
-        if name == "model":
-            choices.append(["Llama"])
-        elif schema.get("type") == "integer":
-            choices.append(["0"])
-        elif name in ids:
-            choices.append(sorted(ids[name]))
-        else:
-            pattern = re.compile(schema.get("pattern", ".*"))
-            found = [value for value in set().union(*ids.values()) if pattern.fullmatch(value)]
-            assert found, f"nothing of alice's fits {name}: let `settle` make one"
-            choices.append(sorted(found))
-    for values in itertools.product(*choices):
-        yield dict(zip(operation.parameters("path"), values, strict=True))
-
-
 async def everything(
     http: httpx2.AsyncClient, lab: Lab, ids: dict[str, set[str]]
 ) -> list[tuple[str, str]]:
     """All that alice sees."""
     seen = []
-    for operation in operations(lab.app):
+    for operation in operations(lab.app.openapi()):
         if operation.method == "GET" and operation.path not in {*OPEN_PATHS, *VOLATILE}:
             for chosen in assignments(operation, ids):
                 answer = await call(http, operation, chosen, user="alice")
@@ -166,4 +120,4 @@ async def everything(
 
 
 def key_of(lab: Lab, user_id: str) -> ConversationKey:
-    return ConversationKey(lab.assistant, user_id, "alices")
+    return ConversationKey(lab.assistant, user_id, CONVERSATION)

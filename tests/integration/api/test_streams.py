@@ -109,6 +109,19 @@ async def test_unclaimed_stream_stops_after_its_grace(lab: Lab) -> None:
     assert [(t["output"], t["status"]) for t in turns] == [(text, "interrupted")]
 
 
+async def test_unclaimed_stream_goes_on_to_its_end(tmp_path: Path) -> None:
+    """With the grace of a real installation an answer that nobody waits for is finished, stored
+    and read later."""
+    async with running_lab(tmp_path, "office") as lab:
+        assert lab.services.jobs.limits.grace_s >= 120
+        stream_id, _, _ = await first_words(lab)
+        assert lab.model.gate is not None
+        lab.model.gate.set()
+        await until(lambda: lab.model.running == 0)
+        whole = await lab.http.get(f"/streams/{stream_id}", params={"user_id": "a"})
+        assert events_of(whole.text)[-1][0] == "done"
+
+
 async def test_other_streams_end_with_their_connection(lab: Lab) -> None:
     """Without X-Resumable there is no stream id and leaving frees the model within a second."""
     lab.model.gate = asyncio.Event()

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
-from fastapi import FastAPI
 
 Schema = dict[str, Any]
 #: The text of a field, by the field's name.
@@ -47,9 +46,8 @@ class Operation:
         return "user_id" in self.parameters("query") or "<user_id>" in body or "<user>" in body
 
 
-def operations(app: FastAPI) -> Iterator[Operation]:
-    """Every operation of the application's schema."""
-    schema = app.openapi()
+def operations(schema: Schema) -> Iterator[Operation]:
+    """Every operation of an OpenAPI document."""
     for path, methods in schema["paths"].items():
         for method, described in methods.items():
             yield Operation(method.upper(), path, described, schema)
@@ -107,4 +105,6 @@ async def call(
         else:
             sent["content"] = str(body).encode()
             sent["headers"] = {"Content-Type": media_type}
-    return await http.request(operation.method, operation.path.format(**path), params=query, **sent)
+    return await http.request(
+        operation.method, operation.path.format(**path).lstrip("/"), params=query, **sent
+    )
