@@ -1,0 +1,28 @@
+"""Calls that nobody thought of: the short form of `make fuzz`."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "fuzz_check.py"
+#: About 25 calls of each operation; on a slow machine as many as the seconds allow.
+REQUESTS, SECONDS = 1600, 180
+
+
+@pytest.mark.timeout(SECONDS + 420)
+def test_no_call_finds_a_fault() -> None:
+    """No 500, no undocumented status, no error in another form, no hang, no restart."""
+    # a process of its own: the library's plugin and hooks stay out of this one
+    command = [sys.executable, str(SCRIPT), "--requests", str(REQUESTS), "--seconds", str(SECONDS)]
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=SECONDS + 400
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = re.search(r": (\d+) requests in", done.stdout)
+    assert made is not None
+    assert int(made[1]) > REQUESTS / 4, done.stdout
