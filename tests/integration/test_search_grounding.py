@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from tests.scripted_web import Answer, Handler, Request, ScriptedWeb, answer_json, scripted_web
 
 from chatbot_ai.domain.errors import BackendUnavailable, ConfigurationError
+from chatbot_ai.domain.generation import likely_tokens
 from chatbot_ai.domain.ports import SearchResult, WebSearch
 from chatbot_ai.search.address import Address, AddressPolicy
 from chatbot_ai.search.assembly import build_grounding
@@ -57,7 +58,7 @@ class Scene:
         ]
         self.web.pages["/search"] = answer_json({"results": results})
 
-    def grounding(self, *providers: WebSearch, max_tokens: int = 1500) -> Grounding:
+    def grounding(self, *providers: WebSearch) -> Grounding:
         def allow(address: Address, port: int) -> bool:
             return address == ipaddress.ip_address("127.0.0.1") and port == self.web.port
 
@@ -65,15 +66,18 @@ class Scene:
             SearchChain(providers or [SearxngSearch(self.web.url)]),
             PageFetch(AddressPolicy(allow=allow), resolve=resolve, max_bytes=200_000),
             self.reader,
-            max_tokens=max_tokens,
         )
         self._made.append(made)
         return made
 
     async def ground(self, deadline_s: float = 10.0, max_tokens: int = 1500) -> GroundingResult:
-        grounding = self.grounding(max_tokens=max_tokens)
+        grounding = self.grounding()
         return await grounding.ground(
-            QUESTION, query="서울 인구", deadline_s=deadline_s, count=count
+            QUESTION,
+            query="서울 인구",
+            deadline_s=deadline_s,
+            max_tokens=max_tokens,
+            count=count,
         )
 
     async def close(self) -> None:
@@ -123,11 +127,42 @@ async def test_the_text_fits_the_budget(scene: Scene, max_tokens: int) -> None:
     assert max_tokens * 0.6 < count(result.text) <= max_tokens
 
 
-async def test_a_budget_too_small_for_anything_is_empty(scene: Scene) -> None:
-    """Where not one passage fits, there is no half a reference."""
+async def test_a_budget_too_small_for_anything_is_told(scene: Scene) -> None:
+    """Where nothing fits there is no half a reference, and it does not pass for nothing found."""
     scene.finds(("fact.example", FACT))
     result = await scene.ground(max_tokens=20)
-    assert (result.status, result.text, result.sources) == ("empty", "", ())
+    assert (result.status, result.text, result.sources) == ("no_room", "", ())
+    assert result.warnings == ("search_left_out",)
+
+
+async def test_a_first_passage_too_long_is_cut(scene: Scene) -> None:
+    """Where no whole passage fits, the beginning of the best one is used."""
+    scene.finds(("fact.example", " ".join([FACT] * 12)))
+    result = await scene.ground(max_tokens=420)
+    assert result.status == "ok"
+    assert FACT[:20] in result.text
+    assert count(result.text) <= 420
+
+
+async def test_the_text_is_counted_a_few_times_only(scene: Scene) -> None:
+    """The engine counts whole texts, one after the other, however many passages there are."""
+    scene.finds(*((f"site{n}.example", f"{FACT} {n}") for n in range(8)))
+    running = most = calls = 0
+
+    async def engine_count(text: str) -> int:
+        nonlocal running, most, calls
+        running, calls = running + 1, calls + 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        return len(text) * 2
+
+    result = await scene.grounding().ground(
+        QUESTION, query="인구", deadline_s=10, max_tokens=1500, count=engine_count
+    )
+    assert result.status == "ok"
+    assert (most, calls <= 4) == (1, True)
+    assert await engine_count(result.text) <= 1500
 
 
 async def test_snippets_stand_in_for_pages(scene: Scene) -> None:
@@ -199,7 +234,9 @@ async def test_a_dead_search_is_unavailable(scene: Scene) -> None:
     async with scripted_web() as gone:
         url = gone.url
     grounding = scene.grounding(SearxngSearch(url), NaverSearch("id", "secret", base_url=url))
-    result = await grounding.ground(QUESTION, query="인구", deadline_s=3, count=count)
+    result = await grounding.ground(
+        QUESTION, query="인구", deadline_s=3, max_tokens=1500, count=count
+    )
     assert result.status == "unavailable"
 
 
@@ -233,7 +270,9 @@ async def test_pages_are_read_once(scene: Scene) -> None:
     scene.web.pages["fact.example/"] = html(FACT, *[NOISE] * 6)
     grounding = scene.grounding()
     for query in ("서울 인구", "서울 인구 통계"):
-        result = await grounding.ground(QUESTION, query=query, deadline_s=10, count=count)
+        result = await grounding.ground(
+            QUESTION, query=query, deadline_s=10, max_tokens=1500, count=count
+        )
         assert FACT in result.text
     assert scene.web.paths().count("/") == 1
     assert scene.web.paths().count("/search") == 2
@@ -241,7 +280,7 @@ async def test_pages_are_read_once(scene: Scene) -> None:
 
 @pytest.mark.parametrize("failure", ["slow", "unavailable"])
 async def test_counting_may_fail(scene: Scene, failure: str) -> None:
-    """Where the model's tokenizer is late or gone, UTF-8 bytes bound the tokens."""
+    """Where the model's tokenizer is late or gone, a guess by the characters stands in."""
 
     async def bad_count(text: str) -> int:
         if failure == "slow":
@@ -250,11 +289,12 @@ async def test_counting_may_fail(scene: Scene, failure: str) -> None:
 
     scene.finds(*((f"site{n}.example", FACT) for n in range(4)))
     async with asyncio.timeout(20):
-        result = await scene.grounding(max_tokens=1200).ground(
-            QUESTION, query="서울 인구", deadline_s=4.0, count=bad_count
+        result = await scene.grounding().ground(
+            QUESTION, query="서울 인구", deadline_s=4.0, max_tokens=1500, count=bad_count
         )
     assert result.status == "ok"
-    assert len(result.text.encode()) <= 1200
+    assert len(result.sources) == 1
+    assert likely_tokens(result.text) <= 1500
 
 
 async def test_an_asynchronous_count_serves_as_well(scene: Scene) -> None:
@@ -266,7 +306,7 @@ async def test_an_asynchronous_count_serves_as_well(scene: Scene) -> None:
 
     scene.finds(("fact.example", FACT))
     result = await scene.grounding().ground(
-        QUESTION, query="인구", deadline_s=5, count=engine_count
+        QUESTION, query="인구", deadline_s=5, max_tokens=1500, count=engine_count
     )
     assert result.status == "ok"
 
@@ -283,14 +323,16 @@ async def test_leaving_early_leaves_nothing_behind(scene: Scene) -> None:
     scene.web.pages["slow.example/"] = hang
     grounding = scene.grounding()
     leaving = asyncio.create_task(
-        grounding.ground(QUESTION, query="인구", deadline_s=20, count=count)
+        grounding.ground(QUESTION, query="인구", deadline_s=20, max_tokens=1500, count=count)
     )
     await asyncio.wait_for(reached.wait(), 5)
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
     scene.finds(("fact.example", FACT))
-    result = await grounding.ground(QUESTION, query="다른 인구", deadline_s=5, count=count)
+    result = await grounding.ground(
+        QUESTION, query="다른 인구", deadline_s=5, max_tokens=1500, count=count
+    )
     assert result.status == "ok"
 
 
@@ -309,7 +351,7 @@ class Broken:
 async def test_a_broken_provider_is_unavailable(scene: Scene) -> None:
     """Even a provider with a bug does not fail the answer."""
     result = await scene.grounding(Broken()).ground(
-        QUESTION, query="인구", deadline_s=2, count=count
+        QUESTION, query="인구", deadline_s=2, max_tokens=1500, count=count
     )
     assert result.status == "unavailable"
 
@@ -317,7 +359,9 @@ async def test_a_broken_provider_is_unavailable(scene: Scene) -> None:
 async def test_without_a_provider_it_is_disabled() -> None:
     """Providers without their keys are left out, and with none left grounding is disabled."""
     grounding = build_grounding(["google", "naver", "searxng"])
-    result = await grounding.ground(QUESTION, query="인구", deadline_s=1, count=count)
+    result = await grounding.ground(
+        QUESTION, query="인구", deadline_s=1, max_tokens=1500, count=count
+    )
     assert result == GroundingResult("disabled")
     await grounding.close()
 

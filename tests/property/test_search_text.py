@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatbot_ai.domain.injection import clean_line, clean_text
-from chatbot_ai.domain.query import MAX_QUERY_CHARS, cleaned_query, plain_query, rewriting_prompt
+from chatbot_ai.domain.query import (
+    MAX_QUERY_CHARS,
+    cleaned_query,
+    leans_on_earlier,
+    plain_query,
+    rewriting_task,
+)
 from chatbot_ai.search.passages import Passage, by_page, diverse, pick, rank, split
 from chatbot_ai.search.terms import stem, terms
 
@@ -245,14 +251,41 @@ def test_a_query_is_one_short_line(answer: str, sentence: str) -> None:
         assert query
 
 
-def test_the_prompt_carries_the_last_turns() -> None:
-    """The last three turns and the question are in the last message, shortened; older ones not."""
-    turns = [(f"질문 {n}", f"답 {n} " + "가" * 1000) for n in range(5)]
-    messages = rewriting_prompt("그건 언제 나왔어?", turns)
-    last = messages[-1].content
-    assert messages[0].role == "system"
-    assert [message.role for message in messages[1:]] == ["user", "assistant"] * 2 + ["user"]
-    assert "질문 1" not in last
-    assert all(f"질문 {n}" in last for n in (2, 3, 4))
-    assert last.endswith("그건 언제 나왔어?")
-    assert len(last) < 2000
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "그건 언제 나왔어?",
+        "그럼 거기 입장료는 얼마나 하는지 궁금한데",
+        "이거랑 비교하면 어느 쪽이 더 나은 선택이야?",
+        "오늘 나온 기사 가운데 그 회사가 언급된 것이 있을까?",
+        "가격은?",
+        "And when did it come out in South Korea?",
+        "What did they announce about prices?",
+    ],
+)
+def test_a_sentence_may_lean_on_earlier_ones(sentence: str) -> None:
+    """Pronouns and very short sentences need the turns before them."""
+    assert leans_on_earlier(sentence)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "2026년 대한민국 최저임금은 얼마야?",
+        "오늘 서울 강남구 날씨 알려줘",
+        "그림 잘 그리는 방법을 찾아줘",
+        "Population of Seoul in 2026?",
+    ],
+)
+def test_a_whole_question_stands_alone(sentence: str) -> None:
+    """What names its subject is a query without the model."""
+    assert not leans_on_earlier(sentence)
+
+
+@given(st.text(max_size=2000))
+def test_the_task_is_short(sentence: str) -> None:
+    """What the model is asked stays short, ends where the query begins, and holds no markup."""
+    task = rewriting_task(sentence)
+    assert len(task) < 800
+    assert task.endswith("\n검색어:")
+    assert "<|" not in task

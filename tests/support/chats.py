@@ -121,6 +121,7 @@ def lab(
     persona: Persona | None = None,
     with_time: bool = False,
     others: dict[str, tuple[ChatModel, Persona]] | None = None,
+    references: References | None = None,
     **admission: int,
 ) -> Lab:
     records = Records()
@@ -137,7 +138,7 @@ def lab(
         admission=own,
         remote=Admission(slots=2, max_waiting=8, clock=clock, beside=own),
         clock=clock,
-        references=References(zone=ZoneInfo("Asia/Seoul"), with_time=with_time),
+        references=references or References(zone=ZoneInfo("Asia/Seoul"), with_time=with_time),
         observers=(records,),
         answer_tokens=64,
     )

@@ -178,6 +178,10 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "ko": "검색 결과가 없어 검색 없이 답했습니다.",
         "en": "The search found nothing; this answer was made without it.",
     },
+    "search_left_out": {
+        "ko": "찾은 자료가 대화에 들어갈 자리가 없어 검색 없이 답했습니다.",
+        "en": "What was found does not fit the context; this answer was made without it.",
+    },
     "search_snippets_only": {
         "ko": "원문을 읽지 못해 검색 요약만 참고했습니다.",
         "en": "No page could be read in time; only the search's excerpts were used.",

@@ -10,21 +10,21 @@ import structlog
 
 from chatbot_ai.core import prompt as prompts
 from chatbot_ai.core.admission import Admission
+from chatbot_ai.core.citing import checked
 from chatbot_ai.core.deadline import bounded
 from chatbot_ai.core.exchange import ChatEvent, ChatRequest, ContextUse, Delta, Done, Progress
 from chatbot_ai.core.lengths import PromptLengths
 from chatbot_ai.core.memory import Memory
 from chatbot_ai.core.outcome import record_of, sample_of
-from chatbot_ai.core.references import References
+from chatbot_ai.core.references import Gathered, Gathering, References
+from chatbot_ai.core.search_query import Asked
 from chatbot_ai.core.stats import Observer
 from chatbot_ai.core.ticket import Ticket
-from chatbot_ai.domain.citations import CitationFilter
 from chatbot_ai.domain.conversation import Assistant, ConversationKey, Message, Turn
 from chatbot_ai.domain.errors import ContextTooLong, UnknownModel
 from chatbot_ai.domain.generation import (
     GenerationRequest,
     Restarted,
-    Sampling,
     TextDelta,
 )
 from chatbot_ai.domain.persona import Persona
@@ -87,8 +87,12 @@ class Chat:
         try:
             model, persona = self.model(alias)
             progress.model = model.name
-            job = _Job(model, request.persona or persona, key, request, progress)
+            reserve = min(self._answer_tokens, model.context_tokens // 4)
+            limit = model.context_tokens - reserve
+            asked = Asked(model, self._lengths[model], request.persona or persona, request, limit)
+            job = _Job(asked, key, progress, reserve)
             ticket = self._room(model).enter(request.caller, request.deadline, key)
+            job.gathering = self._references.begin(asked, self.clock)
             async for place in ticket.positions():
                 yield place
             progress.timings.queue_s = ticket.queue_s
@@ -101,6 +105,8 @@ class Chat:
             raise
         finally:
             progress.timings.total_s = self.clock.monotonic() - progress.started
+            if job is not None and job.gathering is not None:
+                job.gathering.cancel()
             if ticket is not None:
                 progress.timings.queue_s = ticket.queue_s
                 ticket.release(sample_of(progress))
@@ -122,22 +128,26 @@ class Chat:
         request, progress, model = job.request, job.progress, job.model
         async with bounded(self.clock, request.deadline, "history"):
             turns, job.again = await self.memory.before(job.key, request)
-        reserve = min(self._answer_tokens, model.context_tokens // 4)
-        references = ""
-        if job.again is None:
+        gathered = Gathered()
+        if job.again is None and job.gathering is not None:
             began = self.clock.monotonic()
-            references, progress.grounded = await self._references.gather(
-                model, request, turns, self.clock
-            )
+            gathered = await job.gathering.result(turns)
             if request.search:
                 progress.timings.search_s = self.clock.monotonic() - began
-                yield progress.grounded
         async with bounded(self.clock, request.deadline, "prompt"):
-            limit = model.context_tokens - reserve
-            messages = await self._messages(job, turns, references, limit)
+            try:
+                messages = await self._messages(job, turns, gathered.text)
+            except ContextTooLong:
+                if not gathered.has_passages:
+                    raise
+                gathered = gathered.without_passages()
+                messages = await self._messages(job, turns, gathered.text)
+        progress.grounded = gathered.sources
+        if request.search and job.again is None:
+            yield progress.grounded
         generation = GenerationRequest(
             messages,
-            _merged(job.persona.sampling, request.sampling, reserve),
+            job.asked.persona.sampling.overlaid(request.sampling, job.reserve),
             request.deadline,
             whole=not request.stream,
             response_format=request.response_format,
@@ -152,16 +162,14 @@ class Chat:
             progress.stored = True
         yield self._done(model, progress, stored)
 
-    async def _messages(
-        self, job: _Job, turns: list[Turn], references: str, limit: int
-    ) -> tuple[Message, ...]:
+    async def _messages(self, job: _Job, turns: list[Turn], references: str) -> tuple[Message, ...]:
         request, model, again = job.request, job.model, job.again
-        lengths = self._lengths[model]
+        lengths, limit = job.asked.lengths, job.asked.limit_tokens
         if request.messages:
             return await self._given(lengths, request, references, limit)
         continued = again if request.mode == "proceed" else None
         built = await prompts.build(
-            persona=job.persona,
+            persona=job.asked.persona,
             character=request.character,
             turns=turns,
             text=again.input if again else request.text,
@@ -182,7 +190,7 @@ class Chat:
         """The caller's own messages, with references beside the last one."""
         *earlier, last = request.messages
         if references:
-            last = Message(last.role, f"{last.content}\n\n{references}")
+            last = Message(last.role, f"{last.content}\n\n{prompts.defuse(references)}")
         messages = (*earlier, last)
         if lengths.bound(messages) > limit:
             tokens = await lengths.count(messages)
@@ -196,29 +204,24 @@ class Chat:
         request, progress = job.request, job.progress
         timings = progress.timings
         began = self.clock.monotonic()
-        # only a grounded answer has numbers to check; others pass as they are
-        checks = CitationFilter(len(progress.grounded.sources)) if request.search else None
-        async with aclosing(job.model.stream(generation)) as events:
+        stream = job.model.stream(generation)
+        # only a grounded answer has numbers to check, and a bracket in JSON is no citation
+        if request.search and request.response_format is None:
+            stream = checked(stream, {source.n for source in progress.grounded.sources})
+        async with aclosing(stream) as events:
             async for event in events:
                 match event:
                     case TextDelta():
                         if timings.first_token_s is None:
                             timings.first_token_s = self.clock.monotonic() - progress.started
                         progress.tokens += 1
-                        text = checks.feed(event.text) if checks else event.text
-                        if text:
-                            progress.text.append(text)
-                            yield Delta(text)
+                        progress.text.append(event.text)
+                        yield Delta(event.text)
                     case Restarted():
                         progress.text.clear()
                         progress.tokens = 0
-                        if checks:
-                            checks = CitationFilter(len(progress.grounded.sources))
                         yield event
                     case _:
-                        if checks and (rest := checks.finish()):
-                            progress.text.append(rest)
-                            yield Delta(rest)
                         progress.finished = event
         if progress.finished is None:
             raise AssertionError("rule M1: a model's stream ends with Finished")
@@ -259,14 +262,23 @@ class Chat:
 
 @dataclass(slots=True)
 class _Job:
-    """One exchange under way; `again` is the turn that is answered anew, if it is one."""
+    """One exchange under way; `again` is the turn that is answered anew, if it is one, and
+    `reserve` the tokens that the answer may take."""
 
-    model: ChatModel
-    persona: Persona
+    asked: Asked
     key: ConversationKey | None
-    request: ChatRequest
     progress: Progress
+    reserve: int
     again: Turn | None = None
+    gathering: Gathering | None = None
+
+    @property
+    def model(self) -> ChatModel:
+        return self.asked.model
+
+    @property
+    def request(self) -> ChatRequest:
+        return self.asked.request
 
     @property
     def was_interrupted(self) -> bool:
@@ -283,11 +295,3 @@ class _Job:
         if self.key is None:
             raise AssertionError("only a conversation with memory can be interrupted")
         return self.key
-
-
-def _merged(persona: Sampling, wished: Sampling, reserve: int) -> Sampling:
-    own = {n: getattr(persona, n) for n in Sampling.__dataclass_fields__}
-    over = {n: getattr(wished, n) for n in Sampling.__dataclass_fields__}
-    merged = Sampling(**{n: over[n] if over[n] not in (None, ()) else own[n] for n in own})
-    limit = min(merged.max_tokens or reserve, reserve)
-    return replace(merged, max_tokens=limit)

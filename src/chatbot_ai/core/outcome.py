@@ -54,13 +54,15 @@ def record_of(error: BaseException | None, progress: Progress, ended_at: float) 
 
 
 def sample_of(progress: Progress) -> ServiceSample | None:
-    """What the answer teaches the estimate; nothing where it did not finish."""
-    finished, first = progress.finished, progress.timings.first_token_s
+    """What the answer teaches the estimate; nothing where it did not finish. What the search took
+    is no slot's work."""
+    finished, timings = progress.finished, progress.timings
+    first = timings.first_token_s
     # a backup's answer comes in one piece or from elsewhere: it says nothing of the engine's
     if finished is None or first is None or finished.backup:
         return None
     return ServiceSample(
-        first_token_s=max(0.0, first - progress.timings.queue_s),
+        first_token_s=max(0.0, first - timings.queue_s - timings.search_s),
         completion_tokens=progress.tokens or finished.usage.completion_tokens,
-        generation_s=max(0.0, progress.timings.total_s - first),
+        generation_s=max(0.0, timings.total_s - first),
     )

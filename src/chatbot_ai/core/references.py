@@ -5,32 +5,82 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Sequence
-from contextlib import aclosing
+from dataclasses import dataclass
 
 import structlog
 
-from chatbot_ai.core.exchange import ChatRequest, Sources
+from chatbot_ai.core.exchange import Sources
+from chatbot_ai.core.search_query import QUERY_SECONDS, Asked, rewritten
 from chatbot_ai.domain.conversation import Message, Turn
 from chatbot_ai.domain.errors import ChatbotError
-from chatbot_ai.domain.generation import GenerationRequest, Sampling, TextDelta
-from chatbot_ai.domain.grounding import Grounder
-from chatbot_ai.domain.ports import ChatModel, Clock
-from chatbot_ai.domain.query import cleaned_query, plain_query, rewriting_prompt
+from chatbot_ai.domain.generation import likely_tokens
+from chatbot_ai.domain.grounding import Grounder, GroundingResult
+from chatbot_ai.domain.ports import Clock
+from chatbot_ai.domain.query import plain_query
 
 log = structlog.get_logger()
 
 WEEKDAYS = "월화수목금토일"
-#: Tokens and seconds that the model gets to make a query; the sentence itself serves after that.
-QUERY_TOKENS = 24
-QUERY_SECONDS = 1.5
+#: Share of the prompt that passages may take, so that the conversation keeps the most of it.
+PASSAGES_SHARE = 1 / 3
+#: What the chat template and the references' frame take, and a guess's error.
+MARGIN_TOKENS = 96
+#: Below this not even one passage with its frame has a sense; nothing is searched.
+MIN_ROOM_TOKENS = 160
+#: Seconds below which a search is not begun.
+MIN_SEARCH_S = 0.05
+
+_FAILED = (
+    "[웹 검색] 이번 질문의 웹 검색 결과는 없다({reason}). 검색하지 못했다고 먼저 짧게 알리고, "
+    "아는 만큼만 답한다. 출처 번호를 붙이지 않는다."
+)
+_REASONS = {
+    "empty": "찾은 것이 없음",
+    "no_room": "자료가 너무 김",
+    "unavailable": "검색이 되지 않음",
+    "disabled": "검색이 설정되지 않음",
+}
+_UNAVAILABLE = GroundingResult("unavailable", warnings=("search_unavailable",))
+_LEFT_OUT = GroundingResult("no_room", warnings=("search_left_out",))
+_DISABLED = GroundingResult("disabled", warnings=("search_disabled",))
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The lines that stand there in any case, and what the search gave (None: none was asked)."""
+
+    lines: tuple[str, ...] = ()
+    found: GroundingResult | None = None
+
+    @property
+    def text(self) -> str:
+        if self.found is None:
+            return "\n".join(self.lines)
+        failed = _FAILED.format(reason=_REASONS.get(self.found.status, ""))
+        return "\n".join([*self.lines, self.found.text or failed])
+
+    @property
+    def sources(self) -> Sources:
+        if self.found is None:
+            return Sources((), ())
+        return Sources(self.found.sources, self.found.warnings)
+
+    @property
+    def has_passages(self) -> bool:
+        return self.found is not None and bool(self.found.text)
+
+    def without_passages(self) -> Gathered:
+        """The same where the passages turned out not to fit."""
+        return Gathered(self.lines, _LEFT_OUT)
 
 
 class References:
-    """Gathers reference text for one message.
+    """Gathers reference text for messages.
 
     zone         of the date and time, which stand there where `with_time` says so
     grounder     None: no web search
-    search_s     seconds that search, pages and ranking may take together
+    search_s     seconds that query, search, pages and ranking may take together
+    max_tokens   of web passages; less where the context is small
     """
 
     def __init__(
@@ -41,23 +91,18 @@ class References:
         grounder: Grounder | None = None,
         search_s: float = 3.0,
         rewrite: bool = True,
+        max_tokens: int = 1500,
     ) -> None:
         self._zone, self._with_time = zone, with_time
         self._grounder, self._search_s, self._rewrite = grounder, search_s, rewrite
+        self._max_tokens = max_tokens
 
-    async def gather(
-        self, model: ChatModel, request: ChatRequest, turns: Sequence[Turn], clock: Clock
-    ) -> tuple[str, Sources]:
-        """The reference text, and the sources in it with warnings. Never fails an answer."""
-        lines = []
-        if self._with_time and not request.messages:
-            lines.append(self._time(clock))
-        grounded = Sources((), ())
-        if request.search:
-            text, grounded = await self._search(model, request, turns, clock)
-            if text:
-                lines.append(text)
-        return "\n".join(lines), grounded
+    def begin(self, asked: Asked, clock: Clock) -> Gathering:
+        """Begin what needs no earlier turns, while the message waits for its place."""
+        gathering = Gathering(self, asked, clock)
+        if not (self._rewrite and asked.may_lean):
+            gathering.search(())
+        return gathering
 
     async def start(self) -> None:
         """Make ready what the first search would wait for."""
@@ -68,59 +113,97 @@ class References:
         if self._grounder is not None:
             await self._grounder.close()
 
-    def _time(self, clock: Clock) -> str:
+    def lines(self, asked: Asked, clock: Clock) -> tuple[str, ...]:
+        """What stands there whatever a search gives. A caller that keeps its own conversation
+        gets the time with a search only, else its messages go as they are."""
+        if not self._with_time or (asked.request.messages and not asked.request.search):
+            return ()
         now = dt.datetime.fromtimestamp(clock.now(), self._zone)
         day = WEEKDAYS[now.weekday()]
-        return f"현재 시각: {now:%Y-%m-%d} ({day}) {now:%H:%M} {now.tzname()}"
+        return (f"현재 시각: {now:%Y-%m-%d} ({day}) {now:%H:%M} {now.tzname()}",)
+
+    async def search(self, asked: Asked, turns: Sequence[Turn], clock: Clock) -> GroundingResult:
+        """Search within `search_s`. A failure is a result; what is raised is a bug."""
+        if self._grounder is None:
+            return _DISABLED
+        end = min(clock.monotonic() + self._search_s, asked.request.deadline)
+        try:
+            async with asyncio.timeout(end - clock.monotonic()):
+                found = await self._search(self._grounder, asked, turns, end, clock)
+        except (TimeoutError, ChatbotError) as error:
+            log.warning("search.unavailable", error=type(error).__name__)
+            return _UNAVAILABLE
+        return _DISABLED if found.status == "disabled" else found
 
     async def _search(
-        self, model: ChatModel, request: ChatRequest, turns: Sequence[Turn], clock: Clock
-    ) -> tuple[str, Sources]:
-        if self._grounder is None:
-            return "", Sources((), ("search_disabled",))
-        sentence = request.messages[-1].content if request.messages else request.text
-        began = clock.monotonic()
-        query = await self._query(model, sentence, turns, request.deadline, clock)
-        left = min(self._search_s, request.deadline - clock.monotonic())
-        left -= min(clock.monotonic() - began, self._search_s / 2)
+        self,
+        grounder: Grounder,
+        asked: Asked,
+        turns: Sequence[Turn],
+        end: float,
+        clock: Clock,
+    ) -> GroundingResult:
+        room = self._room(asked)
+        if room < MIN_ROOM_TOKENS:
+            return _LEFT_OUT
+        query = plain_query(asked.sentence)
+        if self._rewrite and asked.may_lean and (turns or asked.request.messages):
+            budget_s = min(QUERY_SECONDS, (end - clock.monotonic()) / 2)
+            query = await rewritten(asked, turns, budget_s, room, clock)
+        left_s = end - clock.monotonic()
+        if left_s < MIN_SEARCH_S:
+            return _UNAVAILABLE
 
         async def count(text: str) -> int:
-            return await model.count_tokens([Message("user", text)])
+            return await asked.model.count_tokens([Message("user", text)])
 
-        result = await self._grounder.ground(
-            sentence, query=query, deadline_s=max(0.1, left), count=count
+        return await grounder.ground(
+            asked.sentence, query=query, deadline_s=left_s, max_tokens=room, count=count
         )
-        warnings: tuple[str, ...] = result.warnings
-        if result.status == "disabled":
-            warnings = ("search_disabled",)
-        return result.text, Sources(result.sources, warnings)
 
-    async def _query(
-        self,
-        model: ChatModel,
-        sentence: str,
-        turns: Sequence[Turn],
-        deadline: float,
-        clock: Clock,
-    ) -> str:
-        """The sentence as a query: by the model where earlier turns may be meant, in a strict
-        budget; else, and where that fails, by rule."""
-        if not turns or not self._rewrite:
-            return plain_query(sentence)
-        past = [(turn.input, turn.output) for turn in turns[-3:]]
-        request = GenerationRequest(
-            rewriting_prompt(sentence, past),
-            Sampling(temperature=0.0, max_tokens=QUERY_TOKENS),
-            min(deadline, clock.monotonic() + QUERY_SECONDS),
-            whole=False,
-        )
-        parts: list[str] = []
-        try:
-            async with asyncio.timeout(QUERY_SECONDS), aclosing(model.stream(request)) as events:
-                async for event in events:
-                    if isinstance(event, TextDelta):
-                        parts.append(event.text)
-        except (TimeoutError, ChatbotError) as error:
-            log.info("search.query_by_rule", error=type(error).__name__)
-            return plain_query(sentence)
-        return cleaned_query("".join(parts), sentence)
+    def _room(self, asked: Asked) -> int:
+        """Tokens for passages: the setting, a share of the prompt, and what the fixed parts of
+        the prompt leave, by a guess; `core/chat.py` mends what was guessed too large."""
+        request = asked.request
+        if request.messages:
+            fixed = sum(likely_tokens(message.content) for message in request.messages)
+        else:
+            system = asked.persona.system_prompt(request.character)
+            fixed = likely_tokens(system) + likely_tokens(request.text)
+        left = asked.limit_tokens - fixed - MARGIN_TOKENS
+        return min(self._max_tokens, int(asked.limit_tokens * PASSAGES_SHARE), left)
+
+
+class Gathering:
+    """The references of one message, under way. To be cancelled when the message ends."""
+
+    def __init__(self, references: References, asked: Asked, clock: Clock) -> None:
+        self._references, self._asked, self._clock = references, asked, clock
+        self._searching: asyncio.Task[GroundingResult] | None = None
+
+    def search(self, turns: Sequence[Turn]) -> None:
+        """Begin the search, where one is wished and none is under way."""
+        request = self._asked.request
+        is_new = request.mode in ("message", "edit")
+        if request.search and is_new and self._searching is None:
+            searching = self._references.search(self._asked, turns, self._clock)
+            self._searching = asyncio.create_task(searching)
+
+    async def result(self, turns: Sequence[Turn]) -> Gathered:
+        """Wait for it; `turns` are those before the message."""
+        self.search(turns)
+        lines = self._references.lines(self._asked, self._clock)
+        if self._searching is None:
+            return Gathered(lines)
+        await asyncio.wait([self._searching])
+        if self._searching.cancelled():
+            return Gathered(lines, _UNAVAILABLE)
+        if error := self._searching.exception():
+            # the answer can be given without it: a bug in the search costs its sources only
+            log.error("search.crashed", exc_info=error, warning="search_unavailable")
+            return Gathered(lines, _UNAVAILABLE)
+        return Gathered(lines, self._searching.result())
+
+    def cancel(self) -> None:
+        if self._searching is not None:
+            self._searching.cancel()

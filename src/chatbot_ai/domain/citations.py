@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from chatbot_ai.domain.grounding import Source
@@ -60,11 +60,11 @@ class CitationFilter:
     marker, and the spaces before it, are held back. Code (between back-ticks) passes unchanged,
     since `a[3]` is no citation there. A removed marker takes the spaces before it along.
 
-    sources  how many sources there are; 0 removes every marker
+    known  the numbers that have a source; none removes every marker
     """
 
-    def __init__(self, sources: int) -> None:
-        self._sources = sources
+    def __init__(self, known: Collection[int]) -> None:
+        self._has_source = frozenset(known)
         self._held = ""
         self._code = CodeSpans()
         self._last = ""
@@ -135,25 +135,25 @@ class CitationFilter:
 
     def _kept(self, marker: re.Match[str]) -> str:
         wanted = _numbers(marker["numbers"])
-        known = [n for n in wanted if 1 <= n <= self._sources]
+        known = [n for n in wanted if n in self._has_source]
         self.cited.update(known)
         if len(known) == len(wanted):
             return marker.group()
         return "".join(f"[{n}]" for n in known)
 
 
-def filtered(text: str, sources: int) -> str:
+def filtered(text: str, known: Collection[int]) -> str:
     """Return a whole text as CitationFilter would stream it."""
-    citations = CitationFilter(sources)
+    citations = CitationFilter(known)
     return citations.feed(text) + citations.finish()
 
 
-def cited_in(text: str, sources: Sequence[Source]) -> set[int] | None:
-    """Return the numbers that a filtered text cites; None where it cites nothing, for all."""
-    citations = CitationFilter(len(sources))
+def cited_in(text: str, sources: Sequence[Source]) -> set[int]:
+    """Return the numbers of `sources` that a text cites."""
+    citations = CitationFilter({source.n for source in sources})
     citations.feed(text)
     citations.finish()
-    return citations.cited or None
+    return citations.cited
 
 
 def source_list(

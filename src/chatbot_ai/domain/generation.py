@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from chatbot_ai.domain.conversation import Message
@@ -35,6 +35,15 @@ class Sampling:
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
 
+    def overlaid(self, wished: Sampling, most_tokens: int) -> Sampling:
+        """What `wished` says where it says something, else this; at most `most_tokens` long."""
+        names = self.__dataclass_fields__
+        own = {name: getattr(self, name) for name in names}
+        said = {name: getattr(wished, name) for name in names}
+        own |= {name: value for name, value in said.items() if value not in (None, ())}
+        merged = Sampling(**own)
+        return replace(merged, max_tokens=min(merged.max_tokens or most_tokens, most_tokens))
+
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
@@ -43,12 +52,14 @@ class GenerationRequest:
     deadline  on the monotonic clock, in seconds
     whole     nobody sees the deltas as they come, so an answer that fails half-way may be
               generated anew
+    backups   another model or another try may stand in; no: an answer is not worth the time
     """
 
     messages: tuple[Message, ...]
     sampling: Sampling
     deadline: float
     whole: bool = False
+    backups: bool = True
     response_format: dict[str, object] | None = None
 
 
@@ -94,3 +105,10 @@ GenerationEvent = TextDelta | Restarted | Finished
 def upper_bound(messages: Sequence[Message]) -> int:
     """Tokens that `messages` cannot exceed: a token is at least one byte of UTF-8."""
     return sum(len(m.content.encode()) + TEMPLATE_TOKENS for m in messages) + TEMPLATE_TOKENS
+
+
+def likely_tokens(text: str) -> int:
+    """A guess at the tokens of `text`, where a count is not worth a call: one for each character
+    outside ASCII (Hangul takes 0.6 to 1 in vocabularies that know it), half a one for the rest."""
+    foreign = sum(not char.isascii() for char in text)
+    return foreign + (len(text) - foreign + 1) // 2

@@ -6,10 +6,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-GroundingStatus = Literal["ok", "empty", "unavailable", "disabled"]
-#: Message keys: the search did not answer; it found nothing; no page could be read in time, so
-#: that only the search's own excerpts are used.
-GroundingWarning = Literal["search_unavailable", "search_empty", "search_snippets_only"]
+GroundingStatus = Literal["ok", "empty", "no_room", "unavailable", "disabled"]
+#: Message keys: the search did not answer; it found nothing; what it found does not fit the
+#: prompt; no page could be read in time, so that only the search's own excerpts are used; there is
+#: no search.
+GroundingWarning = Literal[
+    "search_unavailable",
+    "search_empty",
+    "search_left_out",
+    "search_snippets_only",
+    "search_disabled",
+]
 #: Tokens of a text by the model's own tokenizer; may ask the engine.
 CountText = Callable[[str], int | Awaitable[int]]
 
@@ -27,8 +34,9 @@ class Source:
 class GroundingResult:
     """What an answer can rest on.
 
-    status    ok: `text` and `sources` are there; empty: nothing was found; unavailable: the search
-              failed; disabled: no provider is configured
+    status    ok: `text` and `sources` are there; empty: nothing was found; no_room: something was,
+              but no passage of it fits; unavailable: the search failed; disabled: no provider is
+              configured
     provider  the provider that answered, "" where none did
     text      stands beside the user's newest input, in Korean; "" unless ok
     """
@@ -46,10 +54,11 @@ class Grounder(Protocol):
     G1  `ground` returns within `deadline_s`, whatever the providers and pages do.
     G2  It raises nothing for a failed search: the status and the warnings say it.
     G3  Sources are numbered from 1, and only those whose text is in `text`.
+    G4  `text` takes at most `max_tokens` by `count`, or about so many where it does not answer.
     """
 
     async def ground(
-        self, question: str, *, query: str, deadline_s: float, count: CountText
+        self, question: str, *, query: str, deadline_s: float, max_tokens: int, count: CountText
     ) -> GroundingResult: ...
 
     async def start(self) -> None: ...

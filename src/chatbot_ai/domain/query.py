@@ -1,29 +1,29 @@
-"""The user's sentence as a search query: the prompt that asks a model for one, and what to make of
+"""The user's sentence as a search query: when a model is asked for one, how, and what to make of
 its answer. Pure; the caller runs the model with few tokens (24 suffice) and little time."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
-from chatbot_ai.domain.conversation import Message
 from chatbot_ai.domain.injection import clean_line
 
 MAX_QUERY_CHARS = 120
-_MAX_TURNS = 3
-_MAX_PAST_CHARS = 300
+#: Characters, spaces aside, of a sentence that is too short to be a query of its own.
+_SHORT_CHARS = 8
 
 _TASK = (
-    "너는 검색어를 만드는 도구다. 대화의 마지막 질문에 답하려면 웹에서 무엇을 검색해야 하는지 "
-    "검색어 한 줄만 쓴다. '그것', '거기', '그 사람' 같은 말은 앞선 대화에 나온 이름으로 바꾼다. "
-    "사용자의 언어로, 핵심 낱말만, 설명이나 따옴표 없이 쓴다. 질문에 답하지 않는다."
+    "[검색어 만들기] 아래 질문에 답하려면 웹에서 무엇을 검색해야 하는지 검색어 한 줄만 쓴다. "
+    "'그것', '거기', '그 사람' 같은 말은 앞선 대화에 나온 이름으로 바꾼다. 질문과 같은 언어로 "
+    "핵심 낱말만 쓰고, 설명이나 따옴표를 붙이지 않으며, 질문에 답하지 않는다.\n질문: "
 )
-_EXAMPLES = (
-    (
-        "사용자: 아이폰 17 어때?\n비서: 화면과 배터리가 좋아졌습니다.\n질문: 그건 언제 나왔어?",
-        "아이폰 17 출시일",
-    ),
-    ("질문: 요즘 서울에서 가볼 만한 전시회 좀 알려줄래?", "서울 전시회 추천"),
+#: Words that stand for something said before.
+_LEANING = re.compile(
+    r"(?:^|[\s,.\"'(])(?:"
+    r"[그이저요](?:건|거|게|것|걸|곳|분|때|쪽|녀|들|날|럼|러면|래서|런데)"
+    r"|[그이저](?=\s+[가-힣])|거기|여기|저기|걔|얘|쟤|방금|아까|앞에서|위에서|앞서|더|또|다시|나머지"
+    r"|(?:it|its|that|this|those|these|they|them|their|he|she|his|him|her|there|then|ones?|same"
+    r"|former|latter|more|else|why|again)\b)",
+    re.IGNORECASE,
 )
 _LABEL = re.compile(
     r"^(?:(?:웹\s?)?(?:검색어|검색|질의|쿼리)(?:는|은)?|(?:search )?query)\s*[:：]\s*",
@@ -43,20 +43,15 @@ _POLITE = re.compile(
 _END = re.compile(r"[\s?？!！.。~…]+$")
 
 
-def rewriting_prompt(sentence: str, turns: Sequence[tuple[str, str]] = ()) -> tuple[Message, ...]:
-    """Return the messages that ask a model for the query.
+def leans_on_earlier(sentence: str) -> bool:
+    """Tell whether a sentence ("그건 언제 나왔어?") may say too little without earlier turns."""
+    short = len("".join(sentence.split())) <= _SHORT_CHARS
+    return short or _LEANING.search(sentence) is not None
 
-    turns  (input, output) of the conversation, oldest first; the last three count, shortened
-    """
-    messages = [Message("system", _TASK)]
-    for asked, query in _EXAMPLES:
-        messages += [Message("user", asked), Message("assistant", query)]
-    lines: list[str] = []
-    for said, answered in list(turns)[-_MAX_TURNS:]:
-        lines.append(f"사용자: {clean_line(said, _MAX_PAST_CHARS)}")
-        lines.append(f"비서: {clean_line(answered, _MAX_PAST_CHARS)}")
-    lines.append(f"질문: {clean_line(sentence, MAX_QUERY_CHARS * 4)}")
-    return (*messages, Message("user", "\n".join(lines)))
+
+def rewriting_task(sentence: str) -> str:
+    """Return the user message that asks for the query, to stand after the turns it may mean."""
+    return f"{_TASK}{clean_line(sentence, MAX_QUERY_CHARS * 4)}\n검색어:"
 
 
 def cleaned_query(answer: str, sentence: str) -> str:

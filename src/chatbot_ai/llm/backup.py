@@ -29,8 +29,9 @@ class ModelWithBackup:
     streaming, then `others`.
 
     Only before the first delta was shown; a request with `whole` may be generated anew however
-    far it had come, after a Restarted event. `Finished.model` names the model that really answered
-    and `Finished.backup` says that it was a backup.
+    far it had come, after a Restarted event; one without `backups` gets the engine's stream only.
+    `Finished.model` names the model that really answered and `Finished.backup` says that it was a
+    backup.
     """
 
     def __init__(self, engine: LlamaModel, others: Sequence[ChatModel] = ()) -> None:
@@ -53,7 +54,7 @@ class ModelWithBackup:
                     yield event
             return
         except BackendUnavailable as error:
-            if first_attempt.shown:
+            if first_attempt.shown or not request.backups:
                 raise
             last = error
         log.warning("backup.engine_stream_failed", model=self.name, error=type(last).__name__)

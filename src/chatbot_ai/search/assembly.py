@@ -34,7 +34,6 @@ def build_grounding(
     naver_client_id: str = "",
     naver_client_secret: str = "",
     searxng_url: str = "",
-    max_tokens: int = 1500,
     results: int = 8,
     pages: int = 4,
     cache_entries: int = 512,
@@ -90,7 +89,6 @@ def build_grounding(
         chain if chosen else None,
         PageFetch(policy, user_agent=user_agent, max_bytes=page_limit_bytes),
         PageReader(workers=readers),
-        max_tokens=max_tokens,
         results=results,
         pages=pages,
     )

@@ -12,6 +12,7 @@ from functools import partial
 import structlog
 
 from chatbot_ai.domain.errors import SearchUnavailable, Unavailable
+from chatbot_ai.domain.generation import likely_tokens
 from chatbot_ai.domain.grounding import CountText, GroundingResult, GroundingWarning, Source
 from chatbot_ai.domain.injection import clean_text
 from chatbot_ai.domain.ports import SearchResult
@@ -28,6 +29,11 @@ _log = structlog.get_logger(__name__)
 _SEARCH_SHARE = 0.6
 _RANKING_SHARE = 0.15
 _CANDIDATES = 24
+#: Counts by the model at most, and the share of the budget at which a text is full enough.
+_COUNTS = 4
+_FULL = 0.8
+#: A piece of a passage below this says nothing.
+_MIN_PASSAGE_TOKENS = 40
 #: How long the slower half of the pages is waited for once the faster half is there.
 _STRAGGLER_S = 0.5
 
@@ -39,6 +45,7 @@ class _Request:
     question: str
     query: str
     end: float
+    max_tokens: int
     count: CountText
 
     @property
@@ -57,9 +64,8 @@ class _Material:
 class Grounding:
     """Grounds questions in a web search. Never raises for a failing search or page.
 
-    chain       None where no provider is configured
-    max_tokens  budget of the rendered text
-    results     results asked for; pages of the first `pages` are fetched
+    chain    None where no provider is configured
+    results  results asked for; pages of the first `pages` are fetched
     """
 
     def __init__(
@@ -68,7 +74,6 @@ class Grounding:
         fetch: PageFetch,
         reader: PageReader,
         *,
-        max_tokens: int = 1500,
         results: int = 8,
         pages: int = 4,
         page_cache_entries: int = 64,
@@ -77,7 +82,6 @@ class Grounding:
         self._chain = chain
         self._fetch = fetch
         self._reader = reader
-        self._max_tokens = max_tokens
         self._results = results
         self._pages = pages
         self._texts: ExpiringCache[str, str] = ExpiringCache(page_cache_entries, page_cache_ttl_s)
@@ -98,17 +102,16 @@ class Grounding:
                 _log.warning("search.reader_not_started", error=type(error).__name__)
 
     async def ground(
-        self, question: str, *, query: str, deadline_s: float, count: CountText
+        self, question: str, *, query: str, deadline_s: float, max_tokens: int, count: CountText
     ) -> GroundingResult:
         """Return what was found for `query` about `question`, at most `deadline_s` seconds later.
 
-        count  tokens of a text; where it fails or is late, UTF-8 bytes stand in, which no
-               byte-level tokenizer exceeds
+        count  tokens of a text; where it fails or is late, a guess by its characters stands in
         """
         if self._chain is None:
             return GroundingResult("disabled")
         started = time.monotonic()
-        request = _Request(question, query, started + deadline_s, count)
+        request = _Request(question, query, started + deadline_s, max_tokens, count)
         material = _Material()
         try:
             async with asyncio.timeout(deadline_s):
@@ -147,7 +150,7 @@ class Grounding:
         ranked = await self._rank(request, found.results, material.texts)
         text, sources = await self._fitted(ranked, found.results, request)
         if not sources:
-            return GroundingResult("empty", found.provider, warnings=("search_empty",))
+            return GroundingResult("no_room", found.provider, warnings=("search_left_out",))
         snippets_only = not any(material.texts.values())
         warnings: tuple[GroundingWarning, ...] = ("search_snippets_only",) if snippets_only else ()
         return GroundingResult("ok", found.provider, sources, text, warnings)
@@ -211,27 +214,46 @@ class Grounding:
     async def _fitted(
         self, ranked: list[Passage], results: Sequence[SearchResult], request: _Request
     ) -> tuple[str, tuple[Source, ...]]:
-        """Render as many passages as fit the budget, by the model's count if it comes in time."""
+        """Render as many passages as fit the budget. They are picked by a guess at their tokens,
+        which the model's count of the whole text corrects, as often as there is time for it."""
         candidates = diverse(ranked)[:_CANDIDATES]
-        if not candidates:
-            return "", ()
-        half_s = max(0.05, request.left_s / 2)
-        frame, _ = render([replace(candidates[0], text="")], results)
-        texts = [passage.text for passage in candidates]
-        headings = [f"{heading(9, result)}\n<자료>\n\n</자료>\n" for result in results]
-        overhead, *costs = await _counted([frame, *texts, *headings], request.count, half_s)
-        taken = pick(
-            candidates,
-            costs[: len(texts)],
-            self._max_tokens - overhead,
-            page_cost=max(costs[len(texts) :], default=0),
-        )
-        while taken:
-            text, sources = render(taken, results)
-            if (await _counted([text], request.count, half_s / 4))[0] <= self._max_tokens:
-                return text, sources
-            taken = taken[:-1]
+        best: tuple[str, tuple[Source, ...]] = ("", ())
+        per_guess = 1.0
+        for _ in range(_COUNTS):
+            rendered = _picked(candidates, results, int(request.max_tokens / per_guess))
+            guess = likely_tokens(rendered[0])
+            if not rendered[1] or rendered[0] == best[0]:
+                break
+            tokens = await _counted(rendered[0], request.count, request.left_s / 2)
+            if tokens is None:
+                # never a text that was counted as too long
+                return best if best[1] or per_guess > 1 else rendered
+            if tokens <= request.max_tokens:
+                best = rendered
+                if tokens >= request.max_tokens * _FULL:
+                    break
+            # a little more than measured, as other passages may be denser
+            per_guess = tokens / guess * (1.02 if tokens <= request.max_tokens else 1.08)
+        return best
+
+
+def _picked(
+    candidates: Sequence[Passage], results: Sequence[SearchResult], budget: int
+) -> tuple[str, tuple[Source, ...]]:
+    """Render what fits `budget` by the guess; if none does, the first passage's beginning."""
+    if not candidates:
         return "", ()
+    frame, _ = render([replace(candidates[0], text="")], results)
+    page_cost = max(likely_tokens(f"{heading(99, r)}\n<자료>\n\n</자료>\n") for r in results)
+    left = budget - likely_tokens(frame)
+    costs = [likely_tokens(passage.text) + 1 for passage in candidates]
+    taken = pick(candidates, costs, left, page_cost=page_cost)
+    if not taken and left - page_cost >= _MIN_PASSAGE_TOKENS:
+        first = candidates[0]
+        share = (left - page_cost) / costs[0]
+        text = first.text[: int(len(first.text) * share * 0.9)].rstrip()
+        taken = [replace(first, text=f"{text}…")]
+    return render(taken, results)
 
 
 def _ranked(results: Sequence[SearchResult], texts: dict[int, str], question: str) -> list[Passage]:
@@ -250,18 +272,14 @@ def _snippets(results: Sequence[SearchResult]) -> list[Passage]:
     ]
 
 
-async def _counted(texts: Sequence[str], count: CountText, timeout_s: float) -> list[int]:
-    """Return the tokens of each text, or their UTF-8 bytes where counting fails or is late."""
+async def _counted(text: str, count: CountText, timeout_s: float) -> int | None:
+    """Return the model's count of a text; None where it fails or is late."""
     try:
         async with asyncio.timeout(timeout_s):
-            return await asyncio.gather(*(_tokens(text, count) for text in texts))
+            tokens = count(text)
+            return tokens if isinstance(tokens, int) else await tokens
     except (TimeoutError, Unavailable):
-        return [len(text.encode("utf-8", "replace")) for text in texts]
-
-
-async def _tokens(text: str, count: CountText) -> int:
-    tokens = count(text)
-    return tokens if isinstance(tokens, int) else await tokens
+        return None
 
 
 def _reason(error: BaseException) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import time
 from collections.abc import Callable
 
 import structlog
@@ -18,52 +18,71 @@ from chatbot_ai.settings.kinds import listed, plain
 log = structlog.get_logger()
 
 
+#: After a failed build the next question in so many seconds tries again.
+RETRY_S = 30.0
+
+
 class BackgroundGrounder:
     """A Grounder that is made in the background, so that its libraries (half a second of imports)
-    do not hold up the start of the service."""
+    do not hold up the start of the service. One that cannot be made is tried again after a pause.
+    """
 
-    def __init__(self, build: Callable[[], Grounder]) -> None:
-        self._build = build
-        self._made: asyncio.Task[Grounder] | None = None
+    def __init__(
+        self, build: Callable[[], Grounder], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._build, self._clock = build, clock
+        self._making: asyncio.Task[Grounder] | None = None
+        self._next_try = 0.0
 
     async def start(self) -> None:
-        if self._made is None:
-            self._made = asyncio.create_task(self._make())
+        self._task()
 
     async def ground(
-        self, question: str, *, query: str, deadline_s: float, count: CountText
+        self, question: str, *, query: str, deadline_s: float, max_tokens: int, count: CountText
     ) -> GroundingResult:
-        await self.start()
         loop = asyncio.get_running_loop()
         end = loop.time() + deadline_s
-        try:
-            async with asyncio.timeout_at(end):
-                grounder = await asyncio.shield(self._task())
-        except (TimeoutError, ConfigurationError):
+        making = self._task()
+        await asyncio.wait([making], timeout=deadline_s)
+        if not making.done() or making.exception() is not None:
             return GroundingResult("unavailable", warnings=("search_unavailable",))
-        return await grounder.ground(
-            question, query=query, deadline_s=max(0.05, end - loop.time()), count=count
+        return await making.result().ground(
+            question,
+            query=query,
+            deadline_s=max(0.05, end - loop.time()),
+            max_tokens=max_tokens,
+            count=count,
         )
 
     async def close(self) -> None:
-        if self._made is None:
+        if self._making is None:
             return
-        with contextlib.suppress(ConfigurationError):
-            await (await self._made).close()
+        await asyncio.wait([self._making])
+        if self._making.exception() is None:
+            await self._making.result().close()
 
     def _task(self) -> asyncio.Task[Grounder]:
-        if self._made is None:
-            raise AssertionError("start makes the task")
-        return self._made
+        making = self._making
+        failed = making is not None and making.done() and making.exception() is not None
+        if making is None or (failed and self._clock() >= self._next_try):
+            making = self._making = asyncio.create_task(self._make())
+            making.add_done_callback(self._made)
+        return making
 
     async def _make(self) -> Grounder:
-        try:
-            grounder = await asyncio.to_thread(self._build)
-        except ConfigurationError as error:
-            log.error("search.misconfigured", detail=str(error))  # noqa: TRY400 - no traceback
-            raise
+        grounder = await asyncio.to_thread(self._build)
         await grounder.start()
         return grounder
+
+    def _made(self, making: asyncio.Task[Grounder]) -> None:
+        error = None if making.cancelled() else making.exception()
+        if error is None:
+            return
+        self._next_try = self._clock() + RETRY_S
+        if isinstance(error, ConfigurationError):
+            log.error("search.misconfigured", detail=str(error))
+        else:  # a library that does not load must fail no answer
+            log.error("search.not_started", exc_info=error, retry_s=RETRY_S)
 
 
 def references(assistant: Assistant, shared: Settings) -> References:
@@ -81,7 +100,6 @@ def references(assistant: Assistant, shared: Settings) -> References:
             naver_client_id=shared.naver_client_id or "",
             naver_client_secret=plain(shared.naver_client_secret) or "",
             searxng_url=shared.searxng_url or "",
-            max_tokens=shared.search_tokens,
             denied_networks=listed(shared.search_denied_networks),
         )
 
@@ -91,4 +109,5 @@ def references(assistant: Assistant, shared: Settings) -> References:
         grounder=BackgroundGrounder(build),
         search_s=shared.search_budget_s,
         rewrite=shared.search_rewrite,
+        max_tokens=shared.search_tokens,
     )
