@@ -31,12 +31,11 @@ from uuid import uuid4
 
 from pymongo import MongoClient
 
-from chatbot_ai.domain.conversation import ConversationKey, NewTurn, Turn
+from chatbot_ai.domain.conversation import ConversationKey, NewTurn, Turn, TurnAnswer
 from chatbot_ai.domain.ports import ConversationStore
 from chatbot_ai.storage import sqlite_rows, sqlite_schema
 from chatbot_ai.storage.mongodb import MongoConversationStore
 from chatbot_ai.storage.mongodb_documents import document_of, identity
-from chatbot_ai.storage.records import answers_of
 from chatbot_ai.storage.sqlite import SqliteConversationStore
 from chatbot_ai.storage.sqlite_connection import SqliteConnection
 
@@ -60,8 +59,12 @@ def plan(turns: int, *, long: bool) -> Iterator[tuple[ConversationKey, int]]:
         yield short_key(number), SHORT
 
 
+def answer(created_at: float) -> TurnAnswer:
+    return TurnAnswer(OUTPUT, "bench", created_at)
+
+
 def turn(index: int) -> Turn:
-    return Turn(index, str(uuid4()), INPUT, (OUTPUT,), 0, "bench", float(index))
+    return Turn(index, str(uuid4()), INPUT, (answer(float(index)),), 0, float(index))
 
 
 async def fill_sqlite(path: Path, turns: int, *, long: bool) -> None:
@@ -76,7 +79,7 @@ async def fill_sqlite(path: Path, turns: int, *, long: bool) -> None:
                 number = sqlite_rows.ensure_conversation(c, key)  # type: ignore[arg-type]
                 for index in range(length):
                     new = turn(index)
-                    sqlite_rows.insert_turn(c, number, new, answers_of(new))  # type: ignore[arg-type]
+                    sqlite_rows.insert_turn(c, number, new)  # type: ignore[arg-type]
 
         await connection.write(work)
     await connection.close()
@@ -95,7 +98,7 @@ def fill_mongodb(url: str, name: str, turns: int, *, long: bool) -> None:
             )
             for index in range(length):
                 new = turn(index)
-                batch.append(document_of(key, new, answers_of(new)))
+                batch.append(document_of(key, new))
             if len(batch) >= 2000:
                 database["turns"].insert_many(batch)
                 database["conversations"].insert_many(lines)
@@ -127,7 +130,7 @@ async def compare(
         for side in order:
             store, key_of = sides[side]
             key = key_of(run + 5)
-            new = NewTurn(str(uuid4()), INPUT, OUTPUT, "bench", 1e6 + run)
+            new = NewTurn(str(uuid4()), INPUT, answer(1e6 + run))
             read = lambda s=store, k=key: s.recent_turns(k, WINDOW)  # noqa: E731
             took = {
                 "first read": await timed_ms(read),

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from subprocess import PIPE, Popen
 
-from chatbot_ai.domain.conversation import ConversationKey, NewTurn
+from chatbot_ai.domain.conversation import ConversationKey, NewTurn, Turn, TurnAnswer
 from chatbot_ai.domain.ports import ConversationStore
 from chatbot_ai.storage.mongodb import MongoConversationStore
 from chatbot_ai.storage.outbox import OutboxConversationStore
@@ -43,9 +43,26 @@ class Address:
 
 
 def new_turn(turn_id: str, created_at: float = 1.0, **fields: object) -> NewTurn:
-    values: dict[str, object] = {
-        "input": f"질문 {turn_id}",
-        "output": f"답 {turn_id}",
-        "model": "m",
-    }
-    return NewTurn(turn_id=turn_id, created_at=created_at, **(values | fields))  # type: ignore[arg-type]
+    """A turn to be stored; `fields` are those of NewTurn and of its answer."""
+    answer: dict[str, object] = {"text": f"답 {turn_id}", "model": "m", "created_at": created_at}
+    rest: dict[str, object] = {"input": f"질문 {turn_id}"}
+    for name, value in fields.items():
+        chosen = rest if name in ("input", "sent", "window_start") else answer
+        chosen[name] = value
+    return NewTurn(turn_id=turn_id, answer=TurnAnswer(**answer), **rest)  # type: ignore[arg-type]
+
+
+def stored_turn(
+    index: int, turn_id: str, text: str = "i", outputs: tuple[str, ...] = ("o",), **fields: object
+) -> Turn:
+    """A turn as a store gives it back; its answers differ in their texts only. `fields` are those
+    of Turn and of its answers."""
+    answer: dict[str, object] = {"model": "m", "created_at": fields.get("created_at", 1.0)}
+    turn: dict[str, object] = {"selected": 0, "created_at": answer["created_at"]}
+    for name, value in fields.items():
+        if name in ("model", "status", "finish_reason", "sources"):
+            answer[name] = value
+        else:
+            turn[name] = value
+    answers = tuple(TurnAnswer(output, **answer) for output in outputs)  # type: ignore[arg-type]
+    return Turn(index, turn_id, text, answers, **turn)  # type: ignore[arg-type]

@@ -12,13 +12,14 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from conversation_stores import KEY, Address, new_turn
+from conversation_stores import KEY, Address, new_turn, stored_turn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mongodb_process import MongodbProcess
 
-from chatbot_ai.domain.conversation import ConversationKey, NewTurn, Turn
+from chatbot_ai.domain.conversation import ConversationKey, NewTurn, Turn, TurnAnswer
 from chatbot_ai.domain.errors import InvalidRequest, NotFound, StoreUnavailable
+from chatbot_ai.domain.grounding import Source
 from chatbot_ai.domain.ports import ConversationStore
 
 OTHER_KEYS = [
@@ -165,9 +166,9 @@ async def test_S2_a_cancelled_caller_leaves_the_store_in_order(address: Address)
 async def test_S3_the_same_turn_id_is_stored_once(store: ConversationStore) -> None:
     """A repeated append returns the stored turn, not the repeated one, and changes nothing."""
     await store.append(KEY, new_turn("before"))
-    first = await store.append(KEY, new_turn("same", output="first"))
+    first = await store.append(KEY, new_turn("same", text="first"))
     await store.append(KEY, new_turn("behind"))
-    again = await store.append(KEY, new_turn("same", output="second", created_at=99.0))
+    again = await store.append(KEY, new_turn("same", text="second", created_at=99.0))
     assert again == first
     assert again.output == "first"
     summary = await store.summary(KEY)
@@ -209,7 +210,7 @@ async def test_S4_turns_returns_a_page_from_an_index_on(store: ConversationStore
 async def test_S5_conversations_are_apart(store: ConversationStore) -> None:
     """Keys that differ in one part, in case, in a space or in a NUL do not share turns."""
     for number, key in enumerate((KEY, *OTHER_KEYS)):
-        await store.append(key, new_turn("t", output=f"answer {number}"))
+        await store.append(key, new_turn("t", text=f"answer {number}"))
     await store.truncate(OTHER_KEYS[0], 0)
     await store.delete_conversation(OTHER_KEYS[1])
     assert [turn.output for turn in await store.recent_turns(KEY, 9)] == ["answer 0"]
@@ -239,10 +240,17 @@ text = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
         NewTurn,
         turn_id=st.uuids().map(str),
         input=text,
-        output=text,
-        model=text,
-        created_at=st.floats(0, 2**40),
-        status=st.sampled_from(["complete", "interrupted"]),
+        answer=st.builds(
+            TurnAnswer,
+            text=text,
+            model=text,
+            created_at=st.floats(0, 2**40),
+            status=st.sampled_from(["complete", "interrupted"]),
+            finish_reason=st.sampled_from(["stop", "length", None]),
+            sources=st.lists(st.builds(Source, st.integers(1, 99), text, text), max_size=3).map(
+                tuple
+            ),
+        ),
         sent=st.none() | text,
         window_start=st.integers(0, 2**31),
     ),
@@ -256,14 +264,14 @@ async def test_S6_any_text_comes_back(
     assert await store.find_turn(key, turn.turn_id) == stored
     assert (await store.recent_turns(key, 1))[0] == stored
     assert [found_key async for found_key, _ in store.scan(user_id=user_id)].count(key) == 1
-    assert (stored.input, stored.outputs, stored.selected) == (turn.input, (turn.output,), 0)
-    names = ("turn_id", "model", "created_at", "status", "sent", "window_start")
+    assert (stored.input, stored.answers, stored.selected) == (turn.input, (turn.answer,), 0)
+    names = ("turn_id", "sent", "window_start")
     assert all(getattr(stored, name) == getattr(turn, name) for name in names)
 
 
 async def test_S6_half_a_character_does_not_lose_the_turn(store: ConversationStore) -> None:
     """Surrogate pairs are joined and lone surrogates replaced; in a name they are refused."""
-    turn = await store.append(KEY, new_turn("t", output="a\ud83d\ude00b\ud800c"))
+    turn = await store.append(KEY, new_turn("t", text="a\ud83d\ude00b\ud800c"))
     assert (await store.find_turn(KEY, "t")) == turn
     assert turn.output == "a😀b\ufffdc"
     with pytest.raises(InvalidRequest):
@@ -276,8 +284,8 @@ CALLS: dict[str, Callable[[ConversationStore], Awaitable[object]]] = {
     "recent_turns": lambda s: s.recent_turns(KEY, 3),
     "turns": lambda s: s.turns(KEY),
     "find_turn": lambda s: s.find_turn(KEY, "t"),
-    "add_output": lambda s: s.add_output(KEY, 0, "o", "m", "complete"),
-    "replace_output": lambda s: s.replace_output(KEY, 0, "o", "complete"),
+    "add_answer": lambda s: s.add_answer(KEY, stored_turn(0, "t"), OTHER),
+    "replace_answer": lambda s: s.replace_answer(KEY, stored_turn(0, "t"), OTHER),
     "select_output": lambda s: s.select_output(KEY, 0, 0),
     "truncate": lambda s: s.truncate(KEY, 0),
     "set_title": lambda s: s.set_title(KEY, "title"),
@@ -286,7 +294,7 @@ CALLS: dict[str, Callable[[ConversationStore], Awaitable[object]]] = {
     "delete_conversation": lambda s: s.delete_conversation(KEY),
     "delete_user": lambda s: s.delete_user("test_user"),
     "scan": lambda s: anext(s.scan()),  # type: ignore[arg-type]
-    "restore": lambda s: s.restore(KEY, Turn(0, "t", "i", ("o",), 0, "m", 1.0)),
+    "restore": lambda s: s.restore(KEY, stored_turn(0, "t")),
 }
 
 
@@ -310,49 +318,68 @@ async def test_S8_check_leaves_no_trace_in_conversations(store: ConversationStor
     assert [item async for item in store.scan()] == []
 
 
+OTHER = TurnAnswer("둘째", "other", 9.0, "interrupted", sources=(Source(1, "쪽", "https://a.b/"),))
+
+
 async def test_S9_alternatives_are_added_and_selected(store: ConversationStore) -> None:
-    """An added answer is selected; each answer keeps its own model and status."""
-    await fill(store, KEY, 2)
-    added = await store.add_output(KEY, 1, "둘째", "other", "interrupted")
-    assert (added.outputs, added.selected) == (("답 t1", "둘째"), 1)
-    assert (added.output, added.model, added.status) == ("둘째", "other", "interrupted")
+    """An added answer is selected; each keeps its own model, status, end, sources and time."""
+    turn = (await fill(store, KEY, 2))[1]
+    added = await store.add_answer(KEY, turn, OTHER)
+    assert (added.answers, added.selected) == ((*turn.answers, OTHER), 1)
     first = await store.select_output(KEY, 1, 0)
-    assert (first.output, first.model, first.status) == ("답 t1", "m", "complete")
-    await store.select_output(KEY, 1, 1)
-    continued = await store.replace_output(KEY, 1, "둘째, 계속", "complete")
-    assert (continued.outputs, continued.status) == (("답 t1", "둘째, 계속"), "complete")
-    assert (continued.model, continued.selected) == ("other", 1)
+    assert (first.answer, first.answers) == (turn.answer, added.answers)
+    chosen = await store.select_output(KEY, 1, 1)
+    whole = replace(OTHER, text="둘째, 계속", status="complete", finish_reason="length")
+    continued = await store.replace_answer(KEY, chosen, whole)
+    assert (continued.answers, continued.selected) == ((turn.answer, whole), 1)
     assert (await store.recent_turns(KEY, 1))[0] == continued
+    assert await store.find_turn(KEY, turn.turn_id) == continued
+    assert [found async for _, found in store.scan()][1] == continued
+
+
+async def test_S9_the_same_answer_is_there_once(store: ConversationStore) -> None:
+    """Adding or replacing once more, as after a lost reply, changes nothing but the selection."""
+    (turn,) = await fill(store, KEY, 1)
+    added = await store.add_answer(KEY, turn, OTHER)
+    await store.select_output(KEY, 0, 0)
+    assert await store.add_answer(KEY, turn, OTHER) == added
+    whole = replace(OTHER, text="둘째, 계속")
+    replaced = await store.replace_answer(KEY, added, whole)
+    assert await store.replace_answer(KEY, added, whole) == replaced
+    assert await all_turns(store) == [replaced]
 
 
 async def test_S9_answers_added_at_once_are_all_kept(store: ConversationStore) -> None:
     """Five simultaneous regenerations of a turn leave six answers."""
-    await fill(store, KEY, 1)
-    calls = (store.add_output(KEY, 0, f"a{n}", "m", "complete") for n in range(5))
+    (first,) = await fill(store, KEY, 1)
+    calls = (store.add_answer(KEY, first, replace(OTHER, text=f"a{n}")) for n in range(5))
     turns = await asyncio.gather(*calls)
     assert sorted(turn.selected for turn in turns) == [1, 2, 3, 4, 5]
     (turn,) = await all_turns(store)
-    assert set(turn.outputs) == {"답 t0", "a0", "a1", "a2", "a3", "a4"}
+    assert {answer.text for answer in turn.answers} == {"답 t0", "a0", "a1", "a2", "a3", "a4"}
 
 
 async def test_S9_refuses_what_is_not_there(store: ConversationStore) -> None:
-    """A missing turn is NotFound, a choice or status outside the valid ones InvalidRequest."""
-    await fill(store, KEY, 1)
+    """A missing turn, or another one in its place, is NotFound; a choice, status or end outside
+    the valid ones InvalidRequest."""
+    (turn,) = await fill(store, KEY, 1)
     for index in (-1, 1):
         with pytest.raises(NotFound):
-            await store.add_output(KEY, index, "o", "m", "complete")
-        with pytest.raises(NotFound):
-            await store.replace_output(KEY, index, "o", "complete")
-        with pytest.raises(NotFound):
             await store.select_output(KEY, index, 0)
+    for gone in (replace(turn, index=1), replace(turn, turn_id="another")):
+        with pytest.raises(NotFound):
+            await store.add_answer(KEY, gone, OTHER)
+        with pytest.raises(NotFound):
+            await store.replace_answer(KEY, gone, OTHER)
     for selected in (-1, 1):
         with pytest.raises(InvalidRequest):
             await store.select_output(KEY, 0, selected)
-    with pytest.raises(InvalidRequest):
-        await store.add_output(KEY, 0, "o", "m", "half")
-    with pytest.raises(InvalidRequest):
-        await store.replace_output(KEY, 0, "o", "half")
-    assert [turn.outputs for turn in await all_turns(store)] == [("답 t0",)]
+    for bad in (replace(OTHER, status="half"), replace(OTHER, finish_reason="tired")):  # type: ignore[arg-type]
+        with pytest.raises(InvalidRequest):
+            await store.add_answer(KEY, turn, bad)
+        with pytest.raises(InvalidRequest):
+            await store.replace_answer(KEY, turn, bad)
+    assert await all_turns(store) == [turn]
 
 
 async def test_S10_truncate_removes_the_tail(store: ConversationStore) -> None:
@@ -450,7 +477,7 @@ async def test_S12_deleting_a_user_removes_only_that_user(store: ConversationSto
 async def test_S13_scan_yields_every_turn_by_conversation(store: ConversationStore) -> None:
     """scan goes conversation by conversation, each in order, also beyond one page."""
     long = ConversationKey("office", "middle", "long")
-    turns = [Turn(n, f"t{n}", "i", ("o",), 0, "m", float(n)) for n in range(260)]
+    turns = [stored_turn(n, f"t{n}", created_at=float(n)) for n in range(260)]
     await asyncio.gather(*(store.restore(long, turn) for turn in turns))
     keys = [
         ConversationKey("character" if number % 2 else "office", f"u{number % 7}", f"d{number}")
@@ -484,7 +511,17 @@ async def test_S14_find_turn_finds_by_id(store: ConversationStore) -> None:
 async def test_S15_restore_keeps_indices_in_any_order(store: ConversationStore) -> None:
     """Turns restored backwards, twice, form the same conversation once."""
     turns = [
-        Turn(n, f"t{n}", f"i{n}", (f"a{n}", f"b{n}"), n % 2, "m", float(n), "interrupted", "s", n)
+        stored_turn(
+            n,
+            f"t{n}",
+            f"i{n}",
+            (f"a{n}", f"b{n}"),
+            selected=n % 2,
+            created_at=float(n),
+            sent="s",
+            window_start=n,
+            status="interrupted",
+        )
         for n in range(6)
     ]
     assert [await store.restore(KEY, turn) for turn in reversed(turns)] == [True] * 6
@@ -501,8 +538,8 @@ async def test_S15_restore_keeps_indices_in_any_order(store: ConversationStore) 
 async def test_S15_restore_does_not_overwrite_another_turn(store: ConversationStore) -> None:
     """An index or turn_id that is taken stays with the turn that has it."""
     stored = await fill(store, KEY, 2)
-    same_index = Turn(1, "other", "i", ("o",), 0, "m", 1.0)
-    same_id = Turn(7, "t0", "i", ("o",), 0, "m", 1.0)
+    same_index = stored_turn(1, "other")
+    same_id = stored_turn(7, "t0")
     assert await store.restore(KEY, same_index) is False
     assert await store.restore(KEY, same_id) is False
     assert await all_turns(store) == stored

@@ -17,14 +17,16 @@ from pymongo import MongoClient
 from typer.testing import CliRunner
 
 from chatbot_ai.cli.history import BAD_INPUT, DISAGREES, UNAVAILABLE, history_app
-from chatbot_ai.domain.conversation import ConversationKey, Turn
+from chatbot_ai.domain.conversation import ConversationKey, Turn, TurnAnswer
 from chatbot_ai.domain.errors import ConfigurationError, StoreUnavailable
+from chatbot_ai.domain.grounding import Source
 from chatbot_ai.domain.ports import ConversationStore
 from chatbot_ai.storage.backup import read_backup, turns_in_backup, write_backup
 from chatbot_ai.storage.location import database_of, store_at
 from chatbot_ai.storage.transfer import Record, Tally, copy, history
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+SOURCES = (Source(1, "첫 쪽", "https://one.example/"), Source(2, "둘째", "https://two.example/"))
 KEYS = [
     ConversationKey("office", "홍길동", "test-uuid"),
     ConversationKey("office", "u2", "long"),
@@ -57,11 +59,12 @@ def turns_of(count: int) -> list[Turn]:
             n,
             f"t{n}",
             f"질문\n{n}\0😀",
-            (f"답 {n}", "다른 답"),
+            (
+                TurnAnswer(f"답 {n}", "m", 1e9 + n, "complete", "length", SOURCES),
+                TurnAnswer("다른 답", "m2", 2e9 + n, "interrupted"),
+            ),
             n % 2,
-            "m",
             1e9 + n,
-            "interrupted",
             "s",
             n,
         )
@@ -124,11 +127,14 @@ class CommandRunner:
 
     def __init__(self, configured: str) -> None:
         self._app = history_app(lambda: store_at(configured))
+        self.said = ""
 
     def __call__(self, *arguments: str, answer: str | None = None) -> int:
+        """Run a command and return its exit code; `said` is what it printed."""
         result = CliRunner().invoke(self._app, list(arguments), input=answer)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
+        self.said = result.output
         return result.exit_code
 
 
@@ -275,6 +281,53 @@ def test_damaged_backups_are_refused(command: CommandRunner, sqlite: str, tmp_pa
     assert command("import", str(tmp_path / "absent.jsonl")) == BAD_INPUT
 
 
+def test_a_backup_of_version_1_is_still_read(
+    command: CommandRunner, sqlite: str, tmp_path: Path
+) -> None:
+    """What version 1 kept arrives: texts and selection, with the selected answer's model, status
+    and the turn's time for all of them."""
+    turn = {
+        **{"index": 0, "turn_id": "t", "input": "질문", "outputs": ["하나", "둘"], "selected": 1},
+        **{"model": "m", "status": "interrupted", "created_at": 5.0, "sent": None},
+        "window_start": 0,
+    }
+    lines = [
+        {"format": "chatbot-ai-history", "version": 1},
+        {"conversation": ["office", "u", "d"], "turn": turn},
+        {"turns": 1},
+    ]
+    backup = tmp_path / "old.jsonl"
+    backup.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for _ in range(2):
+        assert command("import", str(backup)) == 0
+    ((_, (found,)),) = content_at(sqlite).values()
+    assert found.answers == tuple(TurnAnswer(t, "m", 5.0, "interrupted") for t in ("하나", "둘"))
+    assert found.selected == 1
+
+
+@pytest.mark.parametrize("apply", [True, False])
+async def test_other_contents_are_told_and_kept(sqlite: str, apply: bool) -> None:
+    """A turn that is there with another text, answer or selection is named, not overwritten."""
+    store = await opened(sqlite)
+    await fill(store)
+    before = await content(store)
+    turn = turns_of(3)[1]
+
+    async def records() -> AsyncIterator[Record]:
+        yield Record(KEYS[0], turn)
+        yield Record(KEYS[0], replace(turns_of(3)[0], input="anders"))
+        yield Record(KEYS[0], replace(turns_of(3)[2], answers=turn.answers))
+
+    tally = await copy(records(), store, apply=apply)
+    assert (tally.present, tally.different, tally.agrees) == (1, 2, False)
+    assert tally.named == [
+        ("different", "office/홍길동/test-uuid#0"),
+        ("different", "office/홍길동/test-uuid#2"),
+    ]
+    assert await content(store) == before
+    await store.close()
+
+
 def test_migrate_is_a_dry_run_unless_applied(
     command: CommandRunner, sqlite: str, mongodb: str
 ) -> None:
@@ -361,8 +414,14 @@ def test_what_is_no_turn_is_counted_and_fails(
             ]
         )
     arguments = ("migrate", "--from", predecessor, "--predecessor", "--apply")
-    assert command(*arguments) == DISAGREES
+    assert command(*arguments, "--lang", "en") == DISAGREES
     assert len(content_at(sqlite)) == 3
+    assert "The source holds 3 conversations with 5 turns." in command.said
+    named = [line.strip() for line in command.said.splitlines() if "skipped:" in line]
+    assert len(named) == 3
+    assert named[0].startswith("skipped: office/u/bad id! [_id ")
+    assert named[1].startswith("skipped: office/u/d [_id ")
+    assert named[1].endswith("(2)")
 
 
 def test_locations() -> None:

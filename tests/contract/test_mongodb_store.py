@@ -13,7 +13,7 @@ from uuid import uuid4
 import pymongo
 import pytest
 from bson import errors as bson_errors
-from conversation_stores import KEY, new_turn
+from conversation_stores import KEY, new_turn, stored_turn
 from hypothesis import given
 from hypothesis import strategies as st
 from mongodb_process import MongodbProcess
@@ -22,7 +22,6 @@ from pymongo import errors as pymongo_errors
 from pymongo.uri_parser import parse_uri
 from structlog.testing import capture_logs
 
-from chatbot_ai.domain.conversation import Turn
 from chatbot_ai.domain.errors import ConfigurationError, StoreUnavailable
 from chatbot_ai.storage import mongodb_schema
 from chatbot_ai.storage.mongodb import MongoConversationStore
@@ -78,7 +77,7 @@ async def test_S4_reads_examine_only_what_they_return(
     store: MongoConversationStore, server: MongodbProcess, database: str
 ) -> None:
     """The newest 5 of 200 turns are found by an index whose bounds hold 5 entries."""
-    stored = [Turn(n, f"t{n}", "i", ("o",), 0, "m", 1.0) for n in range(200)]
+    stored = [stored_turn(n, f"t{n}") for n in range(200)]
     await asyncio.gather(*(store.restore(KEY, turn) for turn in stored))
     client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(server.url)
     turns = client[database]["turns"]

@@ -171,7 +171,7 @@ async def test_a_deleted_user_does_not_come_back(
 ) -> None:
     """delete_user drops waiting turns even while the database cannot delete its own."""
     server.stop(signal.SIGKILL)
-    await store.append(KEY, new_turn("w", output="비밀" * 100))
+    await store.append(KEY, new_turn("w", text="비밀" * 100))
     with pytest.raises(StoreUnavailable):
         await store.delete_user(KEY.user_id)
     assert store.pending() == 0

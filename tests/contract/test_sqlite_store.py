@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import resource
 import shutil
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 from conversation_stores import KEY, Address, new_turn
 
-from chatbot_ai.domain.conversation import ConversationKey
+from chatbot_ai.domain.conversation import ConversationKey, TurnAnswer
 from chatbot_ai.domain.errors import StoreUnavailable
 from chatbot_ai.storage import sqlite_rows, sqlite_schema
 from chatbot_ai.storage.sqlite import SqliteConversationStore
@@ -116,7 +117,7 @@ async def test_S7_a_damaged_page_is_unavailable(path: Path) -> None:
     """Reading a turn whose page was overwritten raises StoreUnavailable."""
     store = await opened(path)
     for number in range(200):
-        await store.append(KEY, new_turn(f"t{number}", output="x" * 500))
+        await store.append(KEY, new_turn(f"t{number}", text="x" * 500))
     await store.close()
     with path.open("r+b") as file:
         for page in range(2, path.stat().st_size // 4096):
@@ -176,7 +177,7 @@ async def test_S7_a_file_that_cannot_grow_is_unavailable_and_recovers(path: Path
     try:
         with pytest.raises(StoreUnavailable):
             for number in range(1, 100):
-                turn = new_turn(f"t{number}", output="가" * 5000)
+                turn = new_turn(f"t{number}", text="가" * 5000)
                 stored.append((await store.append(KEY, turn)).turn_id)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -224,9 +225,9 @@ async def test_S12_deleted_text_leaves_the_disk(path: Path) -> None:
     store = await opened(path)
     secret = "아주-비밀스러운-문장"
     for number in range(50):
-        await store.append(KEY, new_turn(f"t{number}", input=secret, output=secret * 40))
+        await store.append(KEY, new_turn(f"t{number}", input=secret, text=secret * 40))
         other = ConversationKey("office", "other", "d")
-        await store.append(other, new_turn(f"t{number}", output="남은 문장" * 40))
+        await store.append(other, new_turn(f"t{number}", text="남은 문장" * 40))
     await store.delete_user(KEY.user_id)
     contents = [file.read_bytes() for file in path.parent.iterdir()]
     await store.close()
@@ -293,3 +294,20 @@ async def test_S1_another_process_that_closes_takes_no_turn_along(path: Path) ->
     assert names == [
         name for n in range(3) for name in (f"here-{n}", f"there-{n}-0-0", f"here-again-{n}")
     ]
+
+
+async def test_answers_of_an_earlier_version_are_read_and_kept(path: Path) -> None:
+    """Answers that lack end, sources and time are read with the turn's time, and are kept."""
+    store = await opened(path)
+    await store.append(KEY, new_turn("t", 7.0))
+    connection = sqlite3.connect(path)
+    old = [{"text": "하나", "model": "m", "status": "complete"}]
+    connection.execute("UPDATE turns SET answers = ?", (json.dumps(old),))
+    connection.commit()
+    connection.close()
+    (turn,) = await store.recent_turns(KEY, 1)
+    assert turn.answers == (TurnAnswer("하나", "m", 7.0),)
+    new = TurnAnswer("둘", "m2", 8.0, "complete", "stop")
+    assert (await store.add_answer(KEY, turn, new)).answers == (*turn.answers, new)
+    assert (await store.recent_turns(KEY, 1))[0].answers == (*turn.answers, new)
+    await store.close()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chatbot_ai.core.lengths import PromptLengths
 from chatbot_ai.core.prompt import Prompt, build, defuse
-from chatbot_ai.domain.conversation import Message, Turn
+from chatbot_ai.domain.conversation import Message, Turn, TurnAnswer
 from chatbot_ai.domain.errors import ContextTooLong
 from chatbot_ai.domain.generation import upper_bound
 from chatbot_ai.domain.persona import Character, Persona
@@ -57,9 +57,8 @@ def turn(index: int, text: str, output: str, prompt: Prompt | None = None) -> Tu
         index=index,
         turn_id=str(index),
         input=text,
-        outputs=(output,),
+        answers=(TurnAnswer(output, "m", 0.0),),
         selected=0,
-        model="m",
         created_at=0.0,
         sent=prompt.sent if prompt and prompt.sent != text else None,
         window_start=prompt.window_start if prompt else 0,
@@ -84,7 +83,7 @@ def test_within_the_limit_and_in_order(
     if turns:
         last = turns[-1]
         turns[-1] = Turn(
-            last.index, "last", last.input, last.outputs, 0, "m", 0.0,
+            last.index, "last", last.input, last.answers, 0, 0.0,
             window_start=min(start, last.index),
         )  # fmt: skip
     try:
@@ -231,7 +230,8 @@ def test_a_begun_answer_counts(begun: str, limit: int) -> None:
 def test_another_models_small_window_does_not_stay() -> None:
     """Turns that a smaller model had to leave out come back for the one that has room."""
     turns = [turn(i, "안녕", "네") for i in range(6)]
-    small = replace(turns[-1], model="small", window_start=4)
+    answers = (replace(turns[-1].answer, model="small"),)
+    small = replace(turns[-1], answers=answers, window_start=4)
 
     def start(model: str) -> int:
         return run(

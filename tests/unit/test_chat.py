@@ -64,7 +64,7 @@ async def test_a_conversation_remembers(made: Lab) -> None:
     assert isinstance(first[-1], Done)
     assert (first[-1].turn, second.turn) == (0, 1)
     turns = await made.turns()
-    assert [(t.input, t.status, t.model) for t in turns] == [
+    assert [(t.input, t.answer.status, t.answer.model) for t in turns] == [
         ("첫 질문", "complete", "scripted"),
         ("둘째 질문", "complete", "scripted"),
     ]
@@ -166,7 +166,7 @@ async def test_a_closed_stream_is_kept_as_interrupted(made: Lab) -> None:
     assert made.model.running == 0
     await made.chat.close()
     (turn,) = await made.turns()
-    assert (turn.status, turn.output) == ("interrupted", shown(seen))
+    assert (turn.answer.status, turn.output) == ("interrupted", shown(seen))
     assert not made.chat.admission.running
     record = made.records.last
     assert (record.outcome, record.wasted_tokens, len(made.records.ended_requests)) == (
@@ -196,7 +196,7 @@ async def test_a_cancelled_stream_is_kept_as_interrupted(made: Lab) -> None:
         await task
     await made.chat.close()
     (turn,) = await made.turns()
-    assert (turn.status, turn.output) == ("interrupted", "".join(seen))
+    assert (turn.answer.status, turn.output) == ("interrupted", "".join(seen))
 
 
 async def test_a_left_whole_answer_is_not_kept(made: Lab) -> None:
@@ -273,7 +273,7 @@ async def test_the_next_message_sees_a_turn_whose_caller_left_while_it_was_store
     made.store.writes.set()
     assert (await second).turn == 1
     assert [content for _, content in made.prompt(1)[1::2]] == ["첫째", "둘째"]
-    assert [t.status for t in await made.turns()] == ["complete", "complete"]
+    assert [t.answer.status for t in await made.turns()] == ["complete", "complete"]
 
 
 async def test_a_failure_in_the_middle(made: Lab) -> None:
@@ -286,7 +286,7 @@ async def test_a_failure_in_the_middle(made: Lab) -> None:
         await made.events("y", stream=False)
     await made.chat.close()
     (turn,) = await made.turns()
-    assert (turn.input, turn.status) == ("x", "interrupted")
+    assert (turn.input, turn.answer.status) == ("x", "interrupted")
     assert [(r.outcome, r.error_code) for r in made.records.ended_requests] == [
         ("failed", "model_unavailable")
     ] * 2
@@ -543,7 +543,7 @@ async def test_one_conversation_with_two_models_keeps_its_order(store: GatedStor
     assert not remote.requests
     held.set()
     await asyncio.gather(first, second)
-    assert [(t.input, t.model) for t in await made.turns()] == [
+    assert [(t.input, t.answer.model) for t in await made.turns()] == [
         ("첫 질문", "scripted"),
         ("둘째 질문", "remote"),
     ]

@@ -2,22 +2,20 @@
 import { t } from "../messages.js";
 import { promptFields } from "./cast.js";
 import { CallError, eventError, request } from "./client.js";
-import { remember, remembered, rememberSources, userId } from "./device.js";
+import { remember, remembered, userId } from "./device.js";
 import { answerEvents } from "./events.js";
 import { refreshLibrary } from "./library.js";
 import { getState, setThread, toast } from "./store.js";
 import { tell } from "./tabs.js";
 import {
-
+  asShown,
   ensureThread,
   loadThread,
   pathOf,
   putTurn,
   readTurns,
   refreshTurn,
-  sourcePlace,
   threadKey,
-  withSources,
 } from "./threads.js";
 
 const controllers = new Map();
@@ -155,27 +153,29 @@ async function finish(assistant, dbId, live, done) {
   const key = threadKey(assistant, dbId);
   remember(`unsent:${key}`, null);
   live.running = false;
-  const extras = { finish: done.finish_reason };
   const note = done.context?.turns_left_out ? done.context : null;
   const sources = done.sources?.length ? done.sources : live.sources;
   const index = done.turn ?? live.index;
-  let turn = null;
   if (live.mode === "message" || live.mode === "edit") {
     if (live.mode === "edit") dropFrom(key, index);
-    turn = {
+    const turn = {
       index,
       input: live.input,
-      output: live.text,
       outputs: [live.text],
       selected: 0,
-      status: "complete",
-      model: done.model,
-      ...extras,
+      alternatives: [
+        {
+          text: live.text,
+          status: "complete",
+          finish_reason: done.finish_reason,
+          model: done.model,
+          sources,
+        },
+      ],
     };
-    if (sources.length) rememberSources(sourcePlace(key, index, 0), sources);
-    putTurn(key, withSources(key, turn));
+    putTurn(key, asShown(turn));
   } else {
-    turn = await refreshTurn(assistant, dbId, index, extras);
+    await refreshTurn(assistant, dbId, index);
   }
   const warnings = done.warnings?.length ? done.warnings : live.warnings;
   setThread(key, { live: null, note: note || warnings.length ? { ...note, warnings } : null });
@@ -219,7 +219,7 @@ async function settle(assistant, dbId, live) {
       const changed = turn && (turn.output !== before?.output || turn.input !== before?.input);
       if (changed) {
         if (live.mode === "edit") dropFrom(key, live.index);
-        putTurn(key, withSources(key, turn));
+        putTurn(key, turn);
         remember(`unsent:${key}`, null);
         setThread(key, { live: null });
         return;

@@ -54,19 +54,3 @@ export function userId() {
   }
   return id;
 }
-
-const SOURCES_KEPT = 300;
-
-/** The sources of an answer; the server keeps the text alone. */
-export function rememberSources(place, sources) {
-  const all = remembered("sources", {});
-  delete all[place];
-  all[place] = sources;
-  const names = Object.keys(all);
-  for (const name of names.slice(0, Math.max(0, names.length - SOURCES_KEPT))) delete all[name];
-  remember("sources", all);
-}
-
-export function sourcesOf(place) {
-  return remembered("sources", {})[place] || [];
-}

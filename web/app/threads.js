@@ -1,6 +1,6 @@
 // Conversations that are open in this page: their turns as the server has them.
 import { json } from "./client.js";
-import { randomId, randomUuid, remembered, sourcesOf } from "./device.js";
+import { randomId, randomUuid, remembered } from "./device.js";
 import { getState, setState, setThread } from "./store.js";
 
 const PAGE_TURNS = 50;
@@ -85,13 +85,13 @@ export async function loadEarlier(assistant, dbId) {
 
 export async function readTurns(assistant, dbId, first, limit = PAGE_TURNS) {
   const page = await json(`${pathOf(assistant, dbId)}/turns`, { query: { first, limit } });
-  return page.turns.map((turn) => withSources(threadKey(assistant, dbId), turn));
+  return page.turns.map(asShown);
 }
 
 /** Read one turn anew and put it, or nothing if it is gone, into the thread. */
-export async function refreshTurn(assistant, dbId, index, extras = {}) {
+export async function refreshTurn(assistant, dbId, index) {
   const [turn] = await readTurns(assistant, dbId, index, 1);
-  if (turn) putTurn(threadKey(assistant, dbId), { ...turn, ...extras });
+  if (turn) putTurn(threadKey(assistant, dbId), turn);
   return turn || null;
 }
 
@@ -106,11 +106,11 @@ export function putTurn(key, turn) {
 /** Choose another of a turn's answers. It shows at once and is taken back if that fails. */
 export async function selectAnswer(assistant, dbId, turn, selected) {
   const key = threadKey(assistant, dbId);
-  putTurn(key, withSources(key, { ...turn, selected, output: turn.outputs[selected] }));
+  putTurn(key, asShown({ ...turn, selected }));
   try {
     const path = `${pathOf(assistant, dbId)}/turns/${turn.index}/select`;
     const stored = await json(path, { method: "POST", body: { selected } });
-    putTurn(key, withSources(key, stored));
+    putTurn(key, asShown(stored));
   } catch (error) {
     putTurn(key, turn);
     throw error;
@@ -121,12 +121,10 @@ export function pathOf(assistant, dbId) {
   return `${assistant}/conversations/${dbId}`;
 }
 
-export function sourcePlace(key, index, answer) {
-  return `${key}#${index}.${answer}`;
-}
-
-export function withSources(key, turn) {
-  return { ...turn, sources: sourcesOf(sourcePlace(key, turn.index, turn.selected)) };
+/** A turn with what is true of its selected answer: text, status, sources and how it ended. */
+export function asShown(turn) {
+  const { text, status, model, sources, finish_reason: finish } = turn.alternatives[turn.selected];
+  return { ...turn, output: text, status, model, sources, finish };
 }
 
 export function draftOf(key) {

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from chatbot_ai.api.schemas import DB_ID_PATTERN, CharacterFields, DbId, InputText, Text
-from chatbot_ai.domain.conversation import ConversationSummary, Turn, TurnStatus
+from chatbot_ai.domain.conversation import (
+    ConversationSummary,
+    FinishReason,
+    Turn,
+    TurnAnswer,
+    TurnStatus,
+)
 
 #: Turn numbers fit every store's integers.
 MAX_INDEX = 2**31 - 1
@@ -57,17 +64,44 @@ class ConversationPage(BaseModel):
     )
 
 
+class StoredSource(BaseModel):
+    """A page that an answer may rest on; `[n]` in the text refers to it."""
+
+    n: int
+    title: str
+    url: str
+
+
+class StoredAnswer(BaseModel):
+    """One answer of a turn."""
+
+    text: str
+    status: TurnStatus = Field(description="`interrupted`: the answer stopped half-way.")
+    finish_reason: FinishReason | None = Field(
+        description="`length`: cut at the limit of tokens; null: interrupted, or from a version "
+        "that did not record it."
+    )
+    model: str
+    sources: list[StoredSource]
+    created_at: float = Field(description="Unix seconds.")
+
+    @classmethod
+    def of(cls, answer: TurnAnswer) -> StoredAnswer:
+        return cls.model_validate(asdict(answer))
+
+
 class StoredTurn(BaseModel):
     """One turn: what was said and every answer it was given."""
 
     index: int
     input: str
     output: str = Field(description="The selected one of `outputs`.")
-    outputs: list[str] = Field(description="All answers, oldest first.")
+    outputs: list[str] = Field(description="The texts of `alternatives`.")
     selected: int
-    status: TurnStatus = Field(description="`interrupted`: the answer stopped half-way.")
+    status: TurnStatus = Field(description="The selected answer's, as `model` is.")
     model: str
     created_at: float = Field(description="Unix seconds.")
+    alternatives: list[StoredAnswer] = Field(description="All answers, oldest first.")
 
     @classmethod
     def of(cls, turn: Turn) -> StoredTurn:
@@ -75,11 +109,12 @@ class StoredTurn(BaseModel):
             index=turn.index,
             input=turn.input,
             output=turn.output,
-            outputs=list(turn.outputs),
+            outputs=[answer.text for answer in turn.answers],
             selected=turn.selected,
-            status=turn.status,
-            model=turn.model,
+            status=turn.answer.status,
+            model=turn.answer.model,
             created_at=turn.created_at,
+            alternatives=[StoredAnswer.of(answer) for answer in turn.answers],
         )
 
 

@@ -34,10 +34,10 @@ async def exported(
 
 def _section(turn: Turn) -> str:
     when = dt.datetime.fromtimestamp(turn.created_at, dt.UTC)
-    marks = [f"{when:%Y-%m-%d %H:%M} UTC", turn.model]
-    if turn.status == "interrupted":
+    marks = [f"{when:%Y-%m-%d %H:%M} UTC", turn.answer.model]
+    if turn.answer.status == "interrupted":
         marks.append("interrupted")
-    if len(turn.outputs) > 1:
-        marks.append(f"answer {turn.selected + 1} of {len(turn.outputs)}")
+    if len(turn.answers) > 1:
+        marks.append(f"answer {turn.selected + 1} of {len(turn.answers)}")
     quoted = "\n".join(f"> {line}".rstrip() for line in turn.input.split("\n"))
     return f"\n## {turn.index + 1}\n\n_{' · '.join(marks)}_\n\n{quoted}\n\n{turn.output}\n"

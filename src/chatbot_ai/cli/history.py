@@ -134,13 +134,19 @@ def history_app(configured: Callable[[], ConversationStore]) -> typer.Typer:
                 if predecessor:
                     old = PredecessorHistory(source, database_of(source))
                     try:
+                        total = await _told_size(console, old.records(Tally()), lang)
                         records = old.records(tally)
-                        await _copied(console, records, to, lang, apply=apply, tally=tally)
+                        await _copied(
+                            console, records, to, lang, apply=apply, tally=tally, total=total
+                        )
                     finally:
                         await old.close()
                 else:
                     async with _opened(store_at(source, must_exist=True)) as of:
-                        await _copied(console, history(of), to, lang, apply=apply, tally=tally)
+                        total = await _told_size(console, history(of), lang)
+                        await _copied(
+                            console, history(of), to, lang, apply=apply, tally=tally, total=total
+                        )
             if not apply:
                 console.print(TEXTS["dry_run"][lang.value])
             return _report(console, tally, lang, agrees=tally.agrees)
@@ -171,9 +177,23 @@ async def _copied(
         )
 
 
+async def _told_size(console: Console, records: AsyncIterator[Record], lang: Language) -> int:
+    """Count a source, say so, and return how many turns it has."""
+    turns, conversations, last = 0, 0, None
+    async for record in records:
+        if record.turn is not None:
+            turns += 1
+            conversations += record.key != last
+            last = record.key
+    console.print(TEXTS["source"][lang.value].format(conversations=conversations, turns=turns))
+    return turns
+
+
 def _report(console: Console, tally: Tally, lang: Language, *, agrees: bool) -> int:
     values = {name: getattr(tally, name) for name in Tally.__slots__}
     console.print(TEXTS["tally"][lang.value].format(**values))
+    for kind, place in tally.named:
+        console.print(f"  {TEXTS[kind][lang.value]}: {place}", markup=False, soft_wrap=True)
     console.print(TEXTS["agrees" if agrees else "disagrees"][lang.value])
     return 0 if agrees else DISAGREES
 

@@ -18,15 +18,23 @@ TEXTS: dict[str, dict[str, str]] = {
     },
     "tally": {
         "ko": "대화방 {conversations}개, 읽음 {read}건: 기록 {written}, 이미 있음 {present}, "
-        "충돌 {conflicts}, 건너뜀 {skipped}, 부족한 대화방 {incomplete}",
+        "내용 다름 {different}, 충돌 {conflicts}, 건너뜀 {skipped}, 부족한 대화방 {incomplete}",
         "en": "{conversations} conversations, {read} turns read: {written} written, "
-        "{present} already there, {conflicts} in conflict, {skipped} skipped, "
-        "{incomplete} conversations incomplete",
+        "{present} already there, {different} there with other contents, "
+        "{conflicts} in conflict, {skipped} skipped, {incomplete} conversations incomplete",
     },
+    "source": {
+        "ko": "원본: 대화방 {conversations}개, 대화 {turns}건.",
+        "en": "The source holds {conversations} conversations with {turns} turns.",
+    },
+    "different": {"ko": "내용 다름", "en": "other contents"},
+    "conflicts": {"ko": "충돌", "en": "conflict"},
+    "incomplete": {"ko": "부족", "en": "incomplete"},
+    "skipped": {"ko": "건너뜀", "en": "skipped"},
     "agrees": {"ko": "개수가 일치합니다.", "en": "The counts agree."},
     "disagrees": {
-        "ko": "개수가 일치하지 않습니다. 위의 충돌·건너뜀·부족 항목을 확인하세요.",
-        "en": "The counts do not agree; see the conflicts, skipped and incomplete ones above.",
+        "ko": "개수가 일치하지 않습니다. 위의 내용 다름·충돌·건너뜀·부족 항목을 확인하세요.",
+        "en": "The counts do not agree; see above what differs, conflicts or is missing.",
     },
     "unavailable": {
         "ko": "저장소를 사용할 수 없습니다: {reason}",

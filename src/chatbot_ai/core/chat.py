@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
 from chatbot_ai.core import prompt as prompts
 from chatbot_ai.core.admission import Admission
+from chatbot_ai.core.attempt import Attempt
 from chatbot_ai.core.citing import checked
 from chatbot_ai.core.deadline import bounded
-from chatbot_ai.core.exchange import ChatEvent, ChatRequest, ContextUse, Delta, Done, Progress
+from chatbot_ai.core.exchange import (
+    ChatEvent,
+    ChatRequest,
+    ContextUse,
+    Delta,
+    Done,
+    Progress,
+    Sources,
+)
 from chatbot_ai.core.lengths import PromptLengths
 from chatbot_ai.core.memory import Memory
 from chatbot_ai.core.outcome import record_of, sample_of
-from chatbot_ai.core.references import Gathered, Gathering, References
+from chatbot_ai.core.references import Gathered, References
 from chatbot_ai.core.search_query import Asked
 from chatbot_ai.core.stats import Observer
 from chatbot_ai.core.ticket import Ticket
-from chatbot_ai.domain.conversation import Assistant, ConversationKey, Message, Turn
+from chatbot_ai.domain.conversation import Assistant, Message, Turn
 from chatbot_ai.domain.errors import ContextTooLong, UnknownModel
 from chatbot_ai.domain.generation import (
     GenerationRequest,
@@ -83,14 +92,14 @@ class Chat:
         error: BaseException | None = None
         ticket: Ticket | None = None
         key = self.memory.key(request)
-        job: _Job | None = None
+        job: Attempt | None = None
         try:
             model, persona = self.model(alias)
             progress.model = model.name
             reserve = min(self._answer_tokens, model.context_tokens // 4)
             limit = model.context_tokens - reserve
             asked = Asked(model, self._lengths[model], request.persona or persona, request, limit)
-            job = _Job(asked, key, progress, reserve)
+            job = Attempt(asked, key, progress, reserve)
             ticket = self._room(model).enter(request.caller, request.deadline, key)
             job.gathering = self._references.begin(asked, self.clock)
             async for place in ticket.positions():
@@ -124,7 +133,7 @@ class Chat:
         own, _ = next(iter(self.models.values()))
         return self.admission if model is own else self.remote
 
-    async def _respond(self, job: _Job) -> AsyncGenerator[ChatEvent, None]:
+    async def _respond(self, job: Attempt) -> AsyncGenerator[ChatEvent, None]:
         request, progress, model = job.request, job.progress, job.model
         async with bounded(self.clock, request.deadline, "history"):
             turns, job.again = await self.memory.before(job.key, request)
@@ -142,8 +151,9 @@ class Chat:
                     raise
                 gathered = gathered.without_passages()
                 messages = await self._messages(job, turns, gathered.text)
-        progress.grounded = gathered.sources
-        if request.search and job.again is None:
+        # answered again, the prompt is the same, and so are the pages that stand in it
+        progress.grounded = Sources(job.again.sources, ()) if job.again else gathered.sources
+        if progress.grounded.sources or (request.search and job.again is None):
             yield progress.grounded
         generation = GenerationRequest(
             messages,
@@ -162,7 +172,9 @@ class Chat:
             progress.stored = True
         yield self._done(model, progress, stored)
 
-    async def _messages(self, job: _Job, turns: list[Turn], references: str) -> tuple[Message, ...]:
+    async def _messages(
+        self, job: Attempt, turns: list[Turn], references: str
+    ) -> tuple[Message, ...]:
         request, model, again = job.request, job.model, job.again
         lengths, limit = job.asked.lengths, job.asked.limit_tokens
         if request.messages:
@@ -199,14 +211,14 @@ class Chat:
         return messages
 
     async def _generate(
-        self, job: _Job, generation: GenerationRequest
+        self, job: Attempt, generation: GenerationRequest
     ) -> AsyncGenerator[ChatEvent, None]:
         request, progress = job.request, job.progress
         timings = progress.timings
         began = self.clock.monotonic()
         stream = job.model.stream(generation)
         # only a grounded answer has numbers to check, and a bracket in JSON is no citation
-        if request.search and request.response_format is None:
+        if request.response_format is None and (request.search or progress.grounded.sources):
             stream = checked(stream, {source.n for source in progress.grounded.sources})
         async with aclosing(stream) as events:
             async for event in events:
@@ -258,40 +270,3 @@ class Chat:
         for observer in self._observers:
             observer.ended(record)
         log.info("chat.finished", assistant=self.assistant, **record.log_fields())
-
-
-@dataclass(slots=True)
-class _Job:
-    """One exchange under way; `again` is the turn that is answered anew, if it is one, and
-    `reserve` the tokens that the answer may take."""
-
-    asked: Asked
-    key: ConversationKey | None
-    progress: Progress
-    reserve: int
-    again: Turn | None = None
-    gathering: Gathering | None = None
-
-    @property
-    def model(self) -> ChatModel:
-        return self.asked.model
-
-    @property
-    def request(self) -> ChatRequest:
-        return self.asked.request
-
-    @property
-    def was_interrupted(self) -> bool:
-        """Whether a stream with memory has shown something that is not stored yet."""
-        return (
-            self.key is not None
-            and self.request.stream
-            and bool(self.progress.text)
-            and self.progress.finished is None
-        )
-
-    @property
-    def key_in_use(self) -> ConversationKey:
-        if self.key is None:
-            raise AssertionError("only a conversation with memory can be interrupted")
-        return self.key

@@ -13,7 +13,7 @@ from chatbot_ai.domain.conversation import (
     ConversationKey,
     NewTurn,
     Turn,
-    TurnStatus,
+    TurnAnswer,
 )
 from chatbot_ai.domain.errors import NotFound
 from chatbot_ai.domain.ports import Clock, ConversationStore
@@ -91,28 +91,33 @@ class Memory:
     async def _write(
         self, key: ConversationKey, request: ChatRequest, progress: Progress, again: Turn | None
     ) -> Turn:
-        status: TurnStatus = "complete" if progress.finished else "interrupted"
-        model = progress.finished.model if progress.finished else progress.model
+        answer = self._answer(progress)
         if again is not None and request.mode == "regenerate":
-            return await self.store.add_output(key, again.index, progress.output, model, status)
+            return await self.store.add_answer(key, again, answer)
         if again is not None:
-            whole = again.output + progress.output
-            return await self.store.replace_output(key, again.index, whole, status)
+            # it stays the answer of the model that began it
+            begun = again.answer
+            whole = replace(answer, text=begun.text + answer.text, model=begun.model)
+            return await self.store.replace_answer(key, again, whole)
         if request.mode == "edit":
             await self.store.truncate(key, request.index or 0)
         built = progress.prompt
-        turn = NewTurn(
-            turn_id=request.turn_id,
-            input=request.text,
-            output=progress.output,
-            model=model,
-            created_at=self._clock.now(),
-            status=status,
-        )
+        turn = NewTurn(request.turn_id, request.text, answer)
         if built is not None:
             sent = built.sent if built.sent != request.text else None
             turn = replace(turn, sent=sent, window_start=built.window_start)
         return await self.store.append(key, turn)
+
+    def _answer(self, progress: Progress) -> TurnAnswer:
+        finished = progress.finished
+        return TurnAnswer(
+            text=progress.output,
+            model=finished.model if finished else progress.model,
+            created_at=self._clock.now(),
+            status="complete" if finished else "interrupted",
+            finish_reason=finished.reason if finished else None,
+            sources=progress.grounded.sources,
+        )
 
     def _written(self, task: asyncio.Task[Turn]) -> None:
         del self._saving[task]

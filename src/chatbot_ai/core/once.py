@@ -138,7 +138,7 @@ class Once:
             return None, request
         if turn.input != request.text:
             raise IdempotencyKeyReused
-        if turn.status == "interrupted" and await self._is_last(key, turn):
+        if turn.answer.status == "interrupted" and await self._is_last(key, turn):
             return None, replace(request, mode="edit", index=turn.index)
         return _stored(turn), request
 
@@ -159,13 +159,15 @@ def repeated(answer: Answer) -> list[ChatEvent]:
 
 def _stored(turn: Turn) -> Answer:
     """A turn as an answer; what it took is not stored and reads as nothing."""
-    reason = "stop" if turn.status == "complete" else "interrupted"
+    first = turn.answers[0]
     done = Done(
-        finish_reason=reason,
-        model=turn.model,
+        finish_reason=first.finish_reason
+        or ("stop" if first.status == "complete" else first.status),
+        model=first.model,
         usage=Usage(),
         timings=Timings(),
         context=ContextUse(0, 0, 0),
         turn=turn.index,
+        sources=first.sources,
     )
-    return Answer(turn.outputs[0], None, done)
+    return Answer(first.text, None, done)

@@ -96,7 +96,9 @@ async def build(
     system = Message("system", defuse(persona.system_prompt(character)))
     newest = Message("user", sent or sent_text(persona, text, references))
     tail = (Message("assistant", defuse(begun)),) if begun else ()
-    start = next((t.window_start for t in reversed(turns) if model in (None, t.model)), 0)
+    start = next(
+        (t.window_start for t in reversed(turns) if model in (None, t.answers[0].model)), 0
+    )
     window = [t for t in turns if t.index >= start]
     if turns and turns[0].index > start:
         # more turns than are looked back on: leave out a block here too, not one turn at a time

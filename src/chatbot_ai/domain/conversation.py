@@ -6,9 +6,13 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from chatbot_ai.domain.grounding import Source
+
 Role = Literal["system", "user", "assistant"]
 Assistant = Literal["office", "character"]
 TurnStatus = Literal["complete", "interrupted"]
+#: stop: the model ended by itself; length: it was cut at the limit of tokens.
+FinishReason = Literal["stop", "length"]
 
 ASSISTANTS: tuple[Assistant, ...] = ("office", "character")
 
@@ -34,25 +38,39 @@ class ConversationKey:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnAnswer:
+    """One answer of a turn; each keeps what is true of it alone.
+
+    text           what the model answered (for `interrupted`: as far as it came)
+    created_at     Unix seconds
+    finish_reason  why the model ended; None where it did not, or nobody recorded it
+    sources        the pages that it may rest on
+    """
+
+    text: str
+    model: str
+    created_at: float
+    status: TurnStatus = "complete"
+    finish_reason: FinishReason | None = None
+    sources: tuple[Source, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class NewTurn:
     """A turn that was answered and is about to be stored.
 
     turn_id      unique per answered request; storing the same `turn_id` twice stores one turn
     input        what the user wrote
-    output       what the model answered (for `interrupted`: as far as it came)
+    answer       what the model answered; its time is the turn's
     sent         the user message exactly as the model saw it, if it differs from `input`
                  (references and time stand beside it); the next prompt repeats it, so that the
                  engine's prefix cache stays valid
     window_start index of the oldest turn that was in this turn's prompt
-    created_at   Unix seconds
     """
 
     turn_id: str
     input: str
-    output: str
-    model: str
-    created_at: float
-    status: TurnStatus = "complete"
+    answer: TurnAnswer
     sent: str | None = None
     window_start: int = 0
 
@@ -61,24 +79,32 @@ class NewTurn:
 class Turn:
     """A stored turn. `index` counts from 0 within its conversation, without gaps.
 
-    outputs   every answer this turn was given, oldest first; more than one after a regeneration
-    selected  which of `outputs` counts as the answer
+    answers     every answer this turn was given, oldest first; more than one after a regeneration
+    selected    which of `answers` counts
+    created_at  time of the turn, in Unix seconds; a later answer has its own
     """
 
     index: int
     turn_id: str
     input: str
-    outputs: tuple[str, ...]
+    answers: tuple[TurnAnswer, ...]
     selected: int
-    model: str
     created_at: float
-    status: TurnStatus = "complete"
     sent: str | None = None
     window_start: int = 0
 
     @property
+    def answer(self) -> TurnAnswer:
+        return self.answers[self.selected]
+
+    @property
     def output(self) -> str:
-        return self.outputs[self.selected]
+        return self.answer.text
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The pages that stand in `sent`: all answers were given to the same prompt."""
+        return next((answer.sources for answer in self.answers if answer.sources), ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from chatbot_ai.domain.conversation import Message
-
-FinishReason = Literal["stop", "length"]
+from chatbot_ai.domain.conversation import FinishReason, Message
 
 #: Tokens that a chat template adds around one message, at most. Largest seen: 12 (Llama 3.1
 #: `<|start_header_id|>assistant<|end_header_id|>`, two newlines and `<|eot_id|>` are 5 or 6).

@@ -14,6 +14,7 @@ from chatbot_ai.domain.conversation import (
     Message,
     NewTurn,
     Turn,
+    TurnAnswer,
 )
 from chatbot_ai.domain.generation import GenerationEvent, GenerationRequest
 
@@ -64,8 +65,11 @@ class ConversationStore(Protocol):
     S6  Text comes back as it went in: any Unicode but lone surrogates.
     S7  Every failure of the database is StoreUnavailable; nothing else is raised for it.
     S8  `check` writes and reads something small, or raises StoreUnavailable.
-    S9  `add_output` adds an answer to a turn and selects it; `select_output` chooses another.
-        Both raise NotFound where the turn is not there, and InvalidRequest for a bad choice.
+    S9  `add_answer` adds an answer to a turn and selects it, `replace_answer` puts one in the
+        place of another and selects it, `select_output` chooses another. Each answer keeps its
+        model, status, end, sources and time. All raise NotFound where the turn is not there (for
+        the first two: that very turn, by its id), and InvalidRequest for a bad choice. An answer
+        that the turn has already is selected and not added again.
     S10 `truncate` removes the turns from `first` on, and returns how many.
     S11 `list_conversations` is newest first, `limit` at most, those updated before `before`.
     S12 `delete_conversation` and `delete_user` remove turns and titles, and return how many turns.
@@ -90,14 +94,10 @@ class ConversationStore(Protocol):
 
     async def find_turn(self, key: ConversationKey, turn_id: str) -> Turn | None: ...
 
-    async def add_output(
-        self, key: ConversationKey, index: int, output: str, model: str, status: str
-    ) -> Turn: ...
+    async def add_answer(self, key: ConversationKey, turn: Turn, answer: TurnAnswer) -> Turn: ...
 
-    async def replace_output(
-        self, key: ConversationKey, index: int, output: str, status: str
-    ) -> Turn:
-        """Replace the selected answer (a continued one). NotFound as in S9."""
+    async def replace_answer(self, key: ConversationKey, turn: Turn, answer: TurnAnswer) -> Turn:
+        """Replace the answer that is selected in `turn` (a continued one)."""
 
     async def select_output(self, key: ConversationKey, index: int, selected: int) -> Turn: ...
 

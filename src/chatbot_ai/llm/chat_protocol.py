@@ -7,8 +7,9 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from chatbot_ai.domain.conversation import FinishReason
 from chatbot_ai.domain.errors import BackendProtocolError
-from chatbot_ai.domain.generation import FinishReason, GenerationRequest, Sampling, Usage
+from chatbot_ai.domain.generation import GenerationRequest, Sampling, Usage
 
 FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",

@@ -6,19 +6,22 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
-from dataclasses import asdict, fields
+from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast, get_args
 
 from chatbot_ai.domain.conversation import Assistant, ConversationKey, Turn
-from chatbot_ai.domain.errors import ConfigurationError
+from chatbot_ai.domain.errors import ConfigurationError, InvalidRequest
+from chatbot_ai.storage.records import answer_fields, answer_from, restored_turn
 from chatbot_ai.storage.transfer import Record
 
 FORMAT = "chatbot-ai-history"
-VERSION = 1
+#: 1 held only the selected answer's model and status; it can still be read.
+VERSION = 2
+_READABLE = (1, VERSION)
 _LINES = 256
-_TURN_FIELDS = frozenset(field.name for field in fields(Turn))
+_PLAIN_FIELDS = tuple(field.name for field in fields(Turn) if field.name != "answers")
 
 
 async def write_backup(path: Path, records: AsyncIterator[Record]) -> int:
@@ -50,8 +53,8 @@ def turns_in_backup(path: Path) -> int:
         for line in file:
             first, last = first or line, line
     header, footer = _parsed(path, first), _parsed(path, last)
-    if header.get("format") != FORMAT or header.get("version") != VERSION:
-        raise ConfigurationError(f"{path} is no {FORMAT} file of version {VERSION}")
+    if header.get("format") != FORMAT or header.get("version") not in _READABLE:
+        raise ConfigurationError(f"{path} is no {FORMAT} file of version 1 to {VERSION}")
     if not isinstance(footer.get("turns"), int):
         raise ConfigurationError(f"{path} ends before its last line: the backup is incomplete")
     return int(footer["turns"])
@@ -77,7 +80,7 @@ def _line_of(record: Record) -> dict[str, Any]:
     key = [record.key.assistant, record.key.user_id, record.key.db_id]
     if record.turn is None:
         return {"conversation": key, "title": record.title}
-    return {"conversation": key, "turn": asdict(record.turn)}
+    return {"conversation": key, "turn": _turn_fields(record.turn)}
 
 
 def _record_of(path: Path, entry: dict[str, Any]) -> Record:
@@ -89,10 +92,26 @@ def _record_of(path: Path, entry: dict[str, Any]) -> Record:
             raise ConfigurationError(f"{path} holds a record that is neither turn nor title")
         if turn is None:
             return Record(key, None, entry["title"])
-        known = {name: value for name, value in turn.items() if name in _TURN_FIELDS}
-        return Record(key, Turn(**(known | {"outputs": tuple(turn["outputs"])})))
-    except (KeyError, TypeError, ValueError) as error:
+        return Record(key, _turn_of(turn))
+    except (KeyError, TypeError, ValueError, InvalidRequest) as error:
         raise ConfigurationError(f"{path} holds a record that is no turn") from error
+
+
+def _turn_fields(turn: Turn) -> dict[str, Any]:
+    plain = {name: getattr(turn, name) for name in _PLAIN_FIELDS}
+    return {**plain, "answers": [answer_fields(answer) for answer in turn.answers]}
+
+
+def _turn_of(turn: dict[str, Any]) -> Turn:
+    """Return a turn of either version. What version 1 did not keep of an alternative is taken
+    from the selected answer, as it was there."""
+    known: dict[str, Any] = {name: turn[name] for name in _PLAIN_FIELDS if name in turn}
+    answers = turn.get("answers")
+    if answers is None:
+        same = {"model": turn["model"], "status": turn.get("status", "complete")}
+        answers = [{"text": text, **same} for text in turn["outputs"]]
+    made = tuple(answer_from(answer, turn["created_at"]) for answer in answers)
+    return restored_turn(Turn(**known, answers=made))
 
 
 def _parsed(path: Path, line: bytes) -> dict[str, Any]:

@@ -15,33 +15,36 @@ from chatbot_ai.domain.conversation import (
     ConversationSummary,
     NewTurn,
     Turn,
+    TurnAnswer,
 )
 from chatbot_ai.domain.errors import NotFound
 from chatbot_ai.storage import mongodb_turns as places
 from chatbot_ai.storage.mongodb_connection import MongoConnection
 from chatbot_ai.storage.mongodb_documents import (
     Document,
-    answer_document,
     identity,
     key_of,
     summary_of,
     turn_of,
 )
 from chatbot_ai.storage.records import (
-    Answer,
+    answer_fields,
+    checked_answer,
     checked_choice,
     checked_key,
     checked_name,
-    checked_status,
     clean,
     restored_turn,
     stored_turn,
+    with_answer,
+    with_replaced,
 )
 from chatbot_ai.storage.uninterrupted import settled, uninterrupted
 
 #: Documents that `scan` holds in memory at once.
 _PAGE = 256
 _MAX_LIMIT = 2**31 - 1
+Answers = tuple[TurnAnswer, ...]
 
 
 class MongoConversationStore:
@@ -142,27 +145,24 @@ class MongoConversationStore:
             found = await places.with_turn_id(database, key, turn_id)
         return None if found is None else turn_of(found)
 
-    async def add_output(
-        self, key: ConversationKey, index: int, output: str, model: str, status: str
-    ) -> Turn:
-        answer = answer_document(Answer(clean(output), clean(model), checked_status(status)))
-        return await self._change(key, index, lambda answers, _: ([*answers, answer], len(answers)))
+    async def add_answer(self, key: ConversationKey, turn: Turn, answer: TurnAnswer) -> Turn:
+        new = checked_answer(answer)
+        return await self._change(
+            key, turn.index, lambda answers: with_answer(answers, new), turn.turn_id
+        )
 
-    async def replace_output(
-        self, key: ConversationKey, index: int, output: str, status: str
-    ) -> Turn:
-        changed = {"text": clean(output), "status": checked_status(status)}
-
-        def change(answers: list[Document], selected: int) -> tuple[list[Document], int]:
-            replaced = [*answers]
-            replaced[selected] = answers[selected] | changed
-            return replaced, selected
-
-        return await self._change(key, index, change)
+    async def replace_answer(self, key: ConversationKey, turn: Turn, answer: TurnAnswer) -> Turn:
+        new = checked_answer(answer)
+        return await self._change(
+            key,
+            turn.index,
+            lambda answers: with_replaced(answers, turn.selected, new),
+            turn.turn_id,
+        )
 
     async def select_output(self, key: ConversationKey, index: int, selected: int) -> Turn:
         return await self._change(
-            key, index, lambda answers, _: (answers, checked_choice(selected, len(answers)))
+            key, index, lambda answers: (answers, checked_choice(selected, len(answers)))
         )
 
     @uninterrupted
@@ -258,22 +258,24 @@ class MongoConversationStore:
         self,
         key: ConversationKey,
         index: int,
-        change: Callable[[list[Document], int], tuple[list[Document], int]],
+        change: Callable[[Answers], tuple[Answers, int]],
+        turn_id: str | None = None,
     ) -> Turn:
-        """Write `change(answers, selected)`, unless another caller did meanwhile: then again."""
+        """Write `change(answers)`, unless another caller did meanwhile: then again."""
         named = {**identity(checked_key(key)), "index": index}
+        named |= {} if turn_id is None else {"turn_id": turn_id}
         async with self._connection.access() as database:
             while True:
-                turn = await database["turns"].find_one(named)
-                if turn is None:
-                    raise NotFound(f"no turn {index} in this conversation")
-                before = {"answers": turn["answers"], "selected": turn["selected"]}
-                answers, selected = change(turn["answers"], turn["selected"])
-                after = {"answers": answers, "selected": selected}
-                unchanged = {"_id": turn["_id"], **before}
+                document = await database["turns"].find_one(named)
+                if document is None:
+                    raise NotFound(f"no such turn {index} in this conversation")
+                turn = turn_of(document)
+                answers, selected = change(turn.answers)
+                after = {"answers": [answer_fields(a) for a in answers], "selected": selected}
+                unchanged = {name: document[name] for name in ("_id", *after)}
                 result = await database["turns"].update_one(unchanged, {"$set": after})
                 if result.matched_count:
-                    return turn_of(turn | after)
+                    return replace(turn, answers=answers, selected=selected)
 
     @uninterrupted
     async def _delete(self, chosen: Document) -> int:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from chatbot_ai.domain.conversation import ConversationKey, ConversationSummary, Turn
-from chatbot_ai.storage.records import Answer, checked_status
+from chatbot_ai.storage.records import answer_fields, answer_from
 
 Document = dict[str, Any]
 
@@ -20,13 +19,13 @@ def key_of(document: Document) -> ConversationKey:
     return ConversationKey(document["assistant"], document["user_id"], document["db_id"])
 
 
-def document_of(key: ConversationKey, turn: Turn, answers: Sequence[Answer]) -> Document:
+def document_of(key: ConversationKey, turn: Turn) -> Document:
     return {
         **identity(key),
         "index": turn.index,
         "turn_id": turn.turn_id,
         "input": turn.input,
-        "answers": [answer_document(answer) for answer in answers],
+        "answers": [answer_fields(answer) for answer in turn.answers],
         "selected": turn.selected,
         "sent": turn.sent,
         "window_start": turn.window_start,
@@ -34,21 +33,15 @@ def document_of(key: ConversationKey, turn: Turn, answers: Sequence[Answer]) -> 
     }
 
 
-def answer_document(answer: Answer) -> Document:
-    return {"text": answer.text, "model": answer.model, "status": answer.status}
-
-
 def turn_of(document: Document) -> Turn:
-    answers, selected = document["answers"], document["selected"]
+    created_at = document["created_at"]
     return Turn(
         index=document["index"],
         turn_id=document["turn_id"],
         input=document["input"],
-        outputs=tuple(answer["text"] for answer in answers),
-        selected=selected,
-        model=answers[selected]["model"],
-        created_at=document["created_at"],
-        status=checked_status(answers[selected]["status"]),
+        answers=tuple(answer_from(fields, created_at) for fields in document["answers"]),
+        selected=document["selected"],
+        created_at=created_at,
         sent=document["sent"],
         window_start=document["window_start"],
     )

@@ -41,7 +41,15 @@ async def _create_indexes(database: Database) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (Migration("0001_indexes", _create_indexes),)
+async def _nothing_to_change(database: Database) -> None:
+    """Answers may hold their end, sources and time from here on, and lack them before. Documents
+    stay, but an earlier version would drop them when it writes a turn anew, and is refused."""
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration("0001_indexes", _create_indexes),
+    Migration("0002_what_each_answer_rests_on", _nothing_to_change),
+)
 
 
 async def missing(database: Database) -> list[Migration]:

@@ -16,7 +16,7 @@ from pymongo.errors import DuplicateKeyError
 from chatbot_ai.domain.conversation import ConversationKey, Turn
 from chatbot_ai.storage.mongodb_documents import Document, document_of, identity
 from chatbot_ai.storage.mongodb_schema import Database
-from chatbot_ai.storage.records import answers_of, preview
+from chatbot_ai.storage.records import preview
 
 _INDEX_ONLY = {"_id": 0, "index": 1}
 
@@ -103,7 +103,7 @@ async def insert(database: Database, key: ConversationKey, turn: Turn, *, is_new
                 identity(key), {"$setOnInsert": blank}, upsert=True
             )
     try:
-        await database["turns"].insert_one(document_of(key, turn, answers_of(turn)))
+        await database["turns"].insert_one(document_of(key, turn))
     except DuplicateKeyError:
         return False
     return True

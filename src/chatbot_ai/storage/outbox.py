@@ -17,6 +17,7 @@ from chatbot_ai.domain.conversation import (
     ConversationSummary,
     NewTurn,
     Turn,
+    TurnAnswer,
 )
 from chatbot_ai.domain.errors import StoreUnavailable
 from chatbot_ai.domain.ports import ConversationStore
@@ -111,17 +112,13 @@ class OutboxConversationStore:
         await self._settle(key)
         return await self._primary.find_turn(key, turn_id)
 
-    async def add_output(
-        self, key: ConversationKey, index: int, output: str, model: str, status: str
-    ) -> Turn:
+    async def add_answer(self, key: ConversationKey, turn: Turn, answer: TurnAnswer) -> Turn:
         await self._settle(key)
-        return await self._primary.add_output(key, index, output, model, status)
+        return await self._primary.add_answer(key, turn, answer)
 
-    async def replace_output(
-        self, key: ConversationKey, index: int, output: str, status: str
-    ) -> Turn:
+    async def replace_answer(self, key: ConversationKey, turn: Turn, answer: TurnAnswer) -> Turn:
         await self._settle(key)
-        return await self._primary.replace_output(key, index, output, status)
+        return await self._primary.replace_answer(key, turn, answer)
 
     async def select_output(self, key: ConversationKey, index: int, selected: int) -> Turn:
         await self._settle(key)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chatbot_ai.domain.conversation import ConversationKey, NewTurn
+from chatbot_ai.storage.records import answer_fields, answer_from
 from chatbot_ai.storage.sqlite_connection import SqliteConnection
 from chatbot_ai.storage.sqlite_schema import Migration
 
@@ -54,7 +56,7 @@ class OutboxQueue:
 
     async def put(self, key: ConversationKey, turn: NewTurn) -> int:
         """Keep `turn`, unless it waits already, and return how many wait before it."""
-        name, text = turn.turn_id, json.dumps(asdict(turn))
+        name, text = turn.turn_id, json.dumps(_fields(turn))
 
         def work(connection: sqlite3.Connection) -> int:
             connection.execute(
@@ -76,7 +78,7 @@ class OutboxQueue:
         """Return the conversation's oldest waiting turn."""
         statement = f"SELECT number, turn FROM waiting WHERE {_OF_KEY} ORDER BY number LIMIT 1"  # noqa: S608
         row = await self._connection.read(lambda c: c.execute(statement, _identity(key)).fetchone())
-        return None if row is None else Waiting(row[0], NewTurn(**json.loads(row[1])))
+        return None if row is None else Waiting(row[0], _turn(json.loads(row[1])))
 
     async def remove(self, number: int) -> None:
         await self._connection.write(
@@ -97,6 +99,31 @@ class OutboxQueue:
             ).fetchall()
         )
         return {ConversationKey(*row[:3]): row[3] for row in rows}
+
+
+def _fields(turn: NewTurn) -> dict[str, Any]:
+    return {
+        "turn_id": turn.turn_id,
+        "input": turn.input,
+        "answer": answer_fields(turn.answer),
+        "sent": turn.sent,
+        "window_start": turn.window_start,
+    }
+
+
+def _turn(fields: dict[str, Any]) -> NewTurn:
+    """Return a waiting turn, also as an earlier version left it: with the answer's fields flat."""
+    answer = fields.get("answer")
+    if answer is None:
+        answer = {name: fields[name] for name in ("model", "status", "created_at")}
+        answer["text"] = fields["output"]
+    return NewTurn(
+        turn_id=fields["turn_id"],
+        input=fields["input"],
+        answer=answer_from(answer, answer["created_at"]),
+        sent=fields["sent"],
+        window_start=fields["window_start"],
+    )
 
 
 def _identity(key: ConversationKey) -> tuple[str, str, str]:

@@ -13,7 +13,13 @@ from uuid import UUID, uuid5
 
 from pymongo import AsyncMongoClient
 
-from chatbot_ai.domain.conversation import DB_ID_PATTERN, Assistant, ConversationKey, Turn
+from chatbot_ai.domain.conversation import (
+    DB_ID_PATTERN,
+    Assistant,
+    ConversationKey,
+    Turn,
+    TurnAnswer,
+)
 from chatbot_ai.storage.mongodb_server import FAILURES, server_name, unavailable
 from chatbot_ai.storage.records import clean
 from chatbot_ai.storage.transfer import Record, Tally
@@ -62,17 +68,22 @@ class PredecessorHistory:
 
 def _turns_of(assistant: str, user_id: str, document: dict[str, Any], tally: Tally) -> list[Record]:
     db_id, entries = document.get("id"), document.get("value")
+    place = f"{assistant}/{user_id}/{db_id} [_id {document['_id']}]"
     if not isinstance(entries, list):
-        tally.skipped += entries is not None
+        if entries is not None:
+            tally.note("skipped", place)
         return []
     if not isinstance(db_id, str) or not DB_ID_PATTERN.fullmatch(db_id):
-        tally.skipped += len(entries)
+        if entries:
+            tally.note("skipped", place, len(entries))
         return []
     good = [entry for entry in entries if _is_turn(entry)]
-    tally.skipped += len(entries) - len(good)
+    if len(good) < len(entries):
+        tally.note("skipped", place, len(entries) - len(good))
     key = ConversationKey(cast("Assistant", assistant), user_id, db_id)
     identifier = document["_id"]
     created_at = getattr(identifier, "generation_time", None)
+    at = created_at.timestamp() if created_at else 0.0
     return [
         Record(
             key,
@@ -80,10 +91,9 @@ def _turns_of(assistant: str, user_id: str, document: dict[str, Any], tally: Tal
                 index=index,
                 turn_id=str(uuid5(_NAMESPACE, f"{identifier}/{index}")),
                 input=clean(entry["input_data"]),
-                outputs=(clean(entry["output_data"]),),
+                answers=(TurnAnswer(clean(entry["output_data"]), MODEL, at),),
                 selected=0,
-                model=MODEL,
-                created_at=created_at.timestamp() if created_at else 0.0,
+                created_at=at,
             ),
         )
         for index, entry in enumerate(sorted(good, key=lambda entry: entry["index"]))

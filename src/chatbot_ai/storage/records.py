@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import cast, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast, get_args
 
-from chatbot_ai.domain.conversation import ConversationKey, NewTurn, Turn, TurnStatus
+from chatbot_ai.domain.conversation import (
+    ConversationKey,
+    FinishReason,
+    NewTurn,
+    Turn,
+    TurnAnswer,
+    TurnStatus,
+)
 from chatbot_ai.domain.errors import InvalidRequest
+from chatbot_ai.domain.grounding import Source
 
 #: Characters of the first input that a list of conversations shows. Source: ConversationSummary.
 PREVIEW_CHARS = 80
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer of a turn. Each keeps its model and status, so that selecting it again restores
-    both."""
-
-    text: str
-    model: str
-    status: TurnStatus
 
 
 def clean(text: str) -> str:
@@ -60,6 +59,25 @@ def checked_status(status: str) -> TurnStatus:
     return cast("TurnStatus", status)
 
 
+def checked_reason(reason: str | None) -> FinishReason | None:
+    """Return why a model ended, typed, or raise InvalidRequest."""
+    if reason not in (None, *get_args(FinishReason)):
+        raise InvalidRequest("finish_reason", "invalid_choice", value=reason)
+    return cast("FinishReason | None", reason)
+
+
+def checked_answer(answer: TurnAnswer) -> TurnAnswer:
+    """Return `answer` as the store will give it back; InvalidRequest for what no answer has."""
+    return TurnAnswer(
+        text=clean(answer.text),
+        model=clean(answer.model),
+        created_at=float(answer.created_at),
+        status=checked_status(answer.status),
+        finish_reason=checked_reason(answer.finish_reason),
+        sources=tuple(Source(s.n, clean(s.title), clean(s.url)) for s in answer.sources),
+    )
+
+
 def checked_choice(selected: int, answers: int) -> int:
     """Return `selected`, or raise InvalidRequest where a turn of `answers` answers lacks it."""
     if not 0 <= selected < answers:
@@ -73,15 +91,14 @@ def preview(first_input: str) -> str:
 
 def stored_turn(index: int, turn: NewTurn) -> Turn:
     """Return `turn` as the store will give it back, at `index`."""
+    answer = checked_answer(turn.answer)
     return Turn(
         index=index,
         turn_id=checked_name("turn_id", turn.turn_id),
         input=clean(turn.input),
-        outputs=(clean(turn.output),),
+        answers=(answer,),
         selected=0,
-        model=clean(turn.model),
-        created_at=turn.created_at,
-        status=checked_status(turn.status),
+        created_at=answer.created_at,
         sent=None if turn.sent is None else clean(turn.sent),
         window_start=turn.window_start,
     )
@@ -89,20 +106,56 @@ def stored_turn(index: int, turn: NewTurn) -> Turn:
 
 def restored_turn(turn: Turn) -> Turn:
     """Return `turn`, from a backup, as the store will give it back."""
-    return Turn(
-        index=turn.index,
+    return replace(
+        turn,
         turn_id=checked_name("turn_id", turn.turn_id),
         input=clean(turn.input),
-        outputs=tuple(clean(output) for output in turn.outputs),
-        selected=checked_choice(turn.selected, len(turn.outputs)),
-        model=clean(turn.model),
-        created_at=turn.created_at,
-        status=checked_status(turn.status),
+        answers=tuple(checked_answer(answer) for answer in turn.answers),
+        selected=checked_choice(turn.selected, len(turn.answers)),
+        created_at=float(turn.created_at),
         sent=None if turn.sent is None else clean(turn.sent),
-        window_start=turn.window_start,
     )
 
 
-def answers_of(turn: Turn) -> list[Answer]:
-    """Return the answers of a turn that knows only its selected answer's model and status."""
-    return [Answer(output, turn.model, turn.status) for output in turn.outputs]
+def with_answer(
+    answers: Sequence[TurnAnswer], answer: TurnAnswer
+) -> tuple[tuple[TurnAnswer, ...], int]:
+    """Return `answers` with `answer`, added unless it is there already, and where it is."""
+    known = tuple(answers)
+    if answer in known:
+        return known, known.index(answer)
+    return (*known, answer), len(known)
+
+
+def with_replaced(
+    answers: Sequence[TurnAnswer], selected: int, answer: TurnAnswer
+) -> tuple[tuple[TurnAnswer, ...], int]:
+    """Return `answers` with `answer` in the place `selected`, and that place."""
+    place = checked_choice(selected, len(answers))
+    return (*answers[:place], answer, *answers[place + 1 :]), place
+
+
+def answer_fields(answer: TurnAnswer) -> dict[str, Any]:
+    """Return `answer` as JSON has it, in stores and backups."""
+    return {
+        "text": answer.text,
+        "model": answer.model,
+        "status": answer.status,
+        "finish_reason": answer.finish_reason,
+        "sources": [{"n": s.n, "title": s.title, "url": s.url} for s in answer.sources],
+        "created_at": answer.created_at,
+    }
+
+
+def answer_from(fields: Mapping[str, Any], turn_created_at: float) -> TurnAnswer:
+    """Return the answer of `answer_fields`, also as earlier versions wrote it: they kept neither
+    the end nor the sources nor a time of its own."""
+    sources = fields.get("sources", ())
+    return TurnAnswer(
+        text=fields["text"],
+        model=fields["model"],
+        created_at=fields.get("created_at", turn_created_at),
+        status=checked_status(fields["status"]),
+        finish_reason=checked_reason(fields.get("finish_reason")),
+        sources=tuple(Source(s["n"], s["title"], s["url"]) for s in sources),
+    )

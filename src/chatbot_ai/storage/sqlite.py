@@ -16,24 +16,26 @@ from chatbot_ai.domain.conversation import (
     ConversationSummary,
     NewTurn,
     Turn,
+    TurnAnswer,
 )
 from chatbot_ai.domain.errors import NotFound
 from chatbot_ai.storage import sqlite_rows as rows
 from chatbot_ai.storage import sqlite_schema
 from chatbot_ai.storage.records import (
-    Answer,
-    answers_of,
+    checked_answer,
     checked_choice,
     checked_key,
     checked_name,
-    checked_status,
     clean,
     restored_turn,
     stored_turn,
+    with_answer,
+    with_replaced,
 )
 from chatbot_ai.storage.sqlite_connection import SqliteConnection
 
 _MAX_INTEGER = 2**63 - 1
+Answers = tuple[TurnAnswer, ...]
 
 
 class SqliteConversationStore:
@@ -79,7 +81,7 @@ class SqliteConversationStore:
                 return known
             (index,) = connection.execute(rows.NEXT_INDEX, (conversation,)).fetchone()
             stored = replace(new, index=index)
-            rows.insert_turn(connection, conversation, stored, answers_of(stored))
+            rows.insert_turn(connection, conversation, stored)
             return stored
 
         return await self._writer.write(work)
@@ -97,26 +99,24 @@ class SqliteConversationStore:
         checked_name("turn_id", turn_id)
         return await self._reader.read(lambda connection: _found(connection, key, turn_id))
 
-    async def add_output(
-        self, key: ConversationKey, index: int, output: str, model: str, status: str
-    ) -> Turn:
-        answer = Answer(clean(output), clean(model), checked_status(status))
-        return await self._change(key, index, lambda answers, _: ([*answers, answer], len(answers)))
+    async def add_answer(self, key: ConversationKey, turn: Turn, answer: TurnAnswer) -> Turn:
+        new = checked_answer(answer)
+        return await self._change(
+            key, turn.index, lambda answers: with_answer(answers, new), turn.turn_id
+        )
 
-    async def replace_output(
-        self, key: ConversationKey, index: int, output: str, status: str
-    ) -> Turn:
-        text, typed = clean(output), checked_status(status)
-
-        def change(answers: list[Answer], selected: int) -> tuple[list[Answer], int]:
-            answers[selected] = replace(answers[selected], text=text, status=typed)
-            return answers, selected
-
-        return await self._change(key, index, change)
+    async def replace_answer(self, key: ConversationKey, turn: Turn, answer: TurnAnswer) -> Turn:
+        new = checked_answer(answer)
+        return await self._change(
+            key,
+            turn.index,
+            lambda answers: with_replaced(answers, turn.selected, new),
+            turn.turn_id,
+        )
 
     async def select_output(self, key: ConversationKey, index: int, selected: int) -> Turn:
         return await self._change(
-            key, index, lambda answers, _: (answers, checked_choice(selected, len(answers)))
+            key, index, lambda answers: (answers, checked_choice(selected, len(answers)))
         )
 
     async def truncate(self, key: ConversationKey, first: int) -> int:
@@ -197,7 +197,7 @@ class SqliteConversationStore:
 
         def work(connection: sqlite3.Connection) -> bool:
             conversation = rows.ensure_conversation(connection, key)
-            return rows.insert_turn(connection, conversation, restored, answers_of(restored))
+            return rows.insert_turn(connection, conversation, restored)
 
         return await self._writer.write(work)
 
@@ -210,14 +210,19 @@ class SqliteConversationStore:
         self,
         key: ConversationKey,
         index: int,
-        change: Callable[[list[Answer], int], tuple[list[Answer], int]],
+        change: Callable[[Answers], tuple[Answers, int]],
+        turn_id: str | None = None,
     ) -> Turn:
         checked_key(key)
 
         def work(connection: sqlite3.Connection) -> Turn:
-            conversation, answers, selected = rows.answers_at(connection, key, index)
-            answers, selected = change(answers, selected)
-            return rows.update_answers(connection, conversation, index, answers, selected)
+            conversation, turn = rows.turn_at(connection, key, index)
+            if turn_id not in {None, turn.turn_id}:
+                raise NotFound(f"turn {index} is another one now")
+            answers, selected = change(turn.answers)
+            changed = replace(turn, answers=answers, selected=selected)
+            rows.update_answers(connection, conversation, changed)
+            return changed
 
         return await self._writer.write(work)
 

@@ -7,9 +7,14 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from chatbot_ai.domain.conversation import ConversationKey, ConversationSummary, Turn
+from chatbot_ai.domain.conversation import (
+    ConversationKey,
+    ConversationSummary,
+    Turn,
+    TurnAnswer,
+)
 from chatbot_ai.domain.errors import NotFound
-from chatbot_ai.storage.records import Answer, checked_status, preview
+from chatbot_ai.storage.records import answer_fields, answer_from, preview
 
 #: Turns that a scan holds in memory at once.
 PAGE = 256
@@ -50,32 +55,20 @@ def identity(key: ConversationKey) -> tuple[str, str, str]:
 def turn_of(row: Sequence[Any]) -> Turn:
     """Return the turn of a row of COLUMNS."""
     index, turn_id, text, answers_json, selected, sent, window_start, created_at = row
-    answers = decoded(answers_json)
     return Turn(
         index=index,
         turn_id=turn_id,
         input=text,
-        outputs=tuple(answer.text for answer in answers),
+        answers=tuple(answer_from(fields, created_at) for fields in json.loads(answers_json)),
         selected=selected,
-        model=answers[selected].model,
         created_at=created_at,
-        status=answers[selected].status,
         sent=sent,
         window_start=window_start,
     )
 
 
-def encoded(answers: Sequence[Answer]) -> str:
-    return json.dumps(
-        [{"text": a.text, "model": a.model, "status": a.status} for a in answers],
-        ensure_ascii=False,
-    )
-
-
-def decoded(answers_json: str) -> list[Answer]:
-    return [
-        Answer(a["text"], a["model"], checked_status(a["status"])) for a in json.loads(answers_json)
-    ]
+def encoded(answers: Sequence[TurnAnswer]) -> str:
+    return json.dumps([answer_fields(answer) for answer in answers], ensure_ascii=False)
 
 
 def summary_of(row: Sequence[Any]) -> ConversationSummary:
@@ -104,9 +97,7 @@ def ensure_conversation(connection: sqlite3.Connection, key: ConversationKey) ->
     return created
 
 
-def insert_turn(
-    connection: sqlite3.Connection, conversation: int, turn: Turn, answers: Sequence[Answer]
-) -> bool:
+def insert_turn(connection: sqlite3.Connection, conversation: int, turn: Turn) -> bool:
     """Insert `turn` and count it; False where its index or turn_id is there already."""
     inserted = connection.execute(
         "INSERT INTO turns (conversation, idx, turn_id, input, answers, selected, sent,"
@@ -116,7 +107,7 @@ def insert_turn(
             turn.index,
             turn.turn_id,
             turn.input,
-            encoded(answers),
+            encoded(turn.answers),
             turn.selected,
             turn.sent,
             turn.window_start,
@@ -143,37 +134,23 @@ def refresh(connection: sqlite3.Connection, conversation: int, added: int) -> No
     )
 
 
-def answers_at(
-    connection: sqlite3.Connection, key: ConversationKey, index: int
-) -> tuple[int, list[Answer], int]:
-    """Return conversation number, answers and selection of a turn, or raise NotFound."""
+def turn_at(connection: sqlite3.Connection, key: ConversationKey, index: int) -> tuple[int, Turn]:
+    """Return conversation number and the turn at `index`, or raise NotFound."""
     row = connection.execute(
-        f"SELECT conversation, answers, selected FROM turns"  # noqa: S608
-        f" WHERE conversation = {_CONVERSATION_ID} AND idx = ?",
+        f"SELECT t.conversation, {COLUMNS} FROM turns t"  # noqa: S608
+        f" WHERE t.conversation = {_CONVERSATION_ID} AND t.idx = ?",
         (*identity(key), index),
     ).fetchone()
     if row is None:
         raise NotFound(f"no turn {index} in this conversation")
-    return row[0], decoded(row[1]), row[2]
+    return row[0], turn_of(row[1:])
 
 
-def update_answers(
-    connection: sqlite3.Connection,
-    conversation: int,
-    index: int,
-    answers: Sequence[Answer],
-    selected: int,
-) -> Turn:
-    """Write a turn's answers and selection, and return the turn."""
+def update_answers(connection: sqlite3.Connection, conversation: int, turn: Turn) -> None:
+    """Write a turn's answers and selection."""
     connection.execute(
         "UPDATE turns SET answers = ?, selected = ? WHERE conversation = ? AND idx = ?",
-        (encoded(answers), selected, conversation, index),
-    )
-    return turn_of(
-        connection.execute(
-            f"SELECT {COLUMNS} FROM turns t WHERE t.conversation = ? AND t.idx = ?",  # noqa: S608
-            (conversation, index),
-        ).fetchone()
+        (encoded(turn.answers), turn.selected, conversation, turn.index),
     )
 
 

@@ -65,6 +65,9 @@ MIGRATIONS: tuple[Migration, ...] = (
             "CREATE TABLE probe (id INTEGER PRIMARY KEY, checked_at REAL NOT NULL) STRICT",
         ),
     ),
+    # `answers` may hold an answer's end, sources and time from here on, and lacks them before. No
+    # statement is needed, but an earlier version would drop them when it writes a turn anew.
+    Migration("0002_what_each_answer_rests_on", ()),
 )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chatbot_ai.domain.conversation import Assistant, ConversationKey, Turn
 from chatbot_ai.domain.errors import NotFound
 from chatbot_ai.domain.ports import ConversationStore
+from chatbot_ai.storage.records import restored_turn
 
 #: Turns that are written at once; each is confirmed before the next batch begins.
 _BATCH = 32
@@ -32,24 +33,33 @@ class Tally:
 
     read        turns that the source had
     written     turns that the target had not (in a dry run: that would be written)
-    present     turns that the target had already
+    present     turns that the target had already, with the same contents
+    different   turns that the target has with other contents; it keeps its own
     conflicts   turns whose index is taken by another turn, or which are elsewhere in the target
     incomplete  conversations of which the target holds fewer turns than the source
     skipped     entries of the source that are no turn
+    named       what is different, in conflict, incomplete or skipped, each with its place
     """
 
     read: int = 0
     written: int = 0
     present: int = 0
+    different: int = 0
     conflicts: int = 0
     conversations: int = 0
     incomplete: int = 0
     skipped: int = 0
+    named: list[tuple[str, str]] = field(default_factory=list)
+
+    def note(self, kind: str, place: str, count: int = 1) -> None:
+        """Count what is not as it should be, and keep its name."""
+        setattr(self, kind, getattr(self, kind) + count)
+        self.named.append((kind, place if count == 1 else f"{place} ({count})"))
 
     @property
     def agrees(self) -> bool:
         """Whether every turn of the source is in the target, in its place."""
-        lost = self.conflicts + self.incomplete + self.skipped
+        lost = self.different + self.conflicts + self.incomplete + self.skipped
         return self.read == self.written + self.present and lost == 0
 
 
@@ -128,7 +138,7 @@ async def _finish(
     if key is not None and apply:
         summary = await target.summary(key)
         if summary is None or summary.turns < expected:
-            tally.incomplete += 1
+            tally.note("incomplete", place_of(key))
 
 
 async def _write(
@@ -139,7 +149,9 @@ async def _write(
     )
     tally.written += outcomes.count("written")
     tally.present += outcomes.count("present")
-    tally.conflicts += outcomes.count("conflict")
+    for (key, turn), outcome in zip(batch, outcomes, strict=True):
+        if outcome in ("conflicts", "different"):
+            tally.note(outcome, place_of(key, turn.index))
     batch.clear()
 
 
@@ -150,14 +162,22 @@ async def _outcome(
         return "written"
     known = await target.find_turn(key, turn.turn_id)
     if known is not None:
-        return "present" if known.index == turn.index else "conflict"
+        if known.index != turn.index:
+            return "conflicts"
+        return "present" if known == restored_turn(turn) else "different"
     there = await target.turns(key, first=turn.index, limit=1)
     is_taken = any(other.index == turn.index for other in there)
-    return "conflict" if apply or is_taken else "written"
+    return "conflicts" if apply or is_taken else "written"
 
 
 async def _set_title(target: ConversationStore, record: Record, tally: Tally) -> None:
     try:
         await target.set_title(record.key, record.title)
     except NotFound:
-        tally.incomplete += 1
+        tally.note("incomplete", place_of(record.key))
+
+
+def place_of(key: ConversationKey, index: int | None = None) -> str:
+    """Name a conversation, or a turn in it, in a report."""
+    place = f"{key.assistant}/{key.user_id}/{key.db_id}"
+    return place if index is None else f"{place}#{index}"

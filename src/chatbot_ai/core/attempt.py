@@ -1,0 +1,48 @@
+"""What the pipeline knows of one exchange while it is under way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chatbot_ai.core.exchange import ChatRequest, Progress
+from chatbot_ai.core.references import Gathering
+from chatbot_ai.core.search_query import Asked
+from chatbot_ai.domain.conversation import ConversationKey, Turn
+from chatbot_ai.domain.ports import ChatModel
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One exchange under way; `again` is the turn that is answered anew, if it is one, and
+    `reserve` the tokens that the answer may take."""
+
+    asked: Asked
+    key: ConversationKey | None
+    progress: Progress
+    reserve: int
+    again: Turn | None = None
+    gathering: Gathering | None = None
+
+    @property
+    def model(self) -> ChatModel:
+        return self.asked.model
+
+    @property
+    def request(self) -> ChatRequest:
+        return self.asked.request
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether a stream with memory has shown something that is not stored yet."""
+        return (
+            self.key is not None
+            and self.request.stream
+            and bool(self.progress.text)
+            and self.progress.finished is None
+        )
+
+    @property
+    def key_in_use(self) -> ConversationKey:
+        if self.key is None:
+            raise AssertionError("only a conversation with memory can be interrupted")
+        return self.key
