@@ -28,7 +28,7 @@ from chatbot_ai.domain.conversation import ASSISTANTS
 from chatbot_ai.llm.engine import EngineOptions
 from chatbot_ai.models.library import ModelLibrary
 from chatbot_ai.server import engines
-from chatbot_ai.server.sizing import slots_of
+from chatbot_ai.server.engine_plan import plan_engines
 from chatbot_ai.settings import load_config
 
 TARGET_RATIO = 3.0
@@ -77,10 +77,8 @@ def _is_ok(port: int, path: str) -> bool:
 
 def engine_options() -> EngineOptions:
     """What `up` gives its engine on this machine: one engine with the slots of both assistants."""
-    config = load_config(None)
-    model = engines.choose_model(config.office, config)
-    slots = sum(slots_of(config.assistant(name), model) for name in ASSISTANTS)
-    return engines.engine_options(config.office, model, slots=slots)
+    (plan,) = plan_engines(load_config(None))
+    return plan.options
 
 
 def bare_engine_s() -> float:

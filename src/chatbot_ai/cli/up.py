@@ -13,7 +13,7 @@ from chatbot_ai.domain.conversation import ASSISTANTS
 from chatbot_ai.models.manifest import DEMO
 from chatbot_ai.models.note import Note
 from chatbot_ai.server import group, logs
-from chatbot_ai.server.engines import DEMO_MODEL
+from chatbot_ai.server.engines import DEMO_MODEL, choose_model
 from chatbot_ai.settings import Config, load_config
 
 TEXTS = {
@@ -59,10 +59,13 @@ def up() -> None:
     text = TEXTS[config.shared.terminal_language]
     began = time.monotonic()
     logs.configure("group", config.shared, console_level="warning")
-    planned = group.plan(config)
-    if any(choice.demo and not is_whole_demo(choice.path) for choice in planned.models.values()):
+    group.check(config)
+    own = [config.assistant(name) for name in ASSISTANTS if not config.assistant(name).engine_url]
+    choices = [choose_model(settings, config) for settings in own]
+    if any(choice.demo and not is_whole_demo(choice.path) for choice in choices):
         console.print(text["fetching"])
         fetch_demo(config, console)
+    planned = group.plan(config)
     console.print(text["starting"])
 
     def ready() -> None:

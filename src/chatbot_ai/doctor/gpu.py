@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,9 +33,13 @@ class Gpu:
 
 
 def check_gpu(
-    needed_bytes: Mapping[int, int], *, pci: Path = Path("/sys/bus/pci/devices")
+    needed_bytes: Mapping[int, int],
+    wanted: Collection[int] = (),
+    *,
+    pci: Path = Path("/sys/bus/pci/devices"),
 ) -> list[Finding]:
-    """Look at every GPU; `needed_bytes` is what the services put on each, by GPU number."""
+    """Look at every GPU; `needed_bytes` is what the services put on each, by GPU number, and
+    `wanted` the numbers that the settings name."""
     if not is_installed("nvidia-smi"):
         if _has_nvidia_card(pci):
             return [warn("gpu", "gpu_no_driver")]
@@ -48,7 +52,7 @@ def check_gpu(
     gpus = parse_gpus(output.stdout)
     absent = [
         warn("gpu", "gpu_absent", index=index, count=len(gpus))
-        for index in sorted(set(needed_bytes) - {gpu.index for gpu in gpus})
+        for index in sorted({*needed_bytes, *wanted} - {gpu.index for gpu in gpus})
     ]
     return [_judge(gpu, needed_bytes.get(gpu.index, 0)) for gpu in gpus] + absent
 

@@ -41,7 +41,9 @@ class Plan:
 
     `models` maps a service to its model file (a name or path that the library knows), and has no
     entry for a service whose engine is elsewhere. `gpus` maps a service to its GPU's number, and is
-    empty for a machine that is meant to run without. `cache_bytes` is the KV cache of one service.
+    empty for a machine that is meant to run without; `wanted_gpus` are those that the settings
+    name, there or not. `sharers` use another service's engine and so its copy of the model.
+    `cache_bytes` is the KV cache of one service.
     `mongodb_version` is the version that the deployment pins, None where MongoDB runs elsewhere or
     not at all. With `compose` all runs in containers, which bring Python, nginx, a database and
     their folders: only what they need of this machine is looked at. Secrets come as facts
@@ -55,6 +57,8 @@ class Plan:
     host: str = "127.0.0.1"
     models: Mapping[str, str] = field(default_factory=dict)
     gpus: Mapping[str, int] = field(default_factory=dict)
+    wanted_gpus: frozenset[int] = frozenset()
+    sharers: frozenset[str] = frozenset()
     cache_bytes: Mapping[str, int] = field(default_factory=dict)
     services: int = 2
     compose: bool = False
@@ -70,7 +74,8 @@ class Plan:
         """Return every check of this configuration, in the order to read them."""
         sizes = {service: self._model_bytes(name) for service, name in self.models.items()}
         needs = {
-            service: size + self.cache_bytes.get(service, 0) for service, size in sizes.items()
+            service: (0 if service in self.sharers else size) + self.cache_bytes.get(service, 0)
+            for service, size in sizes.items()
         }
         on_gpu: dict[int, int] = {}
         for service, number in self.gpus.items():
@@ -87,7 +92,7 @@ class Plan:
             "kernel": partial(check_kernel, mongodb_version=self.mongodb_version),
             "memory": partial(check_memory, self.services * SERVICE_BYTES + in_ram),
             "disk": partial(check_disk, self.library.folder, self._missing_bytes()),
-            "gpu": partial(check_gpu, on_gpu),
+            "gpu": partial(check_gpu, on_gpu, self.wanted_gpus),
             "docker": partial(check_docker, required=self.compose),
             "model": partial(check_models, self.library, tuple(self.models.values())),
             "port": partial(check_ports, self.ports, self.host),

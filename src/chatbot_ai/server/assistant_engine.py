@@ -13,9 +13,9 @@ from chatbot_ai.domain.errors import BackendUnavailable
 from chatbot_ai.llm.llama import LlamaModel
 from chatbot_ai.llm.remote import RemoteModel
 from chatbot_ai.llm.served import Served
-from chatbot_ai.server import engines
+from chatbot_ai.server.engine_plan import plan_engines
+from chatbot_ai.server.engines import engine_process
 from chatbot_ai.server.logs import DailyFile
-from chatbot_ai.server.sizing import slots_of
 from chatbot_ai.server.supervisor import Supervisor
 from chatbot_ai.settings import AssistantSettings, Config, process_environment
 from chatbot_ai.settings.kinds import plain
@@ -66,31 +66,29 @@ async def _theirs(settings: AssistantSettings) -> AsyncIterator[Engine]:
 
 @asynccontextmanager
 async def _ours(settings: AssistantSettings, config: Config) -> AsyncIterator[Engine]:
-    choice = engines.choose_model(settings, config)
-    slots = slots_of(settings, choice)
-    options = engines.engine_options(settings, choice, slots=slots)
+    (plan,) = await asyncio.to_thread(plan_engines, config, [settings.name])
     log_file = DailyFile(
         config.shared.log_dir,
-        f"engine-{settings.name}",
+        plan.name,
         keep_days=config.shared.log_retention_days,
         zone=config.shared.zone,
     )
-    spec = engines.engine_process(f"engine-{settings.name}", options, settings, log_file.write)
+    spec = engine_process(plan.name, plan.options, settings, plan.gpu, log_file.write)
     supervisor = Supervisor([spec], process_environment())
     supervisor.start()
     child = supervisor.children[spec.name]
     model = LlamaModel(
-        options.url,
-        name=choice.name,
-        context_tokens=options.context_tokens,
-        api_key=options.api_key,
+        plan.options.url,
+        name=plan.model.name,
+        context_tokens=plan.options.context_tokens,
+        api_key=plan.options.api_key,
     )
 
     async def state() -> dict[str, Any]:
         return {"managed": True, "state": child.state, "restarts": child.restarts}
 
     try:
-        yield Engine(model, state, restarts=lambda: child.restarts, slots=slots)
+        yield Engine(model, state, restarts=lambda: child.restarts, slots=plan.options.slots)
     finally:
         await supervisor.stop()
         log_file.close()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
 from chatbot_ai.doctor.plan import Plan
 from chatbot_ai.domain.conversation import ASSISTANTS
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.gateway.process import nginx_binary
-from chatbot_ai.llm.gguf import read_facts
 from chatbot_ai.models.hub import Hub
 from chatbot_ai.models.library import ModelLibrary
-from chatbot_ai.server.engines import choose_model
-from chatbot_ai.server.sizing import cache_per_slot, gpu_memory_bytes, slots_of
+from chatbot_ai.server.engine_plan import plan_engines
 from chatbot_ai.server.stores import mongodb_address
 from chatbot_ai.settings import ComposeSettings, Config
 from chatbot_ai.settings.kinds import plain
@@ -30,17 +30,16 @@ def plan_checks(config: Config, *, compose: bool = False) -> Plan:
     models: dict[str, str] = {}
     gpus: dict[str, int] = {}
     caches: dict[str, int] = {}
-    for name in ASSISTANTS:
-        settings = config.assistant(name)
-        if settings.engine_url:
-            continue
-        choice = choose_model(settings, config)
-        models[name] = str(choice.path.relative_to(shared.model_dir))
-        if choice.path.is_file():
-            per_slot = cache_per_slot(settings, choice, read_facts(choice.path))
-            caches[name] = per_slot * slots_of(settings, choice)
-        if settings.layers_on_gpu != 0 and gpu_memory_bytes(settings.gpu_index) is not None:
-            gpus[name] = settings.gpu_index
+    sharers: set[str] = set()
+    for engine in plan_engines(config):
+        for name in engine.assistants:
+            models[name] = str(engine.model.path.relative_to(shared.model_dir))
+            caches[name] = engine.need.slot_bytes * engine.slots[name]
+            if engine.gpu is not None:
+                gpus[name] = engine.gpu
+        if not compose:
+            # containers have an engine each
+            sharers.update(engine.assistants[1:])
     return Plan(
         library=ModelLibrary(shared.model_dir, hub=hub_of(config)),
         data_dir=shared.data_dir,
@@ -53,6 +52,8 @@ def plan_checks(config: Config, *, compose: bool = False) -> Plan:
         host=shared.gateway_host,
         models=models,
         gpus=gpus,
+        wanted_gpus=_wanted_gpus(config),
+        sharers=frozenset(sharers),
         cache_bytes=caches,
         wants_mlock=config.office.mlock or config.character.mlock,
         nginx_binary=_nginx(shared.nginx_binary),
@@ -69,6 +70,14 @@ def _mongodb_version(config: Config, compose: bool) -> str | None:
     if compose:
         return COMPOSE_MONGODB_VERSION if ComposeSettings().mongo_containers else None
     return COMPOSE_MONGODB_VERSION if mongodb_address(config.shared) else None
+
+
+def _wanted_gpus(config: Config) -> frozenset[int]:
+    """The GPUs that the settings name, there or not; none on a machine that has no NVIDIA one."""
+    if shutil.which("nvidia-smi") is None:
+        return frozenset()
+    own = [config.assistant(name) for name in ASSISTANTS if not config.assistant(name).engine_url]
+    return frozenset(settings.gpu_index for settings in own if settings.layers_on_gpu != 0)
 
 
 def _nginx(configured: str | None) -> str | None:

@@ -76,7 +76,16 @@ def rope_scale(settings: AssistantSettings, model: ModelChoice) -> float:
 def engine_options(
     settings: AssistantSettings, model: ModelChoice, *, slots: int, port: int | None = None
 ) -> EngineOptions:
-    """The engine's options, with a fresh key and, where none is set, a free port."""
+    """The engine's options, with a fresh key and, where none is set, a free port.
+
+    Raises ConfigurationError for settings that no engine can be started with.
+    """
+    if settings.kv_cache_type != "f16" and not settings.flash_attention:
+        prefix = settings.name.upper()
+        raise ConfigurationError(
+            f"{prefix}_KV_CACHE_TYPE={settings.kv_cache_type} needs {prefix}_FLASH_ATTENTION=true; "
+            "set that, or KV_CACHE_TYPE to f16"
+        )
     return EngineOptions(
         model_path=str(model.path),
         port=port or settings.engine_port or free_port(),
@@ -100,15 +109,24 @@ def engine_options(
 
 
 def engine_process(
-    name: str, options: EngineOptions, settings: AssistantSettings, on_line: Callable[[str], None]
+    name: str,
+    options: EngineOptions,
+    settings: AssistantSettings,
+    gpu: int | None,
+    on_line: Callable[[str], None],
 ) -> ProcessSpec:
-    """How the supervisor starts this engine and sees that it has loaded its model."""
+    """How the supervisor starts this engine and sees that it has loaded its model.
+
+    gpu  its number in PCI order, as nvidia-smi counts; None: the one that the settings name
+    """
     return ProcessSpec(
         name=name,
         command=options.command(),
         ready=lambda: answers("127.0.0.1", options.port, "/health", timeout_s=2),
         environment={
-            "CUDA_VISIBLE_DEVICES": str(settings.gpu_index),
+            # CUDA counts the fastest first, nvidia-smi and our settings by the bus
+            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+            "CUDA_VISIBLE_DEVICES": str(settings.gpu_index if gpu is None else gpu),
             **ENGINE_ENVIRONMENT,
         },
         standard_input=options.standard_input(),

@@ -18,6 +18,7 @@ from chatbot_ai.gateway.config import render
 from chatbot_ai.gateway.options import GatewayOptions
 from chatbot_ai.gateway.process import check_config, command, nginx_binary, worker_user
 from chatbot_ai.server import engines
+from chatbot_ai.server.engine_plan import EnginePlan, plan_engines
 from chatbot_ai.server.engines import ModelChoice
 from chatbot_ai.server.gateway_settings import with_settings
 from chatbot_ai.server.guard import refuse_unguarded
@@ -25,7 +26,6 @@ from chatbot_ai.server.logs import DailyFile
 from chatbot_ai.server.personas import LLAMA_FILE, OPENAI_FILE, read_personas
 from chatbot_ai.server.probe import answers
 from chatbot_ai.server.process_states import tell_states
-from chatbot_ai.server.sizing import slots_of
 from chatbot_ai.server.supervisor import ProcessSpec, Supervisor
 from chatbot_ai.settings import Config, process_environment
 
@@ -54,21 +54,26 @@ class Group:
     run_folder: Path
 
 
-def plan(config: Config) -> Group:
-    """Decide what is to run and write the gateway's configuration.
-
-    Raises ConfigurationError where something is in the way: a port, a folder, a persona, a file.
-    """
+def check(config: Config) -> None:
+    """Raise ConfigurationError where something is in the way: a port, a folder, a persona."""
     shared = config.shared
     refuse_unguarded(shared)
     _check_ports(config)
-    run_folder = (shared.data_dir / "run").absolute()
-    for folder in (shared.data_dir, shared.log_dir, run_folder):
+    for folder in (shared.data_dir, shared.log_dir, _run_folder(config)):
         _check_folder(folder)
     for file in (LLAMA_FILE, OPENAI_FILE):
         read_personas(shared.prompt_dir / file)
-    own = [name for name in ASSISTANTS if not config.assistant(name).engine_url]
-    models = {name: engines.choose_model(config.assistant(name), config) for name in own}
+
+
+def plan(config: Config) -> Group:
+    """Decide what is to run and write the gateway's configuration, after `check`.
+
+    Raises ConfigurationError where a model file or the gateway's configuration is wrong. The model
+    files should be there: without one nothing is known of the memory that it takes.
+    """
+    shared = config.shared
+    run_folder = _run_folder(config)
+    plans = plan_engines(config)
     log_files: list[DailyFile] = []
 
     def log_file(name: str) -> DailyFile:
@@ -78,10 +83,11 @@ def plan(config: Config) -> Group:
         log_files.append(file)
         return file
 
-    specs, environments = _engines(config, models, log_file)
+    specs, environments = _engines(config, plans, log_file)
     specs += [_service(config, name, environments[name], log_file) for name in ASSISTANTS]
     specs.append(_gateway(config, run_folder, log_file))
     url = f"http://localhost:{shared.gateway_port}"
+    models = {name: plan.model for plan in plans for name in plan.assistants}
     return Group(specs, log_files, models, url, run_folder)
 
 
@@ -123,28 +129,29 @@ async def run(group: Group, on_ready: Callable[[], None], on_stop: Callable[[], 
             file.close()
 
 
+def _run_folder(config: Config) -> Path:
+    return (config.shared.data_dir / "run").absolute()
+
+
 def _engines(
-    config: Config, models: dict[Assistant, ModelChoice], log_file: Callable[[str], DailyFile]
+    config: Config, plans: list[EnginePlan], log_file: Callable[[str], DailyFile]
 ) -> tuple[list[ProcessSpec], dict[Assistant, dict[str, str]]]:
-    """One engine for every model file; assistants with the same one share it."""
+    """The engines' processes, and what each assistant is told of its own."""
     specs: list[ProcessSpec] = []
-    environments: dict[Assistant, dict[str, str]] = {}
-    environments.update({name: {} for name in ASSISTANTS if name not in models})
-    for path in dict.fromkeys(model.path for model in models.values()):
-        sharing = [name for name, model in models.items() if model.path == path]
-        first = config.assistant(sharing[0])
-        counts = {name: slots_of(config.assistant(name), models[name]) for name in sharing}
-        options = engines.engine_options(first, models[sharing[0]], slots=sum(counts.values()))
-        name = "engine" if len(sharing) == len(ASSISTANTS) else f"engine-{sharing[0]}"
-        specs.append(engines.engine_process(name, options, first, log_file(name).write))
-        for assistant in sharing:
+    environments: dict[Assistant, dict[str, str]] = {name: {} for name in ASSISTANTS}
+    for plan in plans:
+        options = plan.options
+        first = config.assistant(plan.assistants[0])
+        write = log_file(plan.name).write
+        specs.append(engines.engine_process(plan.name, options, first, plan.gpu, write))
+        for assistant in plan.assistants:
             prefix = assistant.upper()
             environments[assistant] = {
                 f"{prefix}_ENGINE_URL": options.url,
                 f"{prefix}_ENGINE_API_KEY": options.api_key,
-                f"{prefix}_ENGINE_MODEL": models[assistant].name,
+                f"{prefix}_ENGINE_MODEL": plan.model.name,
                 f"{prefix}_CONTEXT_TOKENS": str(options.context_tokens),
-                f"{prefix}_MAX_CONCURRENT": str(counts[assistant]),
+                f"{prefix}_MAX_CONCURRENT": str(plan.slots[assistant]),
             }
     return specs, environments
 

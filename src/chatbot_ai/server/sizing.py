@@ -1,55 +1,100 @@
-"""How many conversations fit into memory at once."""
+"""How many conversations fit into memory at once, over all engines of this machine."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from chatbot_ai.domain.errors import ConfigurationError
-from chatbot_ai.llm.gguf import ModelFacts, read_facts
-from chatbot_ai.server.engines import ModelChoice, context_tokens
-from chatbot_ai.settings import AssistantSettings
+from chatbot_ai.domain.conversation import Assistant
 
-#: Kept free beside model and cache: compute buffers and the CUDA context, or the system in RAM.
+#: Kept free beside models and caches, for each engine: compute buffers and the CUDA context.
 GPU_HEADROOM_BYTES = 900 * 1024 * 1024
 RAM_SHARE = 0.6
 #: More slots than this bring no more tokens a second on the reference GPUs, only longer answers.
 MOST_SLOTS = 8
+MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Arithmetic:
-    """The sum behind a number of slots, in bytes."""
+class Wish:
+    """The slots that one assistant wishes for.
 
-    available: int
-    model: int
-    cache_per_slot: int
-    slots: int
-    on_gpu: bool
-
-
-def fit(settings: AssistantSettings, model: ModelChoice) -> Arithmetic:
-    """The largest number of slots whose cache fits beside the model, from 1 to MOST_SLOTS.
-
-    Without a GPU also no more than the processors, but at least 2.
+    number  how many; for `auto` the weight among those who share what is free
+    kind    "set" is given, whatever fits; "default" is given as far as a GPU holds it; "auto" is
+            as much as there is room for
     """
-    facts = read_facts(model.path)
-    vram = gpu_memory_bytes(settings.gpu_index) if settings.layers_on_gpu != 0 else None
-    per_slot = cache_per_slot(settings, model, facts)
-    if vram is not None:
-        available, most = vram - GPU_HEADROOM_BYTES, MOST_SLOTS
-    else:
-        available = int(available_memory_bytes() * RAM_SHARE)
-        most = min(MOST_SLOTS, max(2, len(os.sched_getaffinity(0))))
-    slots = max(1, min(most, (available - facts.file_bytes) // per_slot))
-    return Arithmetic(available, facts.file_bytes, per_slot, slots, vram is not None)
+
+    assistant: Assistant
+    number: int
+    kind: str
 
 
-def cache_per_slot(settings: AssistantSettings, model: ModelChoice, facts: ModelFacts) -> int:
-    """Bytes of KV cache that one conversation takes."""
-    return context_tokens(settings, model) * facts.cache_bytes_per_token(settings.kv_cache_type)
+@dataclass(frozen=True, slots=True)
+class EngineNeed:
+    """What one engine takes: on `gpu`, None for the machine's RAM.
+
+    slot_bytes is 0 where the model's file is not there to tell.
+    """
+
+    gpu: int | None
+    model_bytes: int
+    slot_bytes: int
+    host_cache_mib: int
+    wishes: tuple[Wish, ...]
+
+
+def share_out(
+    needs: Sequence[EngineNeed], gpu_bytes: Mapping[int, int], ram_bytes: int
+) -> list[dict[Assistant, int]]:
+    """Slots of every assistant, for each engine.
+
+    Everybody gets one at least. What is then free on a device, when all models, all that was set
+    and in RAM all host caches are subtracted, is given away one slot at a time, each to whoever
+    has the least of what it wished for.
+    """
+    given = [{w.assistant: w.number if w.kind == "set" else 1 for w in n.wishes} for n in needs]
+    for device in {need.gpu for need in needs}:
+        here = [number for number, need in enumerate(needs) if need.gpu == device]
+        free = _available(device, needs, gpu_bytes, ram_bytes)
+        for number in here:
+            free -= needs[number].slot_bytes * sum(given[number].values())
+        while True:
+            wanting = [
+                (given[number][wish.assistant] / wish.number, number, wish)
+                for number in here
+                for wish in needs[number].wishes
+                if _may_grow(needs[number], wish, given[number], free)
+            ]
+            if not wanting:
+                break
+            _, number, wish = min(wanting, key=lambda one: one[:2])
+            given[number][wish.assistant] += 1
+            free -= needs[number].slot_bytes
+    return given
+
+
+def _available(
+    gpu: int | None, needs: Sequence[EngineNeed], gpu_bytes: Mapping[int, int], ram_bytes: int
+) -> int:
+    here = [need for need in needs if need.gpu == gpu]
+    models = sum(need.model_bytes for need in here)
+    if gpu is not None and gpu_bytes[gpu]:
+        return gpu_bytes[gpu] - models - GPU_HEADROOM_BYTES * len(here)
+    # the caches of parked prefixes are in RAM, wherever the models are
+    return int(ram_bytes * RAM_SHARE) - models - MIB * sum(need.host_cache_mib for need in needs)
+
+
+def _may_grow(need: EngineNeed, wish: Wish, given: Mapping[Assistant, int], free: int) -> bool:
+    if wish.kind == "set":
+        return False
+    fits = need.slot_bytes <= free
+    if wish.kind == "default":
+        # in RAM the system can make room; a GPU's memory ends where it ends
+        return given[wish.assistant] < wish.number and (fits or need.gpu is None)
+    on_processor = min(MOST_SLOTS, max(2, len(os.sched_getaffinity(0))))
+    most = on_processor if need.gpu is None else MOST_SLOTS
+    return fits and need.slot_bytes > 0 and sum(given.values()) < most
 
 
 def available_memory_bytes() -> int:
@@ -66,28 +111,3 @@ def available_memory_bytes() -> int:
         if limit.isdigit():
             available = min(available, int(limit))
     return available
-
-
-def gpu_memory_bytes(index: int) -> int | None:
-    """Memory of that NVIDIA GPU, or None where there is none."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return None
-    query = [program, "--query-gpu=memory.total", "--format=csv,noheader,nounits", f"--id={index}"]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    text = done.stdout.strip()
-    return int(text) * 1024 * 1024 if done.returncode == 0 and text.isdigit() else None
-
-
-def slots_of(settings: AssistantSettings, model: ModelChoice) -> int:
-    """How many conversations this assistant answers at once; `auto` asks the memory."""
-    if isinstance(settings.slots, int):
-        return settings.slots
-    if settings.engine_url or not model.path.is_file():
-        raise ConfigurationError(
-            f"{settings.name.upper()}_MAX_CONCURRENT=auto needs the model file on this machine"
-        )
-    return fit(settings, model).slots

@@ -44,8 +44,10 @@ GPU: Final[Catalogue] = {
     },
     "gpu_absent": {
         "ko": "설정이 GPU {index}번을 찾지만 GPU는 {count}개입니다\n"
+        "GPU가 하나뿐이면 모두 그 GPU를 쓰고, 여럿이면 CPU로 돕니다. "
         ".env의 OFFICE_GPU 또는 CHARACTER_GPU를 있는 번호로 바꾸세요",
         "en": "the settings name GPU {index}, but there are {count}\n"
+        "With one GPU all run on it, with several the processor works instead. "
         "Set OFFICE_GPU or CHARACTER_GPU in .env to one that is there",
     },
     "gpu_old_driver": {
