@@ -579,3 +579,24 @@ async def test_a_wait_that_ends_in_a_timeout_is_recorded(store: GatedStore) -> N
     assert made.records.last.queue_s >= 0.05
     held.set()
     await running
+
+
+async def test_speed_is_measured_where_the_server_tells_none(
+    made: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server without timings of its own is timed from its first token to its last."""
+    stream = made.model.stream
+
+    async def untimed(request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        await asyncio.sleep(0.2)
+        async with aclosing(stream(request)) as events:
+            async for event in events:
+                known = isinstance(event, Finished)
+                yield replace(event, prefill_s=0.0, generation_s=0.0) if known else event
+
+    made.model.pause_s = 0.01
+    monkeypatch.setattr(made.model, "stream", untimed)
+    done = await made.say("안녕")
+    assert done.timings.first_token_s is not None
+    expected = done.timings.total_s - done.timings.first_token_s
+    assert 0.05 <= made.records.last.generation_s <= expected

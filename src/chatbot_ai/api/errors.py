@@ -15,6 +15,7 @@ from starlette.routing import Match
 
 from chatbot_ai.api.messages import Language, language_of, message
 from chatbot_ai.api.openai_errors import reshaped, speaks_openai
+from chatbot_ai.api.request_line import note
 from chatbot_ai.domain.errors import (
     CallerLimited,
     ChatbotError,
@@ -131,8 +132,9 @@ def error_answer(error: ChatbotError, request: Request) -> JSONResponse:
     headers = {"Retry-After": str(wait)} if wait is not None else {}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    note(error=error.code)
     if status >= 500:
-        log.warning("request.unavailable", code=error.code, detail=str(error))
+        note(detail=str(error))
     body = error_body(error, language_for(request), request_id_of(request))
     return shaped(request, status, body, headers)
 
@@ -144,6 +146,7 @@ def plain_error(
     headers: Mapping[str, str] | None = None,
     **params: Any,
 ) -> JSONResponse:
+    note(error=code)
     text = message(code, language_for(request), **params)
     body = {"error": {"code": code, "message": text, "request_id": request_id_of(request)}}
     return shaped(request, status, body, headers)
@@ -224,6 +227,7 @@ def install(app: FastAPI) -> None:
         unread = whole and not (_says_json(request) and await request.body())
         if unread or any(p["type"] == "json_invalid" for p in problems):
             return plain_error(400, "malformed_json", request)
+        note(error="validation_failed")
         language = language_for(request)
         body = {
             "code": "validation_failed",

@@ -4,12 +4,13 @@ answers pass through it and a call ends only with its last byte."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chatbot_ai.api.request_line import note
 from chatbot_ai.api.services import Services
 from chatbot_ai.domain.access import Principal, is_loopback
 from chatbot_ai.domain.errors import CallerLimited, ChatbotError
@@ -29,6 +30,7 @@ class Gate:
 
     The Principal lies in the request's state, where `principal_of` finds it. Every answer, errors
     too, tells what is left of the caller's limits. refuse makes the answer to who is not admitted.
+    A POST that a limit kept out is counted as `limited`, as those are that the queue refuses.
     """
 
     def __init__(self, app: ASGIApp, *, refuse: Refuse) -> None:
@@ -43,7 +45,11 @@ class Gate:
         try:
             principal = await access.admit(headers, caller_address(headers, scope))
         except ChatbotError as error:
-            left = error.headers if isinstance(error, CallerLimited) else {}
+            left: Mapping[str, str] = {}
+            if isinstance(error, CallerLimited):
+                left = error.headers
+                if scope["method"] == "POST":
+                    services.chat.turned_away(error)
             await self._refuse(scope, error)(scope, receive, _with_headers(send, lambda: left))
             return
         _remember(scope, principal)
@@ -79,7 +85,7 @@ def _remember(scope: Scope, principal: Principal) -> None:
     state: dict[str, Any] = scope.setdefault("state", {})
     state["principal"] = principal
     if principal.key_id is not None:
-        state.setdefault("log_fields", {})["key"] = principal.key_id
+        note(key=principal.key_id)
 
 
 def _with_headers(send: Send, headers: Callable[[], Any]) -> Send:

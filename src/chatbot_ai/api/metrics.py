@@ -40,7 +40,9 @@ class Metrics:
             [*names, "kind"],
             registry=registry,
         )
-        self._queue = self._histogram("chatbot_queue_seconds", "Waiting for a slot.")
+        self._queue = self._histogram(
+            "chatbot_queue_seconds", "Waiting for a slot, whether or not one was given."
+        )
         self._first = self._histogram("chatbot_first_token_seconds", "Request to first token.")
         self._total = self._histogram("chatbot_request_seconds", "Request to stored answer.")
         self._service = self._histogram("chatbot_service_seconds", "Slot given to answer stored.")
@@ -69,12 +71,13 @@ class Metrics:
             ("wasted", record.wasted_tokens),
         ):
             self._tokens.labels(**label, kind=kind).inc(amount)
-        if record.outcome == "answered":
+        if record.waited:
             self._queue.labels(**label).observe(record.queue_s)
+        if record.first_token_s is not None:
+            self._first.labels(**label).observe(record.first_token_s)
+        if record.outcome == "answered":
             self._total.labels(**label).observe(record.total_s)
             self._service.labels(**label).observe(max(0.0, record.total_s - record.queue_s))
-            if record.first_token_s is not None:
-                self._first.labels(**label).observe(record.first_token_s)
 
     def _histogram(self, name: str, text: str) -> Histogram:
         return Histogram(name, text, ["assistant"], buckets=BUCKETS, registry=self.registry)

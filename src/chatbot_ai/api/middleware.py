@@ -12,6 +12,8 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chatbot_ai.api.request_line import CURRENT, RequestLine
+
 log = structlog.get_logger()
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
@@ -20,7 +22,7 @@ POLLED = frozenset({"/healthz", "/readyz", "/metrics", "/performance", "/status"
 
 
 class RequestContext:
-    """Gives a request its id and prefix, and logs how it went, without any of its content.
+    """Gives a request its id and prefix, and logs in one line how it went, without its content.
 
     A sane X-Request-ID of the caller or the gateway is kept. X-Forwarded-Prefix counts only if it
     is the one prefix under which the gateway serves this assistant.
@@ -43,6 +45,8 @@ class RequestContext:
             scope["root_path"] = self._prefix
         began = time.monotonic()
         status = 0
+        line = RequestLine()
+        token = CURRENT.set(line)
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -55,15 +59,18 @@ class RequestContext:
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
+                CURRENT.reset(token)
+                line.written = True
+                own = {
+                    "method": scope["method"],
+                    "path": path,
+                    "status": status or None,
+                    "total_ms": round((time.monotonic() - began) * 1000, 1),
+                }
                 write = log.debug if path in POLLED else log.info
-                write(
-                    "request.finished",
-                    method=scope["method"],
-                    path=path,
-                    status=status or None,
-                    total_ms=round((time.monotonic() - began) * 1000, 1),
-                    **scope["state"].get("log_fields", {}),
-                )
+                if status >= 500:
+                    write = log.warning
+                write("request.finished", **(line.fields | own))
 
 
 class BodyLimit:

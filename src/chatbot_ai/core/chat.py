@@ -6,8 +6,6 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 
-import structlog
-
 from chatbot_ai.core import prompt as prompts
 from chatbot_ai.core.admission import Admission
 from chatbot_ai.core.attempt import Attempt
@@ -30,7 +28,7 @@ from chatbot_ai.core.search_query import Asked
 from chatbot_ai.core.stats import Observer
 from chatbot_ai.core.ticket import Ticket
 from chatbot_ai.domain.conversation import Assistant, Message, Turn
-from chatbot_ai.domain.errors import ContextTooLong, UnknownModel
+from chatbot_ai.domain.errors import CallerLimited, ContextTooLong, UnknownModel
 from chatbot_ai.domain.generation import (
     GenerationRequest,
     Restarted,
@@ -38,8 +36,6 @@ from chatbot_ai.domain.generation import (
 )
 from chatbot_ai.domain.persona import Persona
 from chatbot_ai.domain.ports import ChatModel, Clock, ConversationStore
-
-log = structlog.get_logger()
 
 
 class Chat:
@@ -241,6 +237,8 @@ class Chat:
             tokens = progress.finished.usage.prompt_tokens
             self._lengths[job.model].learn(generation.messages, tokens)
         timings.prefill_s = progress.finished.prefill_s
+        if timings.first_token_s is not None and progress.tokens > 1:
+            began = progress.started + timings.first_token_s
         timings.generation_s = progress.finished.generation_s or self.clock.monotonic() - began
 
     def _done(self, model: ChatModel, progress: Progress, stored: Turn | None) -> Done:
@@ -265,8 +263,11 @@ class Chat:
             sources=progress.grounded.sources,
         )
 
+    def turned_away(self, error: CallerLimited) -> None:
+        """Count a message that its caller's own limit kept from coming here, like every other."""
+        self._report(Progress(self.clock.monotonic(), ""), error)
+
     def _report(self, progress: Progress, error: BaseException | None) -> None:
         record = record_of(error, progress, self.clock.now())
         for observer in self._observers:
             observer.ended(record)
-        log.info("chat.finished", assistant=self.assistant, **record.log_fields())

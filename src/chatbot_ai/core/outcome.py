@@ -45,7 +45,7 @@ def record_of(error: BaseException | None, progress: Progress, ended_at: float) 
         prompt_tokens=usage.prompt_tokens,
         cached_tokens=usage.cached_tokens,
         completion_tokens=usage.completion_tokens,
-        generation_s=finished.generation_s if finished else 0.0,
+        generation_s=progress.timings.generation_s if finished else 0.0,
         wasted_tokens=0 if outcome == "answered" else progress.tokens,
         error_code=code,
         backup=bool(finished and finished.backup),

@@ -6,18 +6,15 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from chatbot_ai.core.series import Series, percentile
+from chatbot_ai.core.histogram import Histogram
+from chatbot_ai.core.series import Series
+from chatbot_ai.core.window import Window, share
 from chatbot_ai.domain.ports import Clock
 
 Outcome = Literal["answered", "refused", "limited", "cancelled", "failed", "invalid"]
 
-WINDOW_S = 15 * 60
-#: Requests the window remembers at most; at 20 a second it covers the whole window.
-WINDOW_REQUESTS = 20_000
-#: Seconds for which a computed summary is given out again, so that polling costs nothing.
-SUMMARY_FOR_S = 1.0
 #: Seconds between two looks at the load.
 LOAD_EVERY_S = 1.0
 
@@ -42,6 +39,11 @@ class RequestRecord:
     error_code: str | None = None
     backup: bool = False
     ended_at: float = 0.0
+
+    @property
+    def waited(self) -> bool:
+        """Whether it had a place in the queue, if only for a moment."""
+        return self.queue_s > 0 or self.outcome in ("answered", "failed", "cancelled")
 
     def log_fields(self) -> dict[str, object]:
         """The record for a log line: times in milliseconds, no content."""
@@ -76,19 +78,27 @@ class Stats:
         self.series = Series(clock)
         self.started_at = clock.now()
         self._started = clock.monotonic()
-        self._window: deque[tuple[float, RequestRecord]] = deque(maxlen=WINDOW_REQUESTS)
+        self._window = Window(clock)
+        self._total, self._queue, self._first_token = Histogram(), Histogram(), Histogram()
+        self._generation_s = 0.0
         self._since_start: Counter[str] = Counter()
         self._answered_s = 0.0
         self._errors: deque[tuple[float, str]] = deque(maxlen=20)
-        self._summary: tuple[float, dict[str, object]] | None = None
 
     def ended(self, record: RequestRecord) -> None:
-        self._window.append((self._clock.monotonic(), record))
+        self._window.ended(record)
         count = self._since_start
         count["total"] += 1
         count[record.outcome] += 1
         if record.outcome == "answered":
             self._answered_s += record.total_s
+            self._generation_s += record.generation_s
+            count["answered_tokens"] += record.completion_tokens
+            self._total.observe(record.total_s)
+        if record.waited:
+            self._queue.observe(record.queue_s)
+        if record.first_token_s is not None:
+            self._first_token.observe(record.first_token_s)
         count["prompt_tokens"] += record.prompt_tokens
         count["cached_tokens"] += record.cached_tokens
         count["completion_tokens"] += record.completion_tokens
@@ -117,9 +127,9 @@ class Stats:
         """The newest error codes with their Unix time, newest first."""
         return [{"at": round(at, 1), "code": code} for at, code in reversed(self._errors)]
 
-    def since_start(self) -> dict[str, float]:
-        """Totals since the process started, and the share of prompts that came from the cache."""
-        c = self._since_start
+    def since_start(self) -> dict[str, Any]:
+        """Totals since the process started; percentiles within the 5 % of a histogram's bucket."""
+        c, tokens = self._since_start, self._since_start["answered_tokens"]
         tried = c["answered"] + c["failed"] + c["refused"]
         return {
             "total_requests": c["total"],
@@ -137,52 +147,16 @@ class Stats:
             "completion_tokens": c["completion_tokens"],
             "wasted_tokens": c["wasted_tokens"],
             "backup_answers": c["backup_answers"],
-            "cache_hit_share": _share(c["cached_tokens"], c["prompt_tokens"]),
+            "cache_hit_share": share(c["cached_tokens"], c["prompt_tokens"]),
+            "total_s": self._total.percentiles(),
+            "queue_s": self._queue.percentiles(),
+            "first_token_s": self._first_token.percentiles(),
+            "tokens_per_second": round(tokens / self._generation_s, 1)
+            if self._generation_s
+            else 0.0,
+            "tokens_per_second_all": round(tokens / self.uptime_s, 2) if self.uptime_s > 1 else 0.0,
         }
 
     def window(self) -> dict[str, object]:
-        """The same for the last 15 minutes, with percentiles; computed at most once a second."""
-        now = self._clock.monotonic()
-        if self._summary and now - self._summary[0] < SUMMARY_FOR_S:
-            return self._summary[1]
-        while self._window and self._window[0][0] < now - WINDOW_S:
-            self._window.popleft()
-        records = [r for _, r in self._window]
-        done = [r for r in records if r.outcome == "answered"]
-        outcomes = Counter(r.outcome for r in records)
-        tried = outcomes["answered"] + outcomes["failed"] + outcomes["refused"]
-        generation_s = sum(r.generation_s for r in done)
-        tokens = sum(r.completion_tokens for r in done)
-        span = min(WINDOW_S, self.uptime_s)
-        summary: dict[str, object] = {
-            "seconds": round(span, 1),
-            "requests": len(records),
-            **{
-                name: outcomes[name]
-                for name in ("answered", "refused", "limited", "cancelled", "failed")
-            },
-            "causes": dict(Counter(r.error_code for r in records if r.error_code).most_common(12)),
-            "success_rate": round(100 * outcomes["answered"] / tried, 2) if tried else 100.0,
-            "requests_per_hour": round(3600 * len(done) / span, 1) if span > 1 else 0.0,
-            "total_s": _percentiles([r.total_s for r in done]),
-            "queue_s": _percentiles([r.queue_s for r in done]),
-            "first_token_s": _percentiles(
-                [r.first_token_s for r in done if r.first_token_s is not None]
-            ),
-            "tokens_per_second": round(tokens / generation_s, 1) if generation_s else 0.0,
-            "tokens_per_second_all": round(tokens / span, 2) if span > 1 else 0.0,
-            "cache_hit_share": _share(
-                sum(r.cached_tokens for r in done), sum(r.prompt_tokens for r in done)
-            ),
-        }
-        self._summary = (now, summary)
-        return summary
-
-
-def _percentiles(values: list[float]) -> dict[str, float]:
-    ordered = sorted(values)
-    return {f"p{p}": round(percentile(ordered, p / 100), 3) for p in (50, 95, 99)}
-
-
-def _share(part: float, whole: float) -> float:
-    return round(part / whole, 4) if whole else 0.0
+        """The same for the last 15 minutes; computed at most once a second."""
+        return self._window.summary()

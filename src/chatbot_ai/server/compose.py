@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from chatbot_ai.api.app import create_app
 from chatbot_ai.api.metrics import Metrics
+from chatbot_ai.api.request_line import LoggedAnswers
 from chatbot_ai.api.services import ApiOptions, Services
 from chatbot_ai.core.admission import Admission
 from chatbot_ai.core.chat import Chat
@@ -80,7 +81,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
                 remote=remote,
                 clock=clock,
                 references=gathered,
-                observers=(stats, metrics),
+                observers=(stats, metrics, LoggedAnswers(assistant)),
                 history_turns=shared.history_turns,
                 answer_tokens=settings.answer_tokens,
             )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import logging
 import sys
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import structlog
 
-from chatbot_ai.access.key import KEY_PATTERN, PREFIX, id_of
+from chatbot_ai.server.secrecy import frames_only, hide_keys, write_frames
 from chatbot_ai.settings import Settings
+
+log = structlog.get_logger()
 
 #: Libraries that would log every request at INFO.
 QUIET = (
@@ -101,15 +104,14 @@ def configure(name: str, settings: Settings, *, console_level: str = "debug") ->
     )
     as_json = _formatter(
         shared,
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(frames_only),
         structlog.processors.JSONRenderer(ensure_ascii=False),
     )
     readable = _formatter(
         shared,
         structlog.dev.ConsoleRenderer(
             colors=sys.stdout.isatty(),
-            # the default shows the values of local variables: what people wrote, and keys
-            exception_formatter=structlog.dev.plain_traceback,
+            exception_formatter=write_frames,
         ),
     )
     console = logging.StreamHandler(sys.stdout)
@@ -133,12 +135,9 @@ def configure(name: str, settings: Settings, *, console_level: str = "debug") ->
     return daily
 
 
-def hide_keys(line: str) -> str:
-    """Shorten API keys to the part that may be shown, wherever a caller has put one: a path, an
-    error's text. No code of ours logs one; this is the net below."""
-    if PREFIX not in line:
-        return line
-    return KEY_PATTERN.sub(lambda key: f"{id_of(key[0])}…", line)
+def tell_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An event loop's exception handler: asyncio's own writes the exception's text."""
+    log.error("loop.error", what=context["message"], exc_info=context.get("exception"))
 
 
 def _formatter(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,6 +39,8 @@ class StartWatch:
         if scope["type"] != "lifespan":
             await self._app(scope, receive, send)
             return
+
+        asyncio.get_running_loop().set_exception_handler(logs.tell_loop_error)
 
         async def send_without_traceback(message: Message) -> None:
             if message["type"] == "lifespan.startup.failed":

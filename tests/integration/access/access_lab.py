@@ -21,6 +21,7 @@ from chatbot_ai.access.ledger import FILE, KeyLedger
 from chatbot_ai.access.open import LoopbackAccess
 from chatbot_ai.api.app import create_app
 from chatbot_ai.api.metrics import Metrics
+from chatbot_ai.api.request_line import LoggedAnswers
 from chatbot_ai.api.services import ApiOptions, Services
 from chatbot_ai.core.admission import Admission
 from chatbot_ai.core.chat import Chat
@@ -132,7 +133,7 @@ async def serving(
             remote=Admission(slots=4, max_waiting=20, clock=clock, beside=admission),
             clock=clock,
             references=References(zone=SEOUL, with_time=False),
-            observers=(stats, metrics),
+            observers=(stats, metrics, LoggedAnswers(assistant)),
             answer_tokens=16,
         )
         metrics.watch(chat.admission, chat.remote, lambda: 0, lambda: 0)

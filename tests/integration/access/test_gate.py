@@ -118,6 +118,23 @@ async def test_limits_are_told_on_every_answer(lab: Lab) -> None:
     assert 0 < int(refused.headers["Retry-After"]) <= 60
 
 
+async def test_messages_that_a_limit_keeps_out_are_counted(lab: Lab) -> None:
+    """/performance, the metrics and the recent errors know of a message that the gate refused; a
+    look at something that it refused is none."""
+    key = await lab.key(requests_per_minute=1)
+    async with lab.caller(key) as http:
+        assert (await http.post("/Llama", json=lab.body())).status_code == 200
+        assert (await http.post("/Llama", json=lab.body())).status_code == 429
+        assert (await http.get("/performance")).status_code == 429
+        scraped = (await http.get("/metrics")).text
+    assert f'chatbot_requests_total{{assistant="{lab.assistant}",outcome="limited"}} 1.0' in scraped
+    stats = lab.services.stats
+    assert (stats.since_start()["answered"], stats.since_start()["limited"]) == (1, 1)
+    assert stats.since_start()["success_rate"] == 100.0
+    assert stats.window()["causes"] == {"rate_limited": 1}
+    assert [error["code"] for error in stats.recent_errors()] == ["rate_limited"]
+
+
 async def test_a_crash_is_told_like_everything_else(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

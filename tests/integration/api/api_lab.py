@@ -18,6 +18,7 @@ import uvicorn
 from chatbot_ai.access.open import LoopbackAccess
 from chatbot_ai.api.app import create_app
 from chatbot_ai.api.metrics import Metrics
+from chatbot_ai.api.request_line import LoggedAnswers
 from chatbot_ai.api.services import ApiOptions, Services
 from chatbot_ai.core.admission import Admission
 from chatbot_ai.core.chat import Chat
@@ -183,7 +184,7 @@ async def running_lab(
             remote=Admission(slots=slots, max_waiting=max_waiting, clock=clock, beside=admission),
             clock=clock,
             references=References(zone=ZONE, with_time=assistant == "office"),
-            observers=(stats, metrics),
+            observers=(stats, metrics, LoggedAnswers(assistant)),
         )
         metrics.watch(chat.admission, chat.remote, lambda: 0, lambda: 0)
         arguments: dict[str, Any] = {

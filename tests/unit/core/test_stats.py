@@ -9,9 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatbot_ai.core import window as window_module
 from chatbot_ai.core.exchange import Progress
+from chatbot_ai.core.histogram import SHORTEST_S, STEP, Histogram
 from chatbot_ai.core.outcome import outcome_of, record_of
-from chatbot_ai.core.stats import WINDOW_S, RequestRecord, Stats, percentile
+from chatbot_ai.core.series import percentile
+from chatbot_ai.core.stats import RequestRecord, Stats
+from chatbot_ai.core.window import WINDOW_S
 from chatbot_ai.domain.errors import (
     AdmissionRejected,
     BackendRateLimited,
@@ -94,6 +98,84 @@ def test_the_window_forgets_and_the_totals_do_not() -> None:
     assert stats.since_start()["answered"] == 1
 
 
+def test_a_flood_of_refusals_pushes_nothing_out() -> None:
+    """However many are turned away, the answers of 15 minutes stay in the window, and each refusal
+    is counted in it until it is as old."""
+    clock = FakeClock()
+    stats = Stats(clock)
+    refused = RequestRecord("refused", "m", 0.0, 0.0, None, error_code="busy")
+    limited = RequestRecord("limited", "", 0.0, 0.0, None, error_code="rate_limited")
+    clock.advance(10)
+    stats.ended(ANSWERED)
+    for _ in range(600):
+        clock.advance(1)
+        for _ in range(50):
+            stats.ended(refused)
+        stats.ended(limited)
+    window = stats.window()
+    assert (window["answered"], window["refused"], window["limited"]) == (1, 30_000, 600)
+    assert window["causes"] == {"busy": 30_000, "rate_limited": 600}
+    assert window["seconds"] == 610.0
+    assert figures(window, "queue_s")["p99"] == 0.5
+    clock.advance(WINDOW_S - 300)
+    window = stats.window()
+    assert (window["answered"], window["limited"]) == (0, 301)
+    clock.advance(WINDOW_S)
+    assert stats.window()["requests"] == 0
+
+
+def test_more_answers_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the window is as long as those reach back: rates stay right, and it says so."""
+    monkeypatch.setattr(window_module, "WINDOW_REQUESTS", 100)
+    clock = FakeClock()
+    stats = Stats(clock)
+    for _ in range(400):
+        clock.advance(1)
+        stats.ended(ANSWERED)
+        stats.ended(RequestRecord("refused", "m", 0.0, 0.0, None))
+    window = stats.window()
+    assert (window["answered"], window["seconds"], window["refused"]) == (100, 99.0, 100)
+    assert window["requests_per_hour"] == pytest.approx(3600, rel=0.02)
+
+
+def test_totals_have_percentiles_and_speeds() -> None:
+    """Since the start as in the window: within a bucket's 5 %, and speeds as they are."""
+    clock = FakeClock()
+    stats = Stats(clock)
+    clock.advance(100)
+    for number in range(1, 21):
+        stats.ended(replace(ANSWERED, total_s=float(number)))
+    clock.advance(WINDOW_S * 4)
+    totals = stats.since_start()
+    assert totals["total_s"] == pytest.approx({"p50": 10.0, "p95": 19.0, "p99": 20.0}, rel=0.05)
+    assert totals["queue_s"] == pytest.approx({"p50": 0.5, "p95": 0.5, "p99": 0.5}, rel=0.05)
+    assert totals["first_token_s"]["p50"] == pytest.approx(0.7, rel=0.05)
+    assert totals["tokens_per_second"] == 20.0
+    assert totals["tokens_per_second_all"] == round(400 / 3700, 2)
+
+
+def test_waits_that_ended_in_a_timeout_count() -> None:
+    """The queue's percentiles are those of all who stood in it, also of who was not answered."""
+    stats = Stats(FakeClock())
+    stats.ended(ANSWERED)
+    stats.ended(replace(ANSWERED, outcome="failed", queue_s=60.0, first_token_s=None))
+    stats.ended(replace(ANSWERED, outcome="refused", queue_s=0.0, first_token_s=None))
+    assert figures(stats.window(), "queue_s") == {"p50": 0.5, "p95": 60.0, "p99": 60.0}
+    assert stats.since_start()["queue_s"]["p95"] == pytest.approx(60.0, rel=0.05)
+    assert figures(stats.window(), "total_s")["p99"] == 2.0
+
+
+@given(st.lists(st.floats(0, 3600), min_size=1), st.floats(0.01, 1))
+def test_a_histogram_tells_percentiles_within_its_step(values: list[float], share: float) -> None:
+    """Never too low, at most one bucket too high, never above the longest."""
+    histogram = Histogram()
+    for value in values:
+        histogram.observe(value)
+    exact, told = percentile(sorted(values), share), histogram.percentile(share)
+    assert exact <= told <= max(exact * STEP * (1 + 1e-9), SHORTEST_S)
+    assert told <= max(values)
+
+
 def test_polling_computes_once_a_second() -> None:
     """A summary is given out again for a second, then made anew."""
     clock = FakeClock()
@@ -154,7 +236,8 @@ def test_a_record_of_a_broken_answer_counts_its_waste() -> None:
     assert (record.wasted_tokens, record.completion_tokens) == (7, 7)
     assert (record.error_code, record.ended_at, record.model) == ("internal_error", 5.0, "m")
     progress.finished = Finished("stop", Usage(3, 2, 9), "other", backup=True)
+    progress.timings.generation_s = 1.5
     answered = record_of(None, progress, 5.0)
     assert (answered.wasted_tokens, answered.completion_tokens, answered.backup) == (0, 9, True)
-    assert answered.model == "other"
+    assert (answered.model, answered.generation_s) == ("other", 1.5)
     assert "text" not in answered.log_fields()
