@@ -15,12 +15,12 @@ import pytest
 from conversation_stores import KEY, Address, new_turn, stored_turn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mongodb_process import MongodbProcess
 
 from chatbot_ai.domain.conversation import ConversationKey, NewTurn, Turn, TurnAnswer
 from chatbot_ai.domain.errors import InvalidRequest, NotFound, StoreUnavailable
 from chatbot_ai.domain.grounding import Source
 from chatbot_ai.domain.ports import ConversationStore
+from support.mongodb_process import MongodbProcess
 
 OTHER_KEYS = [
     ConversationKey("character", "test_user", "test-uuid"),

@@ -12,7 +12,6 @@ from uuid import uuid4
 
 import pytest
 from bson import ObjectId
-from mongodb_process import MongodbProcess
 from pymongo import MongoClient
 from typer.testing import CliRunner
 
@@ -24,6 +23,7 @@ from chatbot_ai.domain.ports import ConversationStore
 from chatbot_ai.storage.backup import read_backup, turns_in_backup, write_backup
 from chatbot_ai.storage.location import database_of, store_at
 from chatbot_ai.storage.transfer import Record, Tally, copy, history
+from support.mongodb_process import MongodbProcess
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 SOURCES = (Source(1, "첫 쪽", "https://one.example/"), Source(2, "둘째", "https://two.example/"))

@@ -16,7 +16,6 @@ from bson import errors as bson_errors
 from conversation_stores import KEY, new_turn, stored_turn
 from hypothesis import given
 from hypothesis import strategies as st
-from mongodb_process import MongodbProcess
 from pymongo import AsyncMongoClient
 from pymongo import errors as pymongo_errors
 from pymongo.uri_parser import parse_uri
@@ -26,6 +25,7 @@ from chatbot_ai.domain.errors import ConfigurationError, StoreUnavailable
 from chatbot_ai.storage import mongodb_schema
 from chatbot_ai.storage.mongodb import MongoConversationStore
 from chatbot_ai.storage.mongodb_server import FAILURES, mongodb_url, server_name, unavailable
+from support.mongodb_process import MongodbProcess
 
 #: The driver leaves a connecting socket to the garbage collector when its client is closed.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from conversation_stores import KEY, new_turn
-from mongodb_process import MongodbProcess
 from structlog.testing import capture_logs
 
 from chatbot_ai.domain.conversation import ConversationKey
@@ -19,6 +18,7 @@ from chatbot_ai.domain.errors import InvalidRequest, StoreUnavailable
 from chatbot_ai.storage.mongodb import MongoConversationStore
 from chatbot_ai.storage.outbox import OutboxConversationStore
 from chatbot_ai.storage.sqlite import SqliteConversationStore
+from support.mongodb_process import MongodbProcess
 
 OTHER = ConversationKey("office", "test_user", "other")
 

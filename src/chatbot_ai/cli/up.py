@@ -14,6 +14,7 @@ from chatbot_ai.models.manifest import DEMO
 from chatbot_ai.models.note import Note
 from chatbot_ai.server import group, logs
 from chatbot_ai.server.engines import DEMO_MODEL, choose_model
+from chatbot_ai.server.stores import store_name
 from chatbot_ai.settings import Config, load_config
 
 TEXTS = {
@@ -26,6 +27,9 @@ TEXTS = {
         "model": "모델",
         "logs": "로그",
         "data": "대화 저장",
+        "away": "대화 저장소를 쓸 수 없습니다: {store}",
+        "away_remedy": "켜져 있는지, MONGODB_URL(또는 MONGO_HOST 등)이 맞는지 확인하세요 "
+        "(chatbot-ai doctor). 그동안 기억이 필요한 요청은 503을 받고, 돌아오면 저절로 이어집니다.",
         "try": "바로 해 보기",
         "stop": "멈추려면 Ctrl-C",
         "demo": "데모 모델은 영어만 조금 합니다. 한국어에는 더 큰 모델이 필요합니다: "
@@ -42,6 +46,10 @@ TEXTS = {
         "model": "Model",
         "logs": "Logs",
         "data": "Conversations",
+        "away": "The conversation store is away: {store}",
+        "away_remedy": "Check that it runs and that MONGODB_URL (or MONGO_HOST and its companions) "
+        "is right (chatbot-ai doctor). Calls with memory get 503 meanwhile; when it is back, all "
+        "goes on by itself.",
         "try": "Try it",
         "stop": "Ctrl-C stops everything",
         "demo": "The demo model speaks a little English only; Korean needs a bigger one: "
@@ -68,8 +76,11 @@ def up() -> None:
     planned = group.plan(config)
     console.print(text["starting"])
 
-    def ready() -> None:
+    def ready(store_is_away: bool) -> None:
         _announce(config, planned, console, text, time.monotonic() - began)
+        if store_is_away:
+            told = text["away"].format(store=store_name(config.shared))
+            console.print(f"[bold yellow]![/] {told}\n  {text['away_remedy']}\n", soft_wrap=True)
 
     asyncio.run(group.run(planned, ready, lambda: console.print(text["stopping"])))
     console.print(text["stopped"])

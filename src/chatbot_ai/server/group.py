@@ -26,6 +26,7 @@ from chatbot_ai.server.logs import DailyFile
 from chatbot_ai.server.personas import LLAMA_FILE, OPENAI_FILE, read_personas
 from chatbot_ai.server.probe import answers
 from chatbot_ai.server.process_states import tell_states
+from chatbot_ai.server.readiness import Place, is_store_away
 from chatbot_ai.server.supervisor import ProcessSpec, Supervisor
 from chatbot_ai.settings import Config, process_environment
 
@@ -45,13 +46,15 @@ MIN_FREE_BYTES = 200 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Everything that was planned, ready to be started; `models` of those with an engine here."""
+    """Everything that was planned, ready to be started; `models` of those with an engine here,
+    `services` where the assistants are asked how they are."""
 
     specs: list[ProcessSpec]
     log_files: list[DailyFile]
     models: dict[Assistant, ModelChoice]
     gateway_url: str
     run_folder: Path
+    services: list[Place]
 
 
 def check(config: Config) -> None:
@@ -88,14 +91,16 @@ def plan(config: Config) -> Group:
     specs.append(_gateway(config, run_folder, log_file))
     url = f"http://localhost:{shared.gateway_port}"
     models = {name: plan.model for plan in plans for name in plan.assistants}
-    return Group(specs, log_files, models, url, run_folder)
+    places = [Place(config.assistant(name).service_port, name in models) for name in ASSISTANTS]
+    return Group(specs, log_files, models, url, run_folder, places)
 
 
-async def run(group: Group, on_ready: Callable[[], None], on_stop: Callable[[], None]) -> None:
+async def run(group: Group, on_ready: Callable[[bool], None], on_stop: Callable[[], None]) -> None:
     """Start the group, call `on_ready` once all of it serves, and keep it until SIGINT or SIGTERM.
 
-    `on_stop` is called when the end begins; everything has ended when this returns. Raises
-    ConfigurationError if a part cannot start.
+    `on_ready` is told whether the conversation store is away: the services serve what needs no
+    memory meanwhile, and take the store up when it comes. `on_stop` is called when the end begins;
+    everything has ended when this returns. Raises ConfigurationError if a part cannot start.
     """
     supervisor = Supervisor(group.specs, process_environment())
     stop = asyncio.Event()
@@ -105,12 +110,11 @@ async def run(group: Group, on_ready: Callable[[], None], on_stop: Callable[[], 
     supervisor.start()
     telling = asyncio.create_task(tell_states(supervisor, group.run_folder))
     stopped = asyncio.create_task(stop.wait())
-    ready = asyncio.create_task(supervisor.wait_ready())
+    ready = asyncio.create_task(_ready(supervisor, group))
     try:
         await asyncio.wait({stopped, ready}, return_when=asyncio.FIRST_COMPLETED)
         if ready.done():
-            ready.result()
-            on_ready()
+            on_ready(ready.result())
             watch = asyncio.create_task(supervisor.watch())
             await asyncio.wait({stopped, watch}, return_when=asyncio.FIRST_COMPLETED)
             if watch.done():
@@ -131,6 +135,12 @@ async def run(group: Group, on_ready: Callable[[], None], on_stop: Callable[[], 
 
 def _run_folder(config: Config) -> Path:
     return (config.shared.data_dir / "run").absolute()
+
+
+async def _ready(supervisor: Supervisor, group: Group) -> bool:
+    """Wait until everything serves; return whether the store is away."""
+    await supervisor.wait_ready()
+    return await is_store_away(group.services)
 
 
 def _engines(
@@ -163,12 +173,12 @@ def _service(
     log_file: Callable[[str], DailyFile],
 ) -> ProcessSpec:
     settings = config.assistant(assistant)
-    # an engine that somebody else runs may be away: no reason not to start
-    path = "/healthz" if settings.engine_url else "/readyz"
     return ProcessSpec(
         name=assistant,
         command=[sys.executable, "-m", "chatbot_ai.cli.main", "serve", assistant],
-        ready=lambda: answers("127.0.0.1", settings.service_port, path),
+        # not /readyz: it speaks of store and model, and a service that waits for them is no
+        # service that failed to start
+        ready=lambda: answers("127.0.0.1", settings.service_port, "/healthz"),
         environment={**environment, "LOG_FORMAT": "none"},
         with_secrets=True,
         on_line=log_file(f"{assistant}-console").write,

@@ -9,22 +9,51 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+#: An answer longer than this is none that is asked for here.
+_MOST_BYTES = 65_536
+T = TypeVar("T")
 
 
 async def answers(host: str, port: int, path: str, timeout_s: float = 5) -> bool:
     """Whether GET `path` is 200. False where nothing listens or no answer comes in time."""
-    request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
     try:
-        async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_connection(host, port)
-            try:
-                writer.write(request.encode())
-                await writer.drain()
-                line = await reader.readline()
-            finally:
-                writer.close()
-                with contextlib.suppress(OSError):
-                    await writer.wait_closed()
+        line = await _asked(host, port, path, timeout_s, lambda reader: reader.readline())
     except (OSError, TimeoutError, ValueError):
         return False
     return line.split()[1:2] == [b"200"]
+
+
+async def body_of(host: str, port: int, path: str, timeout_s: float = 5) -> bytes:
+    """The body that GET `path` answers with, whatever its status; OSError where none comes."""
+    whole = await _asked(host, port, path, timeout_s, _to_the_end)
+    return whole.partition(b"\r\n\r\n")[2]
+
+
+async def _to_the_end(reader: asyncio.StreamReader) -> bytes:
+    parts = b""
+    while len(parts) < _MOST_BYTES and (part := await reader.read(_MOST_BYTES)):
+        parts += part
+    return parts
+
+
+async def _asked(
+    host: str,
+    port: int,
+    path: str,
+    timeout_s: float,
+    read: Callable[[asyncio.StreamReader], Awaitable[T]],
+) -> T:
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
+    async with asyncio.timeout(timeout_s):
+        reader, writer = await asyncio.open_connection(host, port)
+        try:
+            writer.write(request.encode())
+            await writer.drain()
+            return await read(reader)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()

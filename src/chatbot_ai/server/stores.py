@@ -45,6 +45,16 @@ def conversation_store(shared: Settings) -> ConversationStore:
     return MongoConversationStore(address, shared.mongo_database)
 
 
+def store_name(shared: Settings) -> str:
+    """The conversation store as an operator knows it: MongoDB's hosts, or the file."""
+    address = mongodb_address(shared)
+    if address is None:
+        return str(shared.data_dir.absolute() / SQLITE_FILE)
+    from chatbot_ai.storage.mongodb_server import server_name  # noqa: PLC0415
+
+    return f"MongoDB {server_name(address)}"
+
+
 def service_store(
     assistant: Assistant, shared: Settings
 ) -> tuple[ConversationStore, Callable[[], int]]:
