@@ -59,7 +59,7 @@ def example(part: Schema, schema: Schema, say: Say, name: str) -> Any:
         target = part["$ref"].removeprefix("#/components/schemas/")
         return example(schema["components"]["schemas"][target], schema, say, name)
     for several in ("anyOf", "oneOf", "allOf"):
-        if several in part:
+        if several in part and "properties" not in part:
             return example(part[several][0], schema, say, name)
     if "const" in part or "enum" in part:
         choices = part.get("enum", [part.get("const")])
@@ -75,7 +75,8 @@ def example(part: Schema, schema: Schema, say: Say, name: str) -> Any:
 
 
 def wanted(name: str, part: dict[str, Any]) -> bool:
-    return name in part.get("required", ()) or name in ("user_id", "db_id", "user")
+    needed = {*part.get("required", ()), *part.get("anyOf", [{}])[0].get("required", ())}
+    return name in needed or name in ("user_id", "db_id", "user")
 
 
 async def call(

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from chatbot_ai.api.errors import language_for, request_id_of
+from chatbot_ai.api.errors import language_for, request_id_of, shaped
 from chatbot_ai.cards.errors import CardError
 from chatbot_ai.cards.sentences import CARD_ERRORS
 
@@ -27,4 +27,4 @@ def install(app: FastAPI) -> None:
             "request_id": request_id_of(request),
         }
         status = 413 if error.reason == "file_too_large" else 422
-        return JSONResponse({"error": body}, status)
+        return shaped(request, status, {"error": body})

@@ -30,12 +30,9 @@ from chatbot_ai.api.character_bodies import (
 )
 from chatbot_ai.api.errors import language_for
 from chatbot_ai.api.services import Services, services_of
-from chatbot_ai.cards import CharacterCard, to_request_fields
-from chatbot_ai.cards.errors import CardError
+from chatbot_ai.api.stored_characters import fields_of
+from chatbot_ai.cards import CharacterCard
 from chatbot_ai.domain.characters import StoredCharacter
-
-#: POST /Llama takes no longer context.
-MAX_CONTEXT_CHARS = 40_000
 
 
 class PromptChoice:
@@ -132,15 +129,11 @@ def _changed(stored: StoredCharacter, body: CharacterChanges, now: float) -> Sto
 def _prompt(stored: StoredCharacter, services: Services, choice: PromptChoice) -> CharacterPrompt:
     card = CharacterCard.from_text(stored.sheet.card)
     model, persona = services.chat.model("Llama")
-    fields = to_request_fields(
+    fields = fields_of(
         card,
-        choice.user_name.strip() or persona.user_name,
-        choice.greeting,
+        model.context_tokens,
+        user_name=choice.user_name.strip() or persona.user_name,
+        greeting=choice.greeting,
         seed=choice.db_id or stored.id,
-        # about a token a syllable: three bytes
-        count=lambda text: len(text.encode()) // 3,
-        context_budget=model.context_tokens // 2,
     )
-    if len(fields.context) > MAX_CONTEXT_CHARS:
-        raise CardError("text_too_long")
     return CharacterPrompt(**fields._asdict(), greetings=len(card.greetings))

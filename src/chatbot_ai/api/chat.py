@@ -8,13 +8,18 @@ from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import JSONResponse, Response
 
 from chatbot_ai.api.access import principal_of, queue_name
-from chatbot_ai.api.answering import ANSWER_RESPONSES, respond, wants_stream
+from chatbot_ai.api.answering import ANSWER_RESPONSES, documented, respond, wants_stream
 from chatbot_ai.api.schemas import CharacterRequest, OfficeRequest
 from chatbot_ai.api.services import ApiOptions, Services, services_of
+from chatbot_ai.api.stored_characters import as_stored
 from chatbot_ai.core.exchange import ChatRequest
 from chatbot_ai.domain.access import Principal
 
 LLAMA = "Llama"
+PLAYED_RESPONSES = {
+    **ANSWER_RESPONSES,
+    **documented(404, "This user has no character of that id."),
+}
 
 ServicesOf = Annotated[Services, Depends(services_of)]
 Alias = Annotated[str, Path(max_length=100, description="Alias of an OpenAI model.")]
@@ -32,7 +37,9 @@ def router(options: ApiOptions) -> APIRouter:
     async def character(
         alias: str, body: CharacterRequest, request: Request, services: Services
     ) -> Response:
-        return await respond(alias, _chat_request(body, request, options), request, services)
+        wanted = _chat_request(body, request, options)
+        wanted = await as_stored(wanted, alias, body, services)
+        return await respond(alias, wanted, request, services)
 
     if options.assistant == "office":
 
@@ -52,14 +59,14 @@ def router(options: ApiOptions) -> APIRouter:
 
     else:
 
-        @routes.post("/Llama", responses=ANSWER_RESPONSES, response_class=JSONResponse)
+        @routes.post("/Llama", responses=PLAYED_RESPONSES, response_class=JSONResponse)
         async def character_llama(
             body: CharacterRequest, request: Request, services: ServicesOf
         ) -> Response:
             """Talk to a character; the team's own model plays it."""
             return await character(LLAMA, body, request, services)
 
-        @routes.post("/{model}", responses=ANSWER_RESPONSES, response_class=JSONResponse)
+        @routes.post("/{model}", responses=PLAYED_RESPONSES, response_class=JSONResponse)
         async def character_model(
             model: Alias, body: CharacterRequest, request: Request, services: ServicesOf
         ) -> Response:

@@ -18,7 +18,9 @@ from chatbot_ai.api.conversation_schemas import (
     Index,
     OfficeEdit,
 )
+from chatbot_ai.api.schemas import CharacterFields
 from chatbot_ai.api.services import ApiOptions, services_of
+from chatbot_ai.api.stored_characters import as_stored
 from chatbot_ai.core.exchange import ChatRequest, Mode
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.conversation import ConversationKey
@@ -26,7 +28,7 @@ from chatbot_ai.domain.errors import NotFound
 
 RESPONSES = {
     **ANSWER_RESPONSES,
-    **documented(404, "This user has no such conversation, or it has no such turn."),
+    **documented(404, "This user has no such conversation, turn or character."),
 }
 
 
@@ -59,12 +61,14 @@ def router(options: ApiOptions) -> APIRouter:
             deadline=clock.monotonic() + options.deadline_s,
             user_id=user,
             db_id=db_id,
-            character=body.character if isinstance(body, CharacterAgain | CharacterEdit) else None,
+            character=body.character if isinstance(body, CharacterFields) else None,
             search=body.google_access if isinstance(body, OfficeEdit) else False,
             stream=wants_stream(request),
             mode=mode,
             index=index,
         )
+        if isinstance(body, CharacterFields):
+            wanted = await as_stored(wanted, body.model, body, services)
         return await respond(body.model, wanted, request, services)
 
     if options.assistant == "office":

@@ -1,7 +1,8 @@
 """/v1: the calls that OpenAI's clients make, answered by this assistant.
 
 They are stateless: the caller keeps the conversation. A system message becomes the persona (for
-the character assistant: the character); without one the assistant is itself.
+the character assistant: the character), and so does a stored character by its `character_id`;
+without one the assistant is itself.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from chatbot_ai.api.answering import respond
 from chatbot_ai.api.openai_form import CompletionForm
 from chatbot_ai.api.openai_schemas import ChatCompletionRequest
 from chatbot_ai.api.services import ApiOptions, Services, services_of
+from chatbot_ai.api.stored_characters import Played, played
 from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.exchange import ChatRequest
 from chatbot_ai.core.prompt import defuse
@@ -53,9 +55,9 @@ COMPLETION_RESPONSES: dict[int | str, dict[str, Any]] = {
     },
     **RESPONSES,
     **_documented(400, "A parameter is wrong; `param` names it."),
-    **_documented(404, "No such model."),
+    **_documented(404, "No such model, or this user has no such character."),
     **_documented(413, "The body is too large."),
-    **_documented(422, "The Idempotency-Key was used for another request."),
+    **_documented(422, "The Idempotency-Key was used before, or the card cannot be played."),
     **_documented(503, "Busy, or something it needs is down; see Retry-After."),
 }
 
@@ -101,6 +103,9 @@ def router(options: ApiOptions) -> APIRouter:
         alias = alias_of(services.chat, body.model)
         answering, persona = services.chat.model(alias)
         user_id = caller.user_id if caller.kind == "user" else body.user
+        played_ = None
+        if body.character_id is not None:
+            played_ = await played(services, alias, body, user=user_id, user_field="user")
         wanted = ChatRequest(
             text="",
             caller=queue_name(request, caller, user_id),
@@ -108,7 +113,8 @@ def router(options: ApiOptions) -> APIRouter:
             search=body.searches,
             stream=bool(body.stream),
             sampling=body.sampling(),
-            messages=messages_of(body, persona),
+            messages=messages_of(body, persona, played_),
+            lore=played_.lore if played_ else None,
             response_format=body.response_format,
         )
         usage = bool(body.stream_options and body.stream_options.include_usage)
@@ -130,8 +136,13 @@ def alias_of(chat: Chat, name: str) -> str:
     raise UnknownModel(name, tuple(chat.models))
 
 
-def messages_of(body: ChatCompletionRequest, persona: Persona) -> tuple[Message, ...]:
-    """The prompt: the system messages that come first, joined, or the persona; then the rest."""
+def messages_of(
+    body: ChatCompletionRequest, persona: Persona, played_: Played | None = None
+) -> tuple[Message, ...]:
+    """The prompt: the system messages that come first, joined, or the persona; then the rest.
+
+    A stored character stands before the system messages.
+    """
     leading: list[str] = []
     rest: list[Message] = []
     for message in body.messages:
@@ -142,6 +153,8 @@ def messages_of(body: ChatCompletionRequest, persona: Persona) -> tuple[Message,
             rest.append(Message("system", text))
         else:
             leading.append(text)
+    if played_ is not None:
+        leading.insert(0, defuse(played_.persona.system_prompt(played_.character)))
     system = "\n\n".join(leading) if leading else defuse(persona.system_prompt(None))
     return (Message("system", system), *rest)
 

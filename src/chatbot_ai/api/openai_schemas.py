@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from chatbot_ai.api.response_format import ResponseFormat
-from chatbot_ai.api.schemas import plain_text
+from chatbot_ai.api.schemas import StoredChoice, plain_text
 from chatbot_ai.domain.generation import Sampling
 
 #: Stop strings of one request; OpenAI takes 4.
@@ -110,7 +110,7 @@ class StreamOptions(BaseModel):
     include_usage: StrictBool = False
 
 
-class ChatCompletionRequest(BaseModel):
+class ChatCompletionRequest(StoredChoice):
     """A chat completion. What changes nothing here (`store`, `metadata` …) may be sent."""
 
     model_config = ConfigDict(

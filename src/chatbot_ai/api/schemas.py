@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
 from chatbot_ai.domain.persona import Character
@@ -59,6 +59,8 @@ DbId = Annotated[
         examples=["2f1c0a52-7d0e-4c6f-9b57-3d0a1b1f6a10"],
     ),
 ]
+#: As the store of characters makes them. The pattern is the string's own, as above.
+CharacterId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 UserName = Annotated[str, BeforeValidator(clean_text), Field(min_length=1, max_length=50)]
 UserId = Annotated[
     UserName | None,
@@ -81,15 +83,68 @@ class OfficeRequest(BaseModel):
     user_id: UserId = None
 
 
-class CharacterFields(BaseModel):
-    """The character that a caller describes."""
+class StoredChoice(BaseModel):
+    """Which stored character plays, and with whom."""
 
-    character_name: Annotated[Text, Field(max_length=200)]
-    greeting: Annotated[Text, Field(max_length=20_000)]
-    context: Annotated[Text, Field(max_length=40_000)]
+    character_id: CharacterId | None = Field(
+        None, description="A stored character of this user, instead of a described one."
+    )
+    greeting_index: Annotated[int, Field(strict=True, ge=0, le=10_000)] = Field(
+        0, description="Which greeting of a stored character began the conversation."
+    )
+    user_name: Annotated[str, BeforeValidator(clean_text), Field(max_length=100)] = Field(
+        "", description="What a stored character calls the user (`{{user}}`)."
+    )
+
+
+class _Missing:
+    """Stands where a field was not sent."""
+
+
+def _given(value: object) -> object:
+    if isinstance(value, _Missing):
+        raise PydanticCustomError("missing", "required")
+    return value
+
+
+def _no_default(schema: dict[str, Any]) -> None:
+    del schema["default"]
+
+
+def _described(max_length: int) -> Any:
+    """A text that is needed unless `character_id` is given."""
+    return Field("", max_length=max_length, json_schema_extra=_no_default)
+
+
+DESCRIBED = ("character_name", "greeting", "context")
+NeededText = Annotated[Text, BeforeValidator(_given)]
+#: One of the two, as a JSON schema says it.
+ONE_CHARACTER: dict[str, Any] = {
+    "anyOf": [{"required": list(DESCRIBED)}, {"required": ["character_id"]}]
+}
+
+
+class CharacterFields(StoredChoice):
+    """The character that a caller describes, or the stored one that it names."""
+
+    model_config = ConfigDict(json_schema_extra=ONE_CHARACTER)
+
+    character_name: NeededText = _described(200)
+    greeting: NeededText = _described(20_000)
+    context: NeededText = _described(40_000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_of_the_two(cls, body: Any) -> Any:
+        if isinstance(body, dict) and body.get("character_id") is None:
+            return dict.fromkeys(DESCRIBED, _Missing()) | body
+        return body
 
     @property
-    def character(self) -> Character:
+    def character(self) -> Character | None:
+        """The described one; None where a stored one plays."""
+        if self.character_id is not None:
+            return None
         return Character(self.character_name, self.greeting, self.context)
 
 
@@ -99,6 +154,7 @@ class CharacterRequest(CharacterFields):
     model_config = ConfigDict(
         extra="ignore",
         json_schema_extra={
+            **ONE_CHARACTER,
             "examples": [
                 {
                     "input_data": "안녕하세요!",
@@ -108,7 +164,7 @@ class CharacterRequest(CharacterFields):
                     "db_id": "test-uuid",
                     "user_id": "test_user",
                 }
-            ]
+            ],
         },
     )
 

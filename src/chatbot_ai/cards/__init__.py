@@ -9,7 +9,8 @@ from chatbot_ai.cards.limits import CardLimits
 from chatbot_ai.cards.lorebook import Lorebook, LoreEntry
 from chatbot_ai.cards.macros import MacroScope, expand
 from chatbot_ai.cards.pictures import Picture, inspect_picture
-from chatbot_ai.cards.prompt import RequestFields, to_request_fields
+from chatbot_ai.cards.playing import PlayedLore, lore_of
+from chatbot_ai.cards.prompt import RequestFields, scope_of, to_request_fields
 from chatbot_ai.cards.scan import LoreScene, LoreState
 
 __all__ = [
@@ -28,12 +29,15 @@ __all__ = [
     "Lorebook",
     "MacroScope",
     "Picture",
+    "PlayedLore",
     "ReadCard",
     "RequestFields",
     "activate",
     "expand",
     "inspect_picture",
+    "lore_of",
     "read_card",
+    "scope_of",
     "to_request_fields",
     "write_card",
 ]

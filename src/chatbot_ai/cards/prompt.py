@@ -71,19 +71,9 @@ def to_request_fields(
         raise CardError("name_missing")
     if not 0 <= greeting_index < len(card.greetings):
         raise CardError("greeting_missing", index=greeting_index)
-    spoken = language or language_of(card)
-    scope = MacroScope(
-        char=card.spoken_name,
-        user=user_name.strip() or ("사용자" if spoken == "ko" else "User"),
-        original="",
-        seed=seed,
-        chat_seed=seed,
-        now=now,
-        language=spoken,
-        particles=True,
-    )
+    scope = scope_of(card, user_name, seed=seed, now=now, language=language)
     greeting = expand(card.greetings[greeting_index], replace(scope, original=None)).strip()
-    labels = _LABELS[spoken]
+    labels = _LABELS[scope.language]
     before = _sections(
         ("", expand(card.system_prompt, scope)),
         ("", expand(card.description, scope)),
@@ -98,6 +88,28 @@ def to_request_fields(
         if not examples or context_budget is None or count(context) <= context_budget:
             return RequestFields(card.spoken_name, greeting or _SILENCE, context)
         examples.pop()
+
+
+def scope_of(
+    card: CharacterCard,
+    user_name: str,
+    *,
+    seed: str = "",
+    now: datetime | None = None,
+    language: Literal["ko", "en"] | None = None,
+) -> MacroScope:
+    """What the card's macros stand for while its character is played."""
+    spoken = language or language_of(card)
+    return MacroScope(
+        char=card.spoken_name,
+        user=user_name.strip() or ("사용자" if spoken == "ko" else "User"),
+        original="",
+        seed=seed,
+        chat_seed=seed,
+        now=now,
+        language=spoken,
+        particles=True,
+    )
 
 
 def example_blocks(mes_example: str) -> list[str]:

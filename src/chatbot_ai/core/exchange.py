@@ -5,12 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from chatbot_ai.core.prompt import Prompt
 from chatbot_ai.core.ticket import QueuePosition
 from chatbot_ai.domain.conversation import Message
-from chatbot_ai.domain.generation import Finished, Restarted, Sampling, Usage
+from chatbot_ai.domain.generation import Finished, Restarted, Sampling, Usage, likely_tokens
 from chatbot_ai.domain.grounding import Source
 from chatbot_ai.domain.persona import Character, Persona
 
@@ -18,6 +18,15 @@ from chatbot_ai.domain.persona import Character, Persona
 #: proceed: the last turn's answer goes on where it stopped. edit: the turn at `index` and all
 #: after it give way to a new one.
 Mode = Literal["message", "regenerate", "proceed", "edit"]
+
+
+class Lore(Protocol):
+    """Reference text that a conversation calls up. Pure, and slow enough for a thread.
+
+    messages  oldest first, the newest input last; shown: texts of the prompt that need no repeating
+    """
+
+    def __call__(self, messages: Sequence[Message], shown: Sequence[str]) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,7 @@ class ChatRequest:
     messages     a whole conversation that the caller keeps itself (OpenAI-compatible calls);
                  then there is no memory here and `text` is not used
     persona      replaces the assistant's own for this call
+    lore         what earlier messages call up, to stand beside the newest input
     on_prompt    called with about how many tokens the prompt has when the model begins to read it
     """
 
@@ -50,12 +60,13 @@ class ChatRequest:
     messages: tuple[Message, ...] = ()
     persona: Persona | None = None
     response_format: dict[str, object] | None = None
+    lore: Lore | None = None
     on_prompt: Callable[[int], None] | None = None
 
     def reads(self, messages: Sequence[Message]) -> None:
-        """The model begins with this prompt. A token is about three bytes: a syllable."""
+        """The model begins with this prompt."""
         if self.on_prompt is not None:
-            self.on_prompt(sum(len(m.content.encode()) for m in messages) // 3)
+            self.on_prompt(sum(likely_tokens(message.content) for message in messages))
 
 
 @dataclass(frozen=True, slots=True)

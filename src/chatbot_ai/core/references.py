@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from chatbot_ai.core.exchange import Sources
+from chatbot_ai.core.lore import called_up
 from chatbot_ai.core.search_query import QUERY_SECONDS, Asked, rewritten
 from chatbot_ai.domain.conversation import Message, Turn
 from chatbot_ai.domain.errors import ChatbotError
@@ -193,6 +194,7 @@ class Gathering:
         """Wait for it; `turns` are those before the message."""
         self.search(turns)
         lines = self._references.lines(self._asked, self._clock)
+        lines += await called_up(self._asked.request, turns)
         if self._searching is None:
             return Gathered(lines)
         await asyncio.wait([self._searching])
