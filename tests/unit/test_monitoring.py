@@ -184,3 +184,22 @@ def test_unknown_figures_are_left_out() -> None:
     given = {s.name for f in text_string_to_metric_families(text) for s in f.samples}
     assert "chatbot_waiting" in given
     assert not given & {"chatbot_expected_wait_seconds", "chatbot_engine_restarts"}
+
+
+def test_every_wait_is_in_the_histograms() -> None:
+    """A wait that ended in a timeout counts like one that ended in a slot, and a first token like
+    that of an answer that broke off; who was turned away at once did not wait."""
+    metrics = Metrics("office")
+    for record in (
+        RequestRecord("answered", "m", total_s=2.0, queue_s=0.0, first_token_s=0.5),
+        RequestRecord("failed", "m", total_s=9.0, queue_s=9.0, first_token_s=None),
+        RequestRecord("cancelled", "m", total_s=3.0, queue_s=1.0, first_token_s=1.5),
+        RequestRecord("refused", "m", total_s=4.0, queue_s=4.0, first_token_s=None),
+        RequestRecord("refused", "m", total_s=0.0, queue_s=0.0, first_token_s=None),
+        RequestRecord("limited", "", total_s=0.0, queue_s=0.0, first_token_s=None),
+    ):
+        metrics.ended(record)
+    found = {name: metrics.registry.get_sample_value(f"chatbot_{name}", {"assistant": "office"})
+             for name in ("queue_seconds_count", "queue_seconds_sum", "first_token_seconds_count",
+                          "request_seconds_count")}  # fmt: skip
+    assert list(found.values()) == [4, 14.0, 2, 1]

@@ -83,12 +83,14 @@ class Admission:
             if len(self.waiting) >= self.max_waiting:
                 last = max(self.waiting, key=lambda t: t.order, default=None)
                 if last is None or last.tag <= ticket.tag:
-                    raise AdmissionRejected("the waiting room is full", self._room_after_s())
+                    raise AdmissionRejected("the waiting room is full", self._come_again_s())
             place = self._place(ticket, [*self.waiting, ticket])
             if place.wait_s is not None:
-                late = place.wait_s + self._whole_s() - (deadline - self.clock.monotonic())
-                if late > 0:
-                    raise AdmissionRejected("the wait would exceed the deadline", max(1.0, late))
+                spare_s = deadline - self.clock.monotonic() - self._whole_s()
+                if place.wait_s > spare_s:
+                    late_s = self._come_again_s(place.position, spare_s)
+                    late_s = max(late_s, place.wait_s - spare_s)
+                    raise AdmissionRejected("the wait would exceed the deadline", late_s)
         if last is not None:
             self._send_away(last, "the place went to a user with fewer requests")
         self._per_user[user] += 1
@@ -129,20 +131,24 @@ class Admission:
             ends = [wait + whole_s for wait in waits if wait is not None]
         return max(1.0, min(ends, default=UNMEASURED_RETRY_S))
 
-    def _room_after_s(self) -> float:
-        """Seconds until a place comes free that nobody before was told to come back for.
+    def _come_again_s(self, position: int = 1, spare_s: float = 0.0) -> float:
+        """Seconds until a place is free that nobody was told to come back for; at least 1.
 
-        The place that the first who waits gives up is for the first who was refused, and so on:
-        were all told the same moment, all but one would come in vain.
+        position  the place in the queue that must have been passed: 1 frees a place of the room
+        spare_s   so long before that the caller may already come, and wait
+
+        The next free place is for the first who was refused, and so on: were all told the same
+        moment, all but one would come in vain.
         """
         if not self.estimate.measured:
             return UNMEASURED_RETRY_S
         now = self.clock.monotonic()
-        while self._told and min(self._told) <= now:
-            self._told.remove(min(self._told))
-        free_s = self._start_s(min(len(self._told) + 1, self._told.maxlen or 1))
+        kept = sorted(moment for moment in self._told if moment > now)
+        self._told = deque(kept, self._told.maxlen)
+        before = min(len(kept), self._told.maxlen - 1 if self._told.maxlen else 0)
+        free_s = max(1.0, self._start_s(position + before) - spare_s)
         self._told.append(now + free_s)
-        return max(1.0, free_s)
+        return free_s
 
     def leave(self, ticket: Ticket, sample: ServiceSample | None) -> None:
         if ticket in self.running:
@@ -175,7 +181,7 @@ class Admission:
             ticket.changed.set()
 
     def _send_away(self, ticket: Ticket, why: str) -> None:
-        ticket.refusal = AdmissionRejected(why, self._room_after_s())
+        ticket.refusal = AdmissionRejected(why, self._come_again_s())
         self.waiting.remove(ticket)
         self._forget(ticket.user)
         ticket.changed.set()

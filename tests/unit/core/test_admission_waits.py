@@ -115,6 +115,21 @@ def test_the_refused_are_told_different_moments() -> None:
     assert told() >= 20.0
 
 
+def test_those_who_come_too_late_are_told_different_moments() -> None:
+    """With time for a wait of ten seconds and two waiting before them, the first that is refused
+    may come in ten, when one of the two has gone, and each other ten later."""
+    clock = FakeClock()
+    made = measured(queue(clock, max_waiting=4))
+    for user in "xyz":
+        made.enter(user, FAR)
+    told = []
+    for _ in range(3):
+        with pytest.raises(AdmissionRejected) as caught:
+            made.enter("late", clock.monotonic() + 30)
+        told.append(caught.value.retry_after_s)
+    assert told == pytest.approx([10.0, 20.0, 30.0])
+
+
 async def test_who_loses_its_place_is_told() -> None:
     """A flooder's last request makes room for a newcomer: its caller hears of it at once."""
     made = measured(queue(max_waiting=2))
