@@ -1,13 +1,16 @@
 """Run every side-by-side comparison and write docs/performance.md.
 
-    python -m bench [NAME ...] [--quick]
+    python -m bench [NAME ...] [--quick] [OPTION ...]
 
-Each comparison is a program of its own, so one that fails does not take the others along; its
-earlier figures then stay in the document, which says when each was measured.
+--quick runs each comparison small, to see that it works; its figures are printed and not kept.
+Any further option goes to the one comparison that is named (`python -m bench waiting --users 15`);
+the document then shows it. Each comparison is a program of its own, so one that fails does not
+take the others along: its earlier figures stay in the document, marked as such.
 """
 
 from __future__ import annotations
 
+import argparse
 import datetime as dt
 import json
 import os
@@ -15,145 +18,130 @@ import platform
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.claims import Claim
+from bench.claims import Claim, end_on_signal
+from bench.document import document, table
 from bench.stack import ROOT
 
-MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
 RESULTS = ROOT / "bench" / "results.json"
 DOCUMENT = ROOT / "docs" / "performance.md"
 
-#: Name -> command; in the order of the document.
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One program of this package and what makes it small."""
+
+    name: str
+    quick: tuple[str, ...]
+
+    def command(self, options: list[str]) -> list[str]:
+        return ["-m", f"bench.{self.name}", *options]
+
+
+#: In the order of the document.
 COMPARISONS = {
-    "startup": ["bench/startup.py"],
-    "through": ["-m", "bench.through"],
-    "multi_turn": ["-m", "bench.multi_turn"],
-    "predecessor": ["-m", "bench.predecessor"],
-    "overhead": ["-m", "bench.overhead"],
-    "gateway": ["bench/gateway.py"],
-    "storage": ["bench/storage.py"],
-    "waiting": ["-m", "bench.waiting"],
+    name: Comparison(name, tuple(quick.split()))
+    for name, quick in {
+        "startup": "--pairs 1",
+        "through": "--rounds 1 --streams 2",
+        "multi_turn": "--conversations 2 --turns 3",
+        "predecessor": "--rounds 1 --users 2 --turns 2",
+        "threads": "--rounds 1 --tokens 16",
+        "overhead": "--requests 50",
+        "gateway": "--requests 100",
+        "storage": "--turns 20000 --runs 10",
+        "waiting": "--users 6 --minutes 0.2 --flood-questions 3",
+    }.items()
 }
 
 
-def claims_of(name: str, found: Any) -> list[dict[str, Any]]:
-    """The claims in a comparison's own JSON."""
-    if isinstance(found, list):
-        return found
-    if name == "startup":
-        ratio = found["ratio"]
-        claim = Claim(
-            "second start of everything / the bare engine's loading of the model",
-            ratio["median"],
-            ratio["min"],
-            ratio["max"],
-            found["pairs"],
-            "pairs",
-            "<= 3",
-            f"group {found['group_s']}, engine {found['engine_s']} (seconds)",
-        )
-        return [asdict(claim)]
-    if name == "gateway":
-        ways = found["ways"]
-        return [
-            asdict(
-                Claim(
-                    f"milliseconds that the gateway adds, {way}",
-                    figures["p50_ms"],
-                    figures["p50_ms"],
-                    figures["p95_ms"],
-                    found["n"],
-                    "requests (median, and p95 as the upper end)",
-                    "<= 2",
-                    f"nginx {found['nginx']}",
-                )
-            )
-            for way, figures in ways.items()
-            if "adds" in way or "minus" in way or "overhead" in way
-        ]
-    return [
-        asdict(
-            Claim(
-                f"{row['comparison']}, {row['operation']}",
-                row["ratio"],
-                row["ratio_min"],
-                row["ratio_max"],
-                found.get("runs", 95),
-                "runs",
-                "<= 1.3",
-                f"{row['small_ms']} ms and {row['large_ms']} ms",
-            )
-        )
-        for row in found["results"]
-    ]
+def run(comparison: Comparison, options: list[str]) -> list[dict[str, Any]] | None:
+    """The claims of one comparison; None where it failed."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        command = [sys.executable, *comparison.command(options), "--json", file.name]
+        child = subprocess.Popen(command, cwd=ROOT)
+        try:
+            child.wait()
+        finally:
+            if child.poll() is None:
+                child.terminate()
+                child.wait()
+        text = Path(file.name).read_text("utf-8")
+    if child.returncode != 0 or not text:
+        return None
+    found: list[dict[str, Any]] = json.loads(text)
+    return found
 
 
-def document(results: dict[str, Any]) -> str:
-    lines = [
-        "# Performance",
-        "",
-        "Written by `make bench`. Every claim is a ratio of two things that one run measured side by side; absolute times "
-        "belong to the machine they were taken on and are there for scale only.",
-        "",
-        f"Model: {MODEL}. The spread is the smallest and the largest of the pairs, rounds or blocks that a comparison names.",
-        "",
-    ]
-    for name, command in COMPARISONS.items():
-        result = results.get(name)
-        if result is None:
-            continue
-        lines += [
-            f"## {name}",
-            "",
-            f"`python {' '.join(command)}` · {result['when']} · {result['machine']}",
-            "",
-        ]
-        lines += ["| what | ratio | spread | n | goal | |", "|---|---|---|---|---|---|"]
-        for body in result["claims"]:
-            claim = Claim(**body)
-            mark = {True: "met", False: "**not met**", None: ""}[claim.met]
-            lines.append(
-                f"| {claim.title} | {claim.ratio:.3f} | {claim.low:.3f} to {claim.high:.3f} | "
-                f"{claim.n} {claim.unit} | {claim.goal.replace('<=', '≤').replace('>=', '≥')} | {mark} |"
-            )
-        notes = list(dict.fromkeys(body["detail"] for body in result["claims"] if body["detail"]))
-        lines += ["", *[f"- {note}" for note in notes], ""]
-    return "\n".join(lines)
-
-
-def machine() -> str:
+def circumstances() -> dict[str, str]:
+    """When, on what machine and with which state of the code something was measured."""
     load = os.getloadavg()[0]
-    return f"{len(os.sched_getaffinity(0))} × {platform.machine()}, load {load:.1f} before the run"
+    return {
+        "when": dt.date.today().isoformat(),
+        "machine": f"{len(os.sched_getaffinity(0))} × {platform.machine()}, load {load:.1f} before",
+        "commit": commit(),
+    }
+
+
+def commit() -> str:
+    """The checked-out commit, with a + where files differ from it; empty outside a repository."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    written = [f":!{path.relative_to(ROOT)}" for path in (RESULTS, DOCUMENT)]
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *written)
+    return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
 
 
 def main() -> int:
-    names = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    failed = []
-    for name in names or COMPARISONS:
-        where = machine()
-        with tempfile.NamedTemporaryFile(suffix=".json") as file:
-            command = [sys.executable, *COMPARISONS[name], "--json", file.name]
-            sys.stderr.write(f"== {name}\n")
-            done = subprocess.run(command, cwd=ROOT, check=False)
-            text = Path(file.name).read_text()
-        if done.returncode != 0 or not text:
+    end_on_signal()
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__,
+                                     formatter_class=argparse.RawTextHelpFormatter)  # fmt: skip
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(COMPARISONS))
+    parser.add_argument("--quick", action="store_true", help="small; keeps no figures")
+    # a comparison's own options come behind the names: what follows the first of them is its own
+    own = next((i for i, a in enumerate(sys.argv) if a.startswith("-") and a not in _OURS), None)
+    chosen = parser.parse_args(sys.argv[1:own])
+    options = sys.argv[own:] if own else []
+    if unknown := [name for name in chosen.names if name not in COMPARISONS]:
+        parser.error(
+            f"no such comparison: {', '.join(unknown)}; there are {', '.join(COMPARISONS)}"
+        )
+    if options and len(chosen.names) != 1:
+        parser.error(f"{options[0]}: options of a comparison need its name, and only that one")
+    results: dict[str, Any] = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
+    printed: list[tuple[str, list[Claim]]] = []
+    failed: list[str] = []
+    for name in chosen.names or COMPARISONS:
+        sys.stderr.write(f"== {name}\n")
+        here = circumstances()
+        given = [*(COMPARISONS[name].quick if chosen.quick else ()), *options]
+        claims = run(COMPARISONS[name], given)
+        if claims is None:
             failed.append(name)
-            continue
-        results[name] = {
-            "when": dt.date.today().isoformat(),
-            "machine": where,
-            "claims": claims_of(name, json.loads(text)),
-        }
-        RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-        DOCUMENT.write_text(document(results), "utf-8")
+            if not chosen.quick:
+                results.setdefault(name, {"claims": []})["failed"] = here
+        else:
+            printed.append((name, [Claim(**claim) for claim in claims]))
+            if not chosen.quick:
+                results[name] = {**here, "options": options, "claims": claims}
+        if not chosen.quick:
+            RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", "utf-8")
+            DOCUMENT.write_text(document(results, list(COMPARISONS)), "utf-8")
+    sys.stdout.write(table(printed))
     if failed:
         sys.stderr.write(f"failed: {', '.join(failed)}\n")
     return 1 if failed else 0
 
+
+_OURS = ("-h", "--help", "--quick")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,6 +1,6 @@
 """What the gateway costs: the same request direct and through nginx, taken in turns.
 
-    python bench/gateway.py [--requests 3000] [--nginx PATH] [--json FILE]
+    python -m bench.gateway [--requests 3000] [--nginx PATH] [--json FILE]
 
 Upstream: uvicorn in a process of its own with an ASGI function of three lines. Client: one
 kept-alive connection per way, a raw socket, so that the client adds as little as it can. Each
@@ -9,9 +9,6 @@ round takes one request on every way in an order that rotates, so drift hits all
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
 import socket
 import statistics
 import subprocess
@@ -23,6 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.claims import Claim, arguments, report
+from bench.stack import ROOT, wait_for_port
 from chatbot_ai.gateway.config import TEMPLATE, render
 from chatbot_ai.gateway.options import GatewayOptions
 from chatbot_ai.gateway.process import (
@@ -33,13 +32,17 @@ from chatbot_ai.gateway.process import (
     nginx_version,
     worker_user,
 )
+from chatbot_ai.server.engines import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _BODY = '{"input_data": "안녕하세요!", "user_id": "test_user"}'.encode()
 _WARM_UP = 300
-_START_S = 15.0
+WAYS = {
+    "nginx_kept": "time that the gateway adds, services at fixed addresses (make run)",
+    "nginx_fresh": "time that the gateway adds, services looked up by name (Compose)",
+}
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -79,24 +82,11 @@ class Connection:
         return elapsed_ms
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def _running(arguments: list[str], port: int) -> Iterator[None]:
     process = subprocess.Popen(arguments, start_new_session=True)
     try:
-        end = time.monotonic() + _START_S
-        while process.poll() is None and time.monotonic() < end:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.02)
-        else:
-            raise RuntimeError(f"did not start: {arguments[0]}")
+        wait_for_port(port, process)
         yield
     finally:
         process.terminate()
@@ -118,9 +108,9 @@ def measure(binary: Path, requests: int) -> dict[str, list[float]]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-gateway-")))
         folder.chmod(0o755)
-        upstream = _free_port()
-        server = [sys.executable, "-m", "uvicorn", "--app-dir", str(Path(__file__).parent),
-                  "gateway:app", "--port", str(upstream), "--log-level", "error",
+        upstream = free_port()
+        server = [sys.executable, "-m", "uvicorn", "--app-dir", str(ROOT),
+                  "bench.gateway:app", "--port", str(upstream), "--log-level", "error",
                   "--no-access-log"]  # fmt: skip
         stack.enter_context(_running(server, upstream))
         kept = GatewayOptions(
@@ -129,13 +119,13 @@ def measure(binary: Path, requests: int) -> dict[str, list[float]]:
             run_folder=folder,
             page_folder=TEMPLATE.parent,
             access_log=str(folder / "access.log"),
-            port=_free_port(),
+            port=free_port(),
             loopback_only=True,
             rate_per_s=100_000,
             rate_burst=100_000,
             worker_user=worker_user(TEMPLATE.parent),
         )
-        fresh = replace(kept, port=_free_port(), resolver="127.0.0.1")
+        fresh = replace(kept, port=free_port(), resolver="127.0.0.1")
         for options in (kept, fresh):
             stack.enter_context(_running(_gateway(binary, folder, options), options.port))
         ways = {
@@ -154,41 +144,39 @@ def measure(binary: Path, requests: int) -> dict[str, list[float]]:
         return taken
 
 
-def summary(taken: dict[str, list[float]]) -> dict[str, dict[str, float]]:
-    """Median and 95th percentile of each way, and of each pair's difference to direct."""
-    rows = dict(taken)
-    for name in taken.keys() - {"direct"}:
-        pairs = zip(taken[name], taken["direct"], strict=True)
-        rows[f"{name}_minus_direct"] = [through - direct for through, direct in pairs]
-    return {
-        name: {
-            "p50_ms": round(statistics.median(values), 3),
-            "p95_ms": round(statistics.quantiles(values, n=20)[-1], 3),
-        }
-        for name, values in sorted(rows.items())
-    }
+def claims_of(taken: dict[str, list[float]], nginx: str) -> list[Claim]:
+    """What each way adds to the direct one: each request's time minus its round's direct one."""
+    claims = []
+    for name, title in WAYS.items():
+        added = [way - direct for way, direct in zip(taken[name], taken["direct"], strict=True)]
+        twentieths = statistics.quantiles(added, n=20)
+        claims.append(
+            Claim(
+                title,
+                statistics.median(added),
+                twentieths[0],
+                twentieths[-1],
+                len(added),
+                "requests",
+                "<= 2",
+                f"nginx {nginx}; medians {statistics.median(taken[name]):.3f} ms through it and "
+                f"{statistics.median(taken['direct']):.3f} ms direct",
+                "ms",
+                "5 % to 95 %",
+            )
+        )
+    return claims
 
 
 def main() -> None:
     """Measure, print, and write JSON where asked."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = arguments(__doc__)
     parser.add_argument("--requests", type=int, default=3000)
     parser.add_argument("--nginx")
-    parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     binary = nginx_binary(chosen.nginx)
-    result = {
-        "n": chosen.requests,
-        "nginx": ".".join(map(str, nginx_version(binary))),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "ways": summary(measure(binary, chosen.requests)),
-    }
-    print(json.dumps(result, indent=1))
-    if chosen.json is not None:
-        chosen.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    version = ".".join(map(str, nginx_version(binary)))
+    report(claims_of(measure(binary, chosen.requests), version), chosen.json)
 
 
 if __name__ == "__main__":

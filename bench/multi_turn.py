@@ -12,7 +12,7 @@ import asyncio
 
 import httpx2
 
-from bench.claims import Claim, arguments, paired, percentile, report
+from bench.claims import Claim, arguments, paired, percentile, report, spread_of
 from bench.stack import stack
 from bench.talk import CARD, Answer, ask
 
@@ -54,15 +54,13 @@ def claims_of(answers: list[list[Answer]]) -> list[Claim]:
             f"{percentile([a.first_token_s for a in last], 0.5) * 1000:.0f} ms and "
             f"{percentile([a.first_token_s for a in second], 0.5) * 1000:.0f} ms",
         ),
-        Claim(
+        spread_of(
             "share of the prompt from the cache, turn 2 and later",
-            percentile(shares, 0.5),
-            min(shares),
-            max(shares),
-            len(shares),
-            "answers",
-            ">= 0.9",
-            f"prompts of up to {max(a.prompt_tokens for a in later)} tokens",
+            shares,
+            goal=">= 0.9",
+            unit="answers",
+            kind="share",
+            detail=f"prompts of up to {max(a.prompt_tokens for a in later)} tokens",
         ),
     ]
 

@@ -2,11 +2,13 @@
 
     python -m bench.overhead [--requests 600] [--json FILE]
 
-Both stand in front of the same fake OpenAI-compatible endpoint, which answers at once; a third way
+All stand in front of the same fake OpenAI-compatible endpoint, which answers at once; a further way
 asks the endpoint itself. One request on each way in turn, over kept-alive connections. Overhead is
-a way's time minus the endpoint's own in the same round. Ours: nginx, service, validation, queue,
-prompt, answer as JSON (the endpoint is read as a stream, as always). LiteLLM is installed into an
-environment of its own.
+a way's time minus the endpoint's own in the same round. Ours, stateless: nginx, service,
+validation, queue, prompt, answer as JSON (the endpoint is read as a stream, as always). Ours with
+memory: the same with user_id and db_id, so with the conversation read and the turn stored durably
+before the answer, a new conversation every ten turns. LiteLLM's proxy has no memory. It is
+installed in a fixed version into an environment of its own.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import sys
 import tempfile
 import time
 import venv
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
@@ -28,6 +31,16 @@ from bench.stack import stack, wait_for
 from chatbot_ai.server.engines import free_port
 
 HOME = Path("~/.cache/chatbot-ai-bench/litellm").expanduser()
+VERSION = "1.108.7"
+#: No look at the network, and no key, whose check would only cost LiteLLM time.
+LITELLM_ENVIRONMENT = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "LITELLM_TELEMETRY": "False",
+    "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+}
+TURNS = 10
+#: The spread is that of so many consecutive parts of the run.
+PARTS = 5
 WARM_UP = 100
 TEXT = "Hello, what can you do for me today?"
 
@@ -63,18 +76,27 @@ async def app(scope, receive, send):
 
 
 def prepare() -> Path:
-    """LiteLLM's command, installed once."""
-    command = HOME / "bin" / "litellm"
-    if not command.exists():
+    """LiteLLM's command in the version of this comparison, installed once."""
+    python = HOME / "bin" / "python"
+    probe = "from importlib.metadata import version; print(version('litellm'))"
+    found = ""
+    if python.exists():
+        done = subprocess.run(
+            [str(python), "-c", probe], capture_output=True, text=True, check=False
+        )
+        found = done.stdout.strip()
+    if found != VERSION:
         venv.create(HOME, with_pip=True)
-        pip = [str(HOME / "bin" / "python"), "-m", "pip", "install", "-q", "litellm[proxy]"]
-        subprocess.run(pip, check=True)
-    return command
+        wanted = f"litellm[proxy]=={VERSION}"
+        subprocess.run([str(python), "-m", "pip", "install", "-q", wanted], check=True)
+    return HOME / "bin" / "litellm"
 
 
-async def measure(
-    ways: dict[str, tuple[str, dict[str, object]]], requests: int
-) -> dict[str, list[float]]:
+#: An address, and the body of the request with this number.
+Way = tuple[str, Callable[[int], dict[str, object]]]
+
+
+async def measure(ways: dict[str, Way], requests: int) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {name: [] for name in ways}
     async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
         for number in range(-WARM_UP, requests):
@@ -82,13 +104,18 @@ async def measure(
             shift = number % len(names)
             for name in names[shift:] + names[:shift]:
                 url, body = ways[name]
+                sent = body(number)
                 began = time.perf_counter()
-                response = await client.post(url, json=body)
+                response = await client.post(url, json=sent)
                 elapsed = time.perf_counter() - began
                 response.raise_for_status()
                 if number >= 0:
                     found[name].append(elapsed)
     return found
+
+
+def remembered(number: int) -> dict[str, object]:
+    return {"input_data": TEXT, "user_id": "bench", "db_id": f"c{(number + WARM_UP) // TURNS}"}
 
 
 def main() -> None:
@@ -129,8 +156,7 @@ def main() -> None:
                     str(ports["litellm"]),
                 ]
                 + ["--host", "127.0.0.1"],
-                env=os.environ
-                | {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"},
+                env=os.environ | LITELLM_ENVIRONMENT,
                 **quiet,
             ),
         ]
@@ -138,47 +164,55 @@ def main() -> None:
             wait_for(f"{endpoint}/health")
             wait_for(f"http://127.0.0.1:{ports['litellm']}/health/liveliness")
             with stack(CHATBOT_ENGINE_URL=endpoint, CHATBOT_ENGINE_MODEL="fake") as running:
-                chat = {"model": "fake", "messages": [{"role": "user", "content": TEXT}]}
-                ways: dict[str, tuple[str, dict[str, object]]] = {
-                    "endpoint": (f"{endpoint}/v1/chat/completions", chat),
-                    "ours": (f"{running.url}/office/Llama", {"input_data": TEXT}),
-                    "litellm": (f"http://127.0.0.1:{ports['litellm']}/v1/chat/completions", chat),
+                chat: dict[str, object] = {
+                    "model": "fake",
+                    "messages": [{"role": "user", "content": TEXT}],
+                }
+                litellm = f"http://127.0.0.1:{ports['litellm']}/v1/chat/completions"
+                ways: dict[str, Way] = {
+                    "endpoint": (f"{endpoint}/v1/chat/completions", lambda _: chat),
+                    "stateless": (f"{running.url}/office/Llama", lambda _: {"input_data": TEXT}),
+                    "with memory": (f"{running.url}/office/Llama", remembered),
+                    "litellm": (litellm, lambda _: chat),
                 }
                 found = asyncio.run(measure(ways, chosen.requests))
         finally:
             for child in children:
-                child.terminate()
+                child.kill()
+                child.wait()
     report(claims_of(found), chosen.json)
 
 
 def claims_of(found: dict[str, list[float]]) -> list[Claim]:
     overhead = {
         name: [way - own for way, own in zip(found[name], found["endpoint"], strict=True)]
-        for name in ("ours", "litellm")
+        for name in ("stateless", "with memory", "litellm")
     }
+    theirs = overhead["litellm"]
+    size = len(theirs) // PARTS
     claims = []
-    for label, share in (("median", 0.5), ("p95", 0.95)):
-        ours = percentile(overhead["ours"], share)
-        theirs = percentile(overhead["litellm"], share)
-        # the spread: the same ratio in five consecutive parts of the run
-        size = len(overhead["ours"]) // 5
-        parts = [
-            percentile(overhead["ours"][i * size : (i + 1) * size], share)
-            / percentile(overhead["litellm"][i * size : (i + 1) * size], share)
-            for i in range(5)
-        ]
-        claims.append(
-            Claim(
-                f"overhead per request, ours / LiteLLM, {label}",
-                ours / theirs,
-                min(parts),
-                max(parts),
-                len(overhead["ours"]),
-                "requests",
-                "<= 0.3333",
-                f"{ours * 1000:.2f} ms against {theirs * 1000:.2f} ms",
+    for name in ("stateless", "with memory"):
+        ours = overhead[name]
+        for label, share in (("median", 0.5), ("p95", 0.95)):
+            ratios = [
+                percentile(ours[i * size : (i + 1) * size], share)
+                / percentile(theirs[i * size : (i + 1) * size], share)
+                for i in range(PARTS)
+            ]
+            mine, other = percentile(ours, share), percentile(theirs, share)
+            claims.append(
+                Claim(
+                    f"overhead per request, ours {name} / LiteLLM {VERSION}, {label}",
+                    mine / other,
+                    min(ratios),
+                    max(ratios),
+                    len(ours),
+                    "requests a way",
+                    "<= 0.3333",
+                    f"{mine * 1000:.2f} ms against {other * 1000:.2f} ms",
+                    spread=f"least to most of {PARTS} consecutive parts",
+                )
             )
-        )
     return claims
 
 

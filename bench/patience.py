@@ -22,8 +22,11 @@ _QUEUE = re.compile(r"queue;dur=([\d.]+)")
 class Visit:
     """One request. Times in seconds; `announced_s` is what the first word about the queue said.
 
-    outcome  "answered", or the error's code
-    turn     the index under which the answer is stored
+    outcome        "answered", or the error's code, or "cut" for a stream without an end
+    queue_s        the wait as the server tells it
+    client_wait_s  of a stream: its first text by the caller's clock, less what the server says
+                   that came between the queue and that text
+    turn           the index under which the answer is stored
     """
 
     user: str
@@ -33,6 +36,7 @@ class Visit:
     outcome: str = ""
     total_s: float = 0.0
     queue_s: float = 0.0
+    client_wait_s: float | None = None
     position: int = 0
     announced_s: float | None = None
     retry_after_s: float | None = None
@@ -43,7 +47,7 @@ class Visit:
         """The figures, separated by commas, without any text of questions or answers."""
         return (
             f"{self.arrived:.2f},{self.user},{self.status},{self.outcome},{self.total_s:.3f},"
-            f"{self.queue_s:.3f},{self.position},{self.announced_s}"
+            f"{self.queue_s:.3f},{self.client_wait_s},{self.position},{self.announced_s}"
         )
 
 
@@ -87,16 +91,22 @@ async def visit(
 async def _read_events(response: httpx2.Response, seen: Visit) -> None:
     decoder = SseDecoder()
     parts: list[str] = []
+    first_s = 0.0
     async for chunk in response.aiter_raw():
         for data in decoder.feed(chunk):
             event = json.loads(data)
             if "text" in event:
+                first_s = first_s or time.monotonic() - seen.arrived
                 parts.append(event["text"])
             elif "position" in event and not seen.position:
                 seen.position, seen.announced_s = event["position"], event["wait_s"]
             elif "finish_reason" in event:
                 seen.outcome, seen.turn = "answered", event["turn"]
-                seen.queue_s = event["timings"]["queue_ms"] / 1000
+                times = event["timings"]
+                seen.queue_s = times["queue_ms"] / 1000
+                if first_s and times["first_token_ms"] is not None:
+                    in_slot_s = (times["first_token_ms"] - times["queue_ms"]) / 1000
+                    seen.client_wait_s = first_s - in_slot_s
             elif "code" in event:
                 seen.outcome = event["code"]
     seen.text = "".join(parts)

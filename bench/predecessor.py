@@ -1,31 +1,34 @@
 """Eight users against the predecessor's way: one llama-cpp-python worker, one request at a time.
 
-    python -m bench.predecessor [--users 8] [--turns 10] [--json FILE]
+    python -m bench.predecessor [--users 8] [--turns 10] [--rounds 3] [--json FILE]
 
-Both ways answer the same ten-turn role-plays (700-token card, 48-token replies) with the same
-model, context and threads. The predecessor's way is its own loop: a queue, one worker, one
-`Llama` object, the whole prompt of the conversation each time. llama-cpp-python is compiled into
-an environment of its own (ten minutes the first time), as it has no prebuilt wheel.
+Both ways answer the same ten-turn role-plays (700-token card, replies of 48 tokens at most) with the
+same model, context and threads, one after the other in an order that alternates. The predecessor's
+way is its own loop: a queue, one worker, one `Llama` object, the whole prompt of the conversation
+each time, in the library's default environment. llama-cpp-python is compiled into an environment
+of its own (ten minutes the first time), as it has no prebuilt wheel.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
+import statistics
 import subprocess
 import sys
 import time
 import venv
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 
-from bench.claims import Claim, arguments, report
-from bench.stack import demo_model, stack
+from bench.claims import Claim, arguments, paired, report
+from bench.stack import demo_model, stack, without_thread_settings
 from bench.talk import CARD, ask
 
 HOME = Path("~/.cache/chatbot-ai-bench/predecessor").expanduser()
+VERSION = "0.3.36"
 REPLY_TOKENS = 48
 CONTEXT_TOKENS = 4096
 
@@ -36,12 +39,13 @@ from llama_cpp import Llama
 job = json.loads(sys.stdin.readline())
 llama = Llama(model_path=job["model"], n_ctx=job["context"], n_batch=2048, n_threads=2,
               n_threads_batch=2, flash_attn=True, verbose=False)
-line = queue.Queue()
+line, tokens = queue.Queue(), []
 def work():
     while True:
         messages, done = line.get()
         answer = llama.create_chat_completion(messages, max_tokens=job["reply"], temperature=0.8,
                                               top_p=0.95, repeat_penalty=1.1)
+        tokens.append(answer["usage"]["completion_tokens"])
         done.put(answer["choices"][0]["message"]["content"])
 threading.Thread(target=work, daemon=True).start()
 def user(number):
@@ -55,23 +59,51 @@ began = time.perf_counter()
 users = [threading.Thread(target=user, args=(n,)) for n in range(job["users"])]
 [u.start() for u in users]
 [u.join() for u in users]
-print(json.dumps({"seconds": time.perf_counter() - began}))
+print(json.dumps({"seconds": time.perf_counter() - began, "tokens": sum(tokens)}))
 """
 QUESTION = "Turn {turn}: what do you cook for guest {number} today, and why?"
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One way's run over all conversations: how many requests, what they took and gave."""
+
+    requests: int
+    seconds: float
+    tokens: int
+
+    @property
+    def requests_an_hour(self) -> float:
+        return 3600 * self.requests / self.seconds
+
+    @property
+    def tokens_an_hour(self) -> float:
+        return 3600 * self.tokens / self.seconds
+
+    @property
+    def tokens_a_reply(self) -> float:
+        return self.tokens / self.requests
+
+
 def prepare() -> Path:
-    """The Python that has llama-cpp-python; compiled once."""
+    """The Python that has llama-cpp-python in the version of this comparison; compiled once."""
     python = HOME / "bin" / "python"
-    probe = [str(python), "-c", "import llama_cpp"]
-    if not python.exists() or subprocess.run(probe, capture_output=True, check=False).returncode:
+    probe = "from importlib.metadata import version; print(version('llama-cpp-python'))"
+    found = ""
+    if python.exists():
+        done = subprocess.run(
+            [str(python), "-c", probe], capture_output=True, text=True, check=False
+        )
+        found = done.stdout.strip()
+    if found != VERSION:
         venv.create(HOME, with_pip=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", "llama-cpp-python"], check=True)
+        wanted = f"llama-cpp-python=={VERSION}"
+        subprocess.run([str(python), "-m", "pip", "install", "-q", wanted], check=True)
     return python
 
 
-def predecessor(python: Path, users: int, turns: int) -> float:
-    """Requests per hour of the predecessor's way."""
+def predecessor(python: Path, users: int, turns: int) -> Run:
+    """The predecessor's way."""
     job = {
         "model": str(demo_model()),
         "context": CONTEXT_TOKENS,
@@ -87,69 +119,97 @@ def predecessor(python: Path, users: int, turns: int) -> float:
         capture_output=True,
         text=True,
         check=True,
-        env=os.environ | {"OMP_WAIT_POLICY": "passive"},
+        env=without_thread_settings(),
     )
-    seconds: float = json.loads(done.stdout.strip().splitlines()[-1])["seconds"]
-    return 3600 * users * turns / seconds
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    return Run(users * turns, found["seconds"], found["tokens"])
 
 
-async def ours(url: str, users: int, turns: int, run: int) -> float:
-    """Requests per hour through the whole stack."""
+async def talk(url: str, users: int, turns: int) -> Run:
+    """The same conversations through the whole stack."""
+    tokens: list[int] = []
     async with httpx2.AsyncClient(trust_env=False, timeout=600) as client:
 
         async def user(number: int) -> None:
             for turn in range(turns):
-                await ask(
+                answer = await ask(
                     client,
                     url,
                     QUESTION.format(turn=turn, number=number),
                     user=f"guest{number}",
-                    conversation=f"run{run}",
+                    conversation="voyage",
                     card=f"Guest {number}. {CARD}",
                 )
+                tokens.append(answer.tokens)
 
         began = time.perf_counter()
         await asyncio.gather(*(user(number) for number in range(users)))
-        return 3600 * users * turns / (time.perf_counter() - began)
+        return Run(len(tokens), time.perf_counter() - began, sum(tokens))
+
+
+def ours(users: int, turns: int) -> Run:
+    with stack(
+        CHARACTER_MAX_CONCURRENT=str(users),
+        OFFICE_MAX_CONCURRENT="1",
+        CHATBOT_CONTEXT_TOKENS=str(CONTEXT_TOKENS),
+        CHATBOT_ANSWER_TOKENS=str(REPLY_TOKENS),
+    ) as running:
+        return asyncio.run(talk(running.url, users, turns))
+
+
+def claims_of(pairs: list[tuple[Run, Run]], users: int) -> list[Claim]:
+    """Ours against theirs; the detail's figures are those of the pair in the middle."""
+    by_ratio = sorted(pairs, key=lambda pair: pair[0].requests_an_hour / pair[1].requests_an_hour)
+    middle, old = by_ratio[len(by_ratio) // 2]
+    name = f"ours / predecessor's way (llama-cpp-python {VERSION}), {users} users"
+    return [
+        paired(
+            f"requests an hour, {name}",
+            [new.requests_an_hour for new, _ in pairs],
+            [old.requests_an_hour for _, old in pairs],
+            goal=">= 4",
+            detail=f"{middle.requests_an_hour:,.0f} and {old.requests_an_hour:,.0f} requests an "
+            "hour in the middle pair",
+        ),
+        paired(
+            f"tokens an hour, {name}",
+            [new.tokens_an_hour for new, _ in pairs],
+            [old.tokens_an_hour for _, old in pairs],
+            goal=">= 4",
+            detail=f"{middle.tokens_an_hour:,.0f} and {old.tokens_an_hour:,.0f} tokens an hour in "
+            "the middle pair",
+        ),
+        paired(
+            f"mean tokens a reply, {name}",
+            [new.tokens_a_reply for new, _ in pairs],
+            [old.tokens_a_reply for _, old in pairs],
+            detail=f"means over all runs {statistics.mean(new.tokens_a_reply for new, _ in pairs):.1f} "
+            f"and {statistics.mean(old.tokens_a_reply for _, old in pairs):.1f} tokens",
+        ),
+    ]
 
 
 def main() -> None:
-    parser = arguments("Eight users against the predecessor's way.")
+    parser = arguments(__doc__)
     parser.add_argument("--users", type=int, default=8)
     parser.add_argument("--turns", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
     python = prepare()
-    ratios, rates = [], {"ours": [0.0], "predecessor": [0.0]}
-    for run in range(chosen.rounds):
-        old = predecessor(python, chosen.users, chosen.turns)
-        with stack(
-            CHARACTER_MAX_CONCURRENT=str(chosen.users),
-            OFFICE_MAX_CONCURRENT="1",
-            CHATBOT_CONTEXT_TOKENS=str(CONTEXT_TOKENS),
-            CHATBOT_ANSWER_TOKENS=str(REPLY_TOKENS),
-        ) as running:
-            new = asyncio.run(ours(running.url, chosen.users, chosen.turns, run))
-        ratios.append(new / old)
-        rates["ours"].append(new)
-        rates["predecessor"].append(old)
-        sys.stderr.write(f"{new:.0f} against {old:.0f} requests an hour\n")
-    ordered = sorted(ratios)
-    report(
-        [
-            Claim(
-                "requests an hour, ours / predecessor's way, 8 users",
-                ordered[len(ordered) // 2],
-                ordered[0],
-                ordered[-1],
-                len(ordered),
-                "runs",
-                ">= 4",
-                f"{max(rates['ours']):.0f} and {max(rates['predecessor']):.0f} requests an hour",
-            )
-        ],
-        chosen.json,
-    )
+    pairs: list[tuple[Run, Run]] = []
+    for round_ in range(chosen.rounds):
+        if round_ % 2:
+            new = ours(chosen.users, chosen.turns)
+            old = predecessor(python, chosen.users, chosen.turns)
+        else:
+            old = predecessor(python, chosen.users, chosen.turns)
+            new = ours(chosen.users, chosen.turns)
+        pairs.append((new, old))
+        sys.stderr.write(
+            f"{new.requests_an_hour:.0f} against {old.requests_an_hour:.0f} requests an hour, "
+            f"{new.tokens_a_reply:.1f} and {old.tokens_a_reply:.1f} tokens a reply\n"
+        )
+    report(claims_of(pairs, chosen.users), chosen.json)
 
 
 if __name__ == "__main__":

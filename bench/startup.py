@@ -1,21 +1,17 @@
 """What a start costs beyond the model: the second `chatbot-ai up` against the bare engine.
 
-    python bench/startup.py [--pairs 7] [--json FILE]
+    python -m bench.startup [--pairs 7] [--json FILE]
 
 Each pair starts the engine alone, until its /health is 200, and the whole group, until both
 assistants' /readyz are 200 through the gateway, one after the other in an order that alternates.
 Both load the same file with the same options. A first round, which makes the data folder, the
-byte code and the page cache, does not count. The target is a ratio of 3 at most.
+byte code and the page cache, does not count.
 """
 
 from __future__ import annotations
 
-import argparse
 import http.client
-import json
 import os
-import platform
-import signal
 import socket
 import statistics
 import subprocess
@@ -24,17 +20,16 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.claims import arguments, paired, report, spread_of
+from bench.stack import DEMO_SETTINGS, ROOT, demo_model, stop, without_thread_settings
 from chatbot_ai.domain.conversation import ASSISTANTS
 from chatbot_ai.llm.engine import EngineOptions
-from chatbot_ai.models.library import ModelLibrary
 from chatbot_ai.server import engines
 from chatbot_ai.server.engine_plan import plan_engines
 from chatbot_ai.settings import load_config
 
-TARGET_RATIO = 3.0
 _START_S = 120.0
 _POLL_S = 0.01
-_REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def free_ports(count: int) -> list[int]:
@@ -89,6 +84,7 @@ def bare_engine_s() -> float:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env=without_thread_settings() | dict(engines.ENGINE_ENVIRONMENT),
     )
     try:
         if process.stdin is None:
@@ -104,17 +100,19 @@ def bare_engine_s() -> float:
 def group_s(folder: Path) -> float:
     """Seconds until `chatbot-ai up` serves both assistants through the gateway."""
     gateway, office, character = free_ports(3)
-    environment = os.environ | {
+    environment = without_thread_settings() | {
         "GATEWAY_PORT": str(gateway),
         "OFFICE_PORT": str(office),
         "CHARACTER_PORT": str(character),
         "DATA_DIR": str(folder / "data"),
         "LOG_DIR": str(folder / "logs"),
+        "PYTHONPATH": str(ROOT / "src"),
+        **DEMO_SETTINGS,
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "chatbot_ai.cli.main", "up"],
         env=environment,
-        cwd=_REPOSITORY,
+        cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -122,8 +120,7 @@ def group_s(folder: Path) -> float:
     try:
         return seconds_until_ok(process, gateway, [f"/{name}/readyz" for name in ASSISTANTS])
     finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(15)
+        stop(process)
 
 
 def measure(pairs: int) -> tuple[list[float], list[float]]:
@@ -145,41 +142,29 @@ def measure(pairs: int) -> tuple[list[float], list[float]]:
     return engine, group
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    """Median, least and most."""
-    return {
-        "median": round(statistics.median(values), 3),
-        "min": round(min(values), 3),
-        "max": round(max(values), 3),
-    }
-
-
 def main() -> None:
-    """Measure, print, write JSON where asked; exit 1 above the target."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    """Measure, print, write JSON where asked."""
+    parser = arguments(__doc__)
     parser.add_argument("--pairs", type=int, default=7)
-    parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    os.chdir(_REPOSITORY)
-    ModelLibrary(load_config(None).shared.model_dir).ensure(engines.DEMO_MODEL)
+    os.chdir(ROOT)
+    os.environ.update(DEMO_SETTINGS)  # for the options of the bare engine
+    demo_model()
     engine, group = measure(chosen.pairs)
-    ratio = spread([whole / alone for whole, alone in zip(group, engine, strict=True)])
-    result = {
-        "pairs": chosen.pairs,
-        "engine_s": spread(engine),
-        "group_s": spread(group),
-        "ratio": ratio,
-        "target_ratio": TARGET_RATIO,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-    }
-    text = json.dumps(result, indent=1)
-    print(text)
-    if chosen.json is not None:
-        chosen.json.write_text(text + "\n", encoding="utf-8")
+    report(
+        [
+            paired(
+                "second start of everything / the bare engine's loading of the model",
+                group,
+                engine,
+                goal="<= 3",
+                detail=f"medians {statistics.median(group):.2f} s and "
+                f"{statistics.median(engine):.2f} s",
+            ),
+            spread_of("second start of everything, by itself", group, unit="starts", kind="s"),
+        ],
+        chosen.json,
+    )
 
 
 if __name__ == "__main__":

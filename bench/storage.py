@@ -1,23 +1,22 @@
 """Measures whether a turn's cost grows with its conversation or with the store.
 
-    python bench/storage.py [--json FILE] [--turns 1000000] [--runs 100] [--store sqlite]
+    python -m bench.storage [--json FILE] [--turns 1000000] [--runs 100] [--store sqlite]
 
 Two questions, for each store: `append` and `recent_turns(10)` in conversations of 10 and of
 10,000 turns of one store; and in conversations of 10 turns of a store of 1,000 and of a store of
 many turns. "first read" is of a conversation that nobody used for a while, whose pages may have
 left the memory; "recent_turns" is the same read again, as within a dialogue.
 
-The two sides of a comparison alternate, run by run, in one process; a ratio is that of the
-medians, its spread the smallest and largest ratio of five blocks of runs. MongoDB is a real
-server in a process of its own, started here, that syncs to disk on every commit.
+The two sides of a comparison alternate, run by run, in one process, and both take turns through
+as many conversations; a ratio is that of the medians, its spread the smallest and largest ratio of
+five blocks of runs. The server behind the MongoDB rows is SecantusDB, which speaks MongoDB's wire
+protocol and is installed with the tests; it is not mongod, whose absolute times differ. It runs in
+a process of its own, started here, and syncs to disk on every commit.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import platform
 import socket
 import statistics
 import subprocess
@@ -31,6 +30,8 @@ from uuid import uuid4
 
 from pymongo import MongoClient
 
+from bench.claims import Claim, arguments, report
+from bench.stack import wait_for_port
 from chatbot_ai.domain.conversation import ConversationKey, NewTurn, Turn, TurnAnswer
 from chatbot_ai.domain.ports import ConversationStore
 from chatbot_ai.storage import sqlite_rows, sqlite_schema
@@ -40,11 +41,20 @@ from chatbot_ai.storage.sqlite import SqliteConversationStore
 from chatbot_ai.storage.sqlite_connection import SqliteConnection
 
 SHORT, LONG, FEW, WINDOW, BLOCKS = 10, 10_000, 1_000, 10, 5
-LONG_KEY = ConversationKey("office", "bench", "long")
+WARM_UP = 5
+#: How many long conversations, and how many short ones beside them, the runs go through in turn.
+LONG_KEYS = tuple(ConversationKey("office", "bench", f"long{number}") for number in range(10))
+#: Turns in one insert of the fill.
+BATCH = 10_000
 INPUT, OUTPUT = (
     "오늘 회의 내용을 세 줄로 정리해 주세요. " * 3,
     "정리한 내용은 다음과 같습니다. " * 40,
 )
+
+
+def few(runs: int) -> int:
+    """Turns of the small store: one conversation for each run at least."""
+    return max(FEW, (runs + WARM_UP) * SHORT)
 
 
 def short_key(number: int) -> ConversationKey:
@@ -52,9 +62,10 @@ def short_key(number: int) -> ConversationKey:
 
 
 def plan(turns: int, *, long: bool) -> Iterator[tuple[ConversationKey, int]]:
-    """Yield conversations and their lengths, together `turns` turns (and the long one's)."""
+    """Yield conversations and their lengths, together `turns` turns (and the long ones')."""
     if long:
-        yield LONG_KEY, LONG
+        for key in LONG_KEYS:
+            yield key, LONG
     for number in range(turns // SHORT):
         yield short_key(number), SHORT
 
@@ -86,10 +97,20 @@ async def fill_sqlite(path: Path, turns: int, *, long: bool) -> None:
 
 
 def fill_mongodb(url: str, name: str, turns: int, *, long: bool) -> None:
+    """The same, in large unordered batches."""
     with MongoClient[dict[str, object]](url) as client:
         database = client[name]
         batch: list[dict[str, object]] = []
         lines: list[dict[str, object]] = []
+
+        def send() -> None:
+            if batch:
+                database["turns"].insert_many(batch, ordered=False)
+            if lines:
+                database["conversations"].insert_many(lines, ordered=False)
+            batch.clear()
+            lines.clear()
+
         for key, length in plan(turns, long=long):
             lines.append(
                 identity(key)
@@ -99,13 +120,9 @@ def fill_mongodb(url: str, name: str, turns: int, *, long: bool) -> None:
             for index in range(length):
                 new = turn(index)
                 batch.append(document_of(key, new))
-            if len(batch) >= 2000:
-                database["turns"].insert_many(batch)
-                database["conversations"].insert_many(lines)
-                batch, lines = [], []
-        if batch:
-            database["turns"].insert_many(batch)
-            database["conversations"].insert_many(lines)
+            if len(batch) >= BATCH:
+                send()
+        send()
 
 
 async def timed_ms(call: Callable[[], Awaitable[object]]) -> float:
@@ -118,18 +135,18 @@ async def compare(
     name: str,
     sides: list[tuple[ConversationStore, Callable[[int], ConversationKey]]],
     runs: int,
-) -> list[dict[str, object]]:
-    """Return one result for append and one for recent_turns; `sides` are small and large."""
+) -> list[Claim]:
+    """Return one claim for each operation; `sides` are small and large."""
     samples: dict[str, tuple[list[float], list[float]]] = {
         "append": ([], []),
         "recent_turns": ([], []),
         "first read": ([], []),
     }
-    for run in range(-5, runs):
+    for run in range(-WARM_UP, runs):
         order = (0, 1) if run % 2 else (1, 0)
         for side in order:
             store, key_of = sides[side]
-            key = key_of(run + 5)
+            key = key_of(run + WARM_UP)
             new = NewTurn(str(uuid4()), INPUT, answer(1e6 + run))
             read = lambda s=store, k=key: s.recent_turns(k, WINDOW)  # noqa: E731
             took = {
@@ -143,43 +160,47 @@ async def compare(
     return [result(name, operation, small, large) for operation, (small, large) in samples.items()]
 
 
-def result(name: str, operation: str, small: list[float], large: list[float]) -> dict[str, object]:
+def result(name: str, operation: str, small: list[float], large: list[float]) -> Claim:
     size = len(small) // BLOCKS
     ratios = [
         statistics.median(large[i * size : (i + 1) * size])
         / statistics.median(small[i * size : (i + 1) * size])
         for i in range(BLOCKS)
     ]
-    return {
-        "comparison": name,
-        "operation": operation,
-        "runs": len(small),
-        "small_ms": round(statistics.median(small), 3),
-        "large_ms": round(statistics.median(large), 3),
-        "ratio": round(statistics.median(large) / statistics.median(small), 3),
-        "ratio_min": round(min(ratios), 3),
-        "ratio_max": round(max(ratios), 3),
-    }
+    return Claim(
+        f"{name}: {operation}",
+        statistics.median(large) / statistics.median(small),
+        min(ratios),
+        max(ratios),
+        len(small),
+        "runs a side",
+        "<= 1.3",
+        f"medians {statistics.median(large):.2f} ms and {statistics.median(small):.2f} ms",
+        spread=f"least to most of {BLOCKS} blocks",
+    )
 
 
 async def bench(
     kind: str, make: Callable[[str], ConversationStore], turns: int, runs: int
-) -> list[dict[str, object]]:
+) -> list[Claim]:
     """Compare in the filled stores `long`, `few` and `many` that `make` opens."""
     stores = {name: make(name) for name in ("long", "few", "many")}
     for store in stores.values():
         await store.open()
     results = await compare(
-        f"{kind}: {SHORT} and {LONG:,} turns in the conversation",
-        [(stores["long"], short_key), (stores["long"], lambda _: LONG_KEY)],
+        f"{kind}, {LONG:,} turns in the conversation / {SHORT}",
+        [
+            (stores["long"], lambda run: short_key(run % len(LONG_KEYS))),
+            (stores["long"], lambda run: LONG_KEYS[run % len(LONG_KEYS)]),
+        ],
         runs,
     )
     results += await compare(
-        f"{kind}: {FEW:,} and {turns:,} turns in the store",
+        f"{kind}, {turns:,} turns in the store / {few(runs):,}",
         [
             (stores["few"], short_key),
             # Spread over the whole store: its first conversations alone would all be cached.
-            (stores["many"], lambda run: short_key(run * (turns // SHORT // (runs + 5)))),
+            (stores["many"], lambda run: short_key(run * (turns // SHORT // (runs + WARM_UP)))),
         ],
         runs,
     )
@@ -200,24 +221,25 @@ def server(folder: Path) -> Iterator[str]:
             [program, *arguments, "--storage-path", folder / "data"], stdout=log, stderr=log
         )
     try:
+        wait_for_port(port, process)
         yield f"mongodb://127.0.0.1:{port}/?directConnection=true"
     finally:
         process.terminate()
         process.wait()
 
 
-async def bench_sqlite(folder: Path, turns: int, runs: int) -> list[dict[str, object]]:
-    await fill_sqlite(folder / "long.db", (runs + 5) * SHORT, long=True)
-    await fill_sqlite(folder / "few.db", max(FEW, (runs + 5) * SHORT), long=False)
+async def bench_sqlite(folder: Path, turns: int, runs: int) -> list[Claim]:
+    await fill_sqlite(folder / "long.db", few(runs), long=True)
+    await fill_sqlite(folder / "few.db", few(runs), long=False)
     await fill_sqlite(folder / "many.db", turns, long=False)
-    return await bench("sqlite", lambda n: SqliteConversationStore(folder / f"{n}.db"), turns, runs)
+    return await bench("SQLite", lambda n: SqliteConversationStore(folder / f"{n}.db"), turns, runs)
 
 
-async def bench_mongodb(folder: Path, turns: int, runs: int) -> list[dict[str, object]]:
+async def bench_mongodb(folder: Path, turns: int, runs: int) -> list[Claim]:
     with server(folder) as url:
         for name, count in (
-            ("long", (runs + 5) * SHORT),
-            ("few", max(FEW, (runs + 5) * SHORT)),
+            ("long", few(runs)),
+            ("few", few(runs)),
             ("many", turns),
         ):
             store = MongoConversationStore(url, name, server_selection_timeout_s=30)
@@ -225,37 +247,28 @@ async def bench_mongodb(folder: Path, turns: int, runs: int) -> list[dict[str, o
             await store.close()
             await asyncio.to_thread(fill_mongodb, url, name, count, long=name == "long")
         return await bench(
-            "mongodb", lambda n: MongoConversationStore(url, n, timeout_s=60), turns, runs
+            "MongoDB (SecantusDB)",
+            lambda n: MongoConversationStore(url, n, timeout_s=60),
+            turns,
+            runs,
         )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--turns", type=int, default=1_000_000)
-    parser.add_argument("--mongodb-turns", type=int, default=200_000)
+    parser = arguments(__doc__)
+    parser.add_argument("--turns", type=int, default=1_000_000, help="in the large store")
     parser.add_argument("--runs", type=int, default=95)
     parser.add_argument("--store", choices=["sqlite", "mongodb", "both"], default="both")
-    options = parser.parse_args()
-    results: list[dict[str, object]] = []
-    for kind, measure, turns in (
-        ("sqlite", bench_sqlite, options.turns),
-        ("mongodb", bench_mongodb, options.mongodb_turns),
-    ):
-        if options.store in {kind, "both"}:
+    chosen = parser.parse_args()
+    claims: list[Claim] = []
+    for kind, measure in (("SQLite", bench_sqlite), ("MongoDB (SecantusDB)", bench_mongodb)):
+        if chosen.store == "both" or kind.lower().startswith(chosen.store):
             with tempfile.TemporaryDirectory(prefix="storage-bench-") as folder:
                 started = time.perf_counter()
-                results += asyncio.run(measure(Path(folder), turns, options.runs))
-                print(f"{kind}: {time.perf_counter() - started:.0f} s with filling")
-    print(f"{'':58} {'small':>9} {'large':>9} {'ratio':>6}  spread")
-    for row in results:
-        print(
-            f"{row['comparison']!s:44} {row['operation']!s:13} {row['small_ms']:>6} ms"
-            f" {row['large_ms']:>6} ms {row['ratio']:>6}  {row['ratio_min']}-{row['ratio_max']}"
-        )
-    if options.json:
-        machine = {"machine": platform.platform(), "python": platform.python_version()}
-        options.json.write_text(json.dumps(machine | {"results": results}, indent=2) + "\n")
+                claims += asyncio.run(measure(Path(folder), chosen.turns, chosen.runs))
+                took = time.perf_counter() - started
+                print(f"{kind}: {took:.0f} s with filling", file=sys.stderr)
+    report(claims, chosen.json)
 
 
 if __name__ == "__main__":

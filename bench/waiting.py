@@ -1,20 +1,21 @@
 """What waiting callers are told and what they get: many users, and one beside a flood.
 
-    python -m bench.waiting [--users 15 60] [--minutes 2] [--answer-tokens 48] [--paced]
+    python -m bench.waiting [--users 15 60] [--minutes 5] [--answer-tokens 48] [--paced]
 
 With --paced an engine without a model answers at a pace of its own (bench/paced.py): on a machine
 whose speed changes from minute to minute nobody can foretell a wait, and this shows what is left.
 
 Users with a conversation each ask the character assistant again and again, half of them streamed,
-and honour Retry-After. Every status, every announced and real wait is noted, and in the end every
-answer must stand in the store as it was given. Then one user asks alone, and again beside another
-who keeps 24 requests open.
+and honour Retry-After. Every status and error code, every announced and real wait is noted, and in
+the end every answer must stand in the store as it was given. Then one user asks alone, and again
+beside another who keeps 50 requests open and asks anew as soon as one is answered or refused.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import statistics
 import subprocess
@@ -27,11 +28,11 @@ from pathlib import Path
 
 import httpx2
 
-from bench.claims import Claim, arguments, percentile, report
+from bench.claims import Claim, arguments, count, no_data, percentile, report, spread_of
 from bench.patience import Visit, visit
 from bench.stack import ROOT, Stack, stack, wait_for
 from chatbot_ai.domain.conversation import ConversationKey
-from chatbot_ai.server.engines import free_port
+from chatbot_ai.server.engines import DEMO_MODEL, free_port
 from chatbot_ai.storage.sqlite import SqliteConversationStore
 
 QUESTIONS = (
@@ -45,8 +46,13 @@ QUESTIONS = (
     "Why do you still carry the compass, and what would you do if you lost it?",
 )
 THINK_S = 1.0
-FLOOD_REQUESTS = 24
+FLOOD_REQUESTS = 50
+#: A flooder who is refused asks again after this long, whatever Retry-After says.
+FLOOD_PAUSE_S = 0.25
 SLOTS = 4
+#: The codes of a refusal at the door; any other 429 or 503 is a failure behind it.
+REFUSALS = ("busy", "rate_limited")
+OUT_OF_TIME = "deadline_exceeded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,7 @@ class Crowd:
     """All visits of one run; `lost` are answers that the store does not hold as given."""
 
     users: int
+    minutes: float
     visits: list[Visit]
     lost: int
 
@@ -63,7 +70,12 @@ class Crowd:
 
     @property
     def refused(self) -> list[Visit]:
-        return [v for v in self.visits if v.status in (429, 503)]
+        return [v for v in self.visits if v.outcome in REFUSALS]
+
+    @property
+    def failed(self) -> list[Visit]:
+        """Neither answered nor refused, nor out of time: an engine or a store that was down."""
+        return [v for v in self.visits if v.outcome not in ("answered", *REFUSALS, OUT_OF_TIME)]
 
 
 async def crowd(running: Stack, users: int, seconds: float) -> Crowd:
@@ -86,29 +98,33 @@ async def crowd(running: Stack, users: int, seconds: float) -> Crowd:
             pause = seen.retry_after_s if seen.status in (429, 503) else None
             await asyncio.sleep(pause if pause else draw.expovariate(1 / THINK_S))
 
-    async def warming(number: int) -> None:
-        await visit(
-            client, running.url, QUESTIONS[0], user="w", conversation=str(number), stream=False
-        )
-
     async with httpx2.AsyncClient(
         trust_env=False, timeout=600, limits=httpx2.Limits(max_connections=users + 8)
     ) as client:
-        # prompts that meet an empty cache are the cost of a start, not of waiting
-        for _ in range(2):
-            await asyncio.gather(*(warming(number) for number in range(SLOTS)))
+        await warm_up(client, running.url)
         end = time.monotonic() + seconds
         await asyncio.gather(*(person(number) for number in range(users)))
-    return Crowd(users, visits, await lost_answers(running.data, visits))
+    return Crowd(users, seconds / 60, visits, await lost_answers(running.data, visits))
+
+
+async def warm_up(client: httpx2.AsyncClient, url: str) -> None:
+    """Let every slot read the card: an empty cache is the cost of a start, not of waiting."""
+    for _ in range(2):
+        await asyncio.gather(
+            *(
+                visit(client, url, QUESTIONS[0], user="w", conversation=str(slot), stream=False)
+                for slot in range(SLOTS)
+            )
+        )
 
 
 async def lost_answers(data: Path, visits: Sequence[Visit]) -> int:
-    """How many visits with status 200 have no turn in the store that says the same."""
+    """How many answers have no turn in the store that says the same, or had no end."""
     store = SqliteConversationStore(data / "chatbot.sqlite3")
     await store.open()
     lost = 0
     try:
-        for seen in (v for v in visits if v.status == 200):
+        for seen in (v for v in visits if v.outcome in ("answered", "cut")):
             if seen.turn is None:
                 lost += 1
                 continue
@@ -120,38 +136,54 @@ async def lost_answers(data: Path, visits: Sequence[Visit]) -> int:
     return lost
 
 
-def crowd_claims(found: Crowd) -> list[Claim]:
+def crowd_claims(found: Crowd, settings: str) -> list[Claim]:
     """No strange status, nothing lost, refused at once, waits foretold."""
-    statuses = Counter(v.status for v in found.visits)
-    strange = [v for v in found.visits if v.status not in (200, 429, 503)]
-    told = [v for v in found.answered if v.announced_s is not None and v.queue_s]
-    errors = [abs((v.announced_s or 0.0) / v.queue_s - 1) for v in told]
-    name = f"{found.users} users"
-    claims = [
-        _count(f"{name}: statuses other than 200, 429 and 503", len(strange), len(found.visits),
-               "requests", ", ".join(f"{s}: {n}" for s, n in sorted(statuses.items()))),
-        _count(f"{name}: answers lost", found.lost, statuses[200], "answers",
-               "every answer looked up in the store, turn by turn"),
+    visits = len(found.visits)
+    seen = Counter((v.status, v.outcome) for v in found.visits)
+    all_codes = ", ".join(f"{n} × {status} {code}" for (status, code), n in sorted(seen.items()))
+    strange = sum(v.status not in (200, 429, 503) for v in found.visits)
+    late = sum(v.outcome == OUT_OF_TIME for v in found.visits)
+    refusals = [v.total_s for v in found.refused]
+    late_95 = f"95 % within {percentile(refusals, 0.95) * 1000:.0f} ms" if refusals else "none"
+    name = f"{found.users} users, {found.minutes:g} min"
+    return [
+        count(f"{name}: statuses other than 200, 429 and 503", strange, of=visits, unit="requests",
+              detail=f"{settings}; {all_codes}"),
+        count(f"{name}: failures behind the door (engine, store)", len(found.failed), of=visits,
+              unit="requests", detail="neither answered, nor refused, nor out of time"),
+        count(f"{name}: answers lost", found.lost, of=len(found.answered), unit="answers",
+              detail="every answer looked up in the store, turn by turn"),
+        count(f"{name}: let in, but out of time in the queue", late, of=visits, unit="requests",
+              goal="", detail="not part of the errors of announced waits"),
+        spread_of(f"{name}: time until a refusal", refusals, goal="<= 0.1", unit="refusals",
+                  kind="s", detail=late_95),
+        wait_error(f"{name}: error of the announced wait",
+                   [(v.announced_s, v.queue_s) for v in found.answered if v.position]),
+        wait_error(f"{name}: the same by the caller's clock, streams",
+                   [(v.announced_s, v.client_wait_s) for v in found.answered if v.position]),
     ]  # fmt: skip
-    if found.refused:
-        times = [v.total_s for v in found.refused]
-        claims.append(
-            _spread(f"{name}: seconds until a refusal", times, "<= 0.1", "refusals",
-                    f"95 % within {percentile(times, 0.95) * 1000:.0f} ms")
-        )  # fmt: skip
-    if errors:
-        waits = [v.queue_s for v in told]
-        bias = statistics.median((v.announced_s or 0.0) / v.queue_s for v in told)
-        within = sum(error <= 0.3 for error in errors) / len(errors)
-        claims.append(
-            _spread(f"{name}: error of the announced wait", errors, "<= 0.3", "waits",
-                    f"median wait {percentile(waits, 0.5):.1f} s, announced/real {bias:.2f} at "
-                    f"the median, {within:.0%} within 30 %")
-        )  # fmt: skip
-    return claims
 
 
-async def beside_flood(running: Stack, questions: int) -> Claim:
+def wait_error(title: str, waits: Sequence[tuple[float | None, float | None]]) -> Claim:
+    """|announced / real - 1| of all who stood in the queue, however shortly."""
+    told = [(said, real) for said, real in waits if said is not None and real and real > 0]
+    if not told:
+        return no_data(title, goal="<= 0.3", detail="nobody waited", unit="waits", kind="share")
+    errors = [abs(said / real - 1) for said, real in told]
+    bias = statistics.median(said / real for said, real in told)
+    within = sum(error <= 0.3 for error in errors) / len(errors)
+    return spread_of(
+        title,
+        errors,
+        goal="<= 0.3",
+        unit="waits",
+        kind="share",
+        detail=f"median wait {percentile([real for _, real in told], 0.5):.1f} s, announced/real "
+        f"{bias:.2f} at the median, {within:.0%} within 30 %",
+    )
+
+
+async def beside_flood(running: Stack, questions: int, settings: str) -> list[Claim]:
     """One user's answer times alone, then while another keeps FLOOD_REQUESTS open."""
     async with httpx2.AsyncClient(
         trust_env=False, timeout=600, limits=httpx2.Limits(max_connections=FLOOD_REQUESTS + 8)
@@ -163,12 +195,15 @@ async def beside_flood(running: Stack, questions: int) -> Claim:
                 client, running.url, text, user=user, conversation=conversation, stream=True
             )
 
+        await warm_up(client, running.url)
         alone = [await ask("single", n, f"i{n}") for n in range(questions)]
         flood: list[Visit] = []
 
         async def flooding(number: int) -> None:
-            for round_ in range(1000):
+            for round_ in itertools.count():
                 flood.append(await ask("flooder", number + round_, f"f{number}-{round_}"))
+                if flood[-1].outcome != "answered":
+                    await asyncio.sleep(FLOOD_PAUSE_S)
 
         tasks = [asyncio.create_task(flooding(n)) for n in range(FLOOD_REQUESTS)]
         await asyncio.sleep(5)
@@ -178,29 +213,47 @@ async def beside_flood(running: Stack, questions: int) -> Claim:
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+    return flood_claims(alone, beside, flood, settings)
+
+
+def flood_claims(
+    alone: Sequence[Visit], beside: Sequence[Visit], flood: Sequence[Visit], settings: str
+) -> list[Claim]:
+    """The single user is always answered, and almost always within what he was promised."""
+    refused = [v for v in [*alone, *beside] if v.status != 200 or v.outcome != "answered"]
+    codes = ", ".join(sorted({f"{v.status} {v.outcome}" for v in refused})) or "all answered"
+    title = f"one user beside {FLOOD_REQUESTS} requests of another"
+    claims = [
+        count(f"{title}: his requests without an answer", len(refused),
+              of=len(alone) + len(beside), unit="requests", detail=f"{settings}; {codes}")
+    ]  # fmt: skip
+    goal, what = "<= 1", "his time, p95 / (2 x alone + one service time)"
+    if refused or not alone or not beside:
+        return [*claims, no_data(f"{title}: {what}", goal=goal, detail="", unit="answers",
+                                 kind="ratio")]  # fmt: skip
     idle_s = statistics.median(v.total_s for v in alone)
-    service_s = statistics.median(v.total_s - v.queue_s for v in [*flood, *beside])
+    service_s = statistics.median(v.total_s - v.queue_s for v in alone)
     allowed_s = 2 * idle_s + service_s
     ratios = [v.total_s / allowed_s for v in beside]
-    waits = percentile([v.queue_s for v in flood], 0.5)
-    return _spread(
-        "one user beside a flood: his time / (2 x idle + one service time)",
-        ratios,
-        "<= 1",
-        "answers",
-        f"idle {idle_s:.2f} s, service {service_s:.2f} s, beside the flood "
-        f"{statistics.median(v.total_s for v in beside):.2f} s; the flooder's queue {waits:.1f} s",
+    served = [v for v in flood if v.outcome == "answered"]
+    waits = f"{statistics.median(v.queue_s for v in served):.1f} s" if served else "unknown"
+    times = [v.total_s for v in beside]
+    claims.append(
+        Claim(
+            f"{title}: {what}",
+            percentile(ratios, 0.95),
+            min(ratios),
+            max(ratios),
+            len(ratios),
+            "answers",
+            goal,
+            f"alone {idle_s:.2f} s, of which service {service_s:.2f} s; beside the flood median "
+            f"{statistics.median(times):.2f} s, longest {max(times):.2f} s; the flooder's own "
+            f"queue {waits}, {len(served)} of his requests answered, "
+            f"{len(flood) - len(served)} refused",
+        )
     )
-
-
-def _count(title: str, count: int, of: int, unit: str, detail: str) -> Claim:
-    return Claim(title, count, count, count, of, unit, "<= 0", detail)
-
-
-def _spread(title: str, values: Sequence[float], goal: str, unit: str, detail: str) -> Claim:
-    return Claim(
-        title, statistics.median(values), min(values), max(values), len(values), unit, goal, detail
-    )
+    return claims
 
 
 @contextlib.contextmanager
@@ -229,9 +282,9 @@ def paced_engine() -> Iterator[str]:
 def main() -> None:
     parser = arguments("What waiting callers are told and what they get.")
     parser.add_argument("--users", type=int, nargs="*", default=[15, 60])
-    parser.add_argument("--minutes", type=float, default=2)
+    parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--answer-tokens", type=int, default=48)
-    parser.add_argument("--flood-questions", type=int, default=8, help="0: no flood")
+    parser.add_argument("--flood-questions", type=int, default=40, help="0: no flood")
     parser.add_argument("--paced", action="store_true", help="use the engine without a model")
     parser.add_argument("--visits", type=Path, help="also write every visit there, as CSV")
     chosen = parser.parse_args()
@@ -242,11 +295,13 @@ def main() -> None:
         "OFFICE_MAX_CONCURRENT": "1",
         "LOG_LEVEL": "warning",
     }
+    model = "an engine without a model that keeps its pace" if chosen.paced else DEMO_MODEL
+    told = f"{model}, {SLOTS} slots, answers of {chosen.answer_tokens} tokens at most"
     claims: list[Claim] = []
     for users in chosen.users:
         with measured_stack(paced=chosen.paced, **settings) as running:
             found = asyncio.run(crowd(running, users, chosen.minutes * 60))
-        claims += crowd_claims(found)
+        claims += crowd_claims(found, told)
         if chosen.visits:
             lines = [f"{users},{v.as_row()}\n" for v in found.visits]
             with chosen.visits.open("a", encoding="utf-8") as file:
@@ -255,7 +310,7 @@ def main() -> None:
         with measured_stack(
             paced=chosen.paced, **settings, CHATBOT_MAX_WAITING_PER_USER="0"
         ) as running:
-            claims.append(asyncio.run(beside_flood(running, chosen.flood_questions)))
+            claims += asyncio.run(beside_flood(running, chosen.flood_questions, told))
     report(claims, chosen.json)
 
 
