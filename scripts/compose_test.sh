@@ -5,7 +5,9 @@
 #   COMPOSE_LAB_SCRIPT  the lab script (default ../shared/compose_lab.sh)
 #   COMPOSE_TEST_KEEP   not empty: leave everything running and say how to reach it
 #   PYTHON              the Python that has the dev lock's packages (default .venv/bin/python)
-# Arguments replace the list of tests, e.g. tests/compose/test_healing.py -k nginx.
+#   CI                  not empty: --if-possible must be possible
+# --if-possible alone: where no engine runs and there is no lab script, say so and succeed.
+# Other arguments replace the list of tests, e.g. tests/compose/test_healing.py -k nginx.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -15,9 +17,19 @@ lab=$(realpath --canonicalize-missing "${COMPOSE_LAB_SCRIPT:-../shared/compose_l
 say() { printf 'compose-test: %s\n' "$*" >&2; }
 timed() { local began=$SECONDS rc=0; "${@:2}" || rc=$?; say "$1: $((SECONDS - began)) s"; return $rc; }
 
+may_be_left_out=
+if [ "${1:-}" = --if-possible ]; then
+    shift
+    may_be_left_out=yes
+fi
 inside=() lab_is_ours=
 if ! docker compose version >/dev/null 2>&1 || ! docker info >/dev/null 2>&1; then
-    [ -x "$lab" ] || { say "no Docker engine runs here and there is no $lab"; exit 1; }
+    if [ ! -x "$lab" ]; then
+        say "no Docker engine runs here and there is no $lab"
+        if [ -z "$may_be_left_out" ] || [ -n "${CI:-}" ]; then exit 1; fi
+        say "NOT RUN: tests/compose, and the end-to-end tests against containers"
+        exit 0
+    fi
     # its stand-ins, under the names that we pin; of Debian's nginx only forky's follows addresses
     COMPOSE_LAB_PY_TAGS=$(sed -n 's/^FROM \([^ ]*\).*/\1/p' docker/Dockerfile* | sort -u | xargs)
     COMPOSE_LAB_NGINX_TAGS=$(sed -n 's/^ *image: \(nginx:[^ ]*\).*/\1/p' docker-compose.yml)
@@ -57,8 +69,9 @@ export COMPOSE_FILE=docker-compose.yml:tests/compose/docker-compose.test.yml
 
 timed "build" "${inside[@]}" docker compose --progress quiet build
 timed "up, from empty volumes until healthy" "${inside[@]}" docker compose --progress quiet up --detach --wait
-# healing comes last: it leaves other processes than it found
+# those that kill and change things come last: they leave other processes than they found
 suite=(tests/compose/test_first_start.py tests/e2e/test_contract.py tests/e2e/test_bad_input.py
-    tests/e2e/test_api_examples.py tests/compose/test_healing.py)
+    tests/e2e/test_api_examples.py tests/compose/test_healing.py tests/compose/test_outage.py
+    tests/compose/test_operator.py)
 run_tests() { (cd "$root" && PYTHONPATH=$root/src "${inside[@]}" "$python" -m pytest -p no:cacheprovider "$@"); }
 timed "tests" run_tests "${@:-${suite[@]}}"

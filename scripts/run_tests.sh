@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Every test but those of the pages (make browser-test) and of Compose (make compose-test). Those with a real browser run in processes of their own: the browser's library keeps an event loop
-# open in the main thread, which other asynchronous tests cannot share.
+# Every test but those of the pages (make browser-test). Those with a real browser run in processes of their own: the browser's library keeps an event loop
+# open in the main thread, which other asynchronous tests cannot share. Compose (make compose-test) comes last,
+# where an engine or the lab script is; in CI always.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
@@ -12,4 +13,5 @@ failed=0
 for place in "${browser[@]}"; do
     "$python" -m pytest "$place" || failed=1
 done
+scripts/compose_test.sh --if-possible || failed=1
 exit $failed

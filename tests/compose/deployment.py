@@ -31,11 +31,18 @@ for folder in /proc/[0-9]*; do
     if [ "$2" = 1 ]; then kill -9 "${folder#/proc/}"; fi
 done
 """
-KILL_ENGINE = """
+SIGNAL_ENGINE = """
 for folder in /proc/[0-9]*; do
     tr '\\0' ' ' <"$folder/cmdline" | grep -q "[e]ngine_process" || continue
-    kill -9 "${folder#/proc/}"
+    kill -"$0" "${folder#/proc/}"
 done
+"""
+#: The most bytes that some program of the container has been sent and has not read: the receive
+#: queues of /proc/net/tcp, in hexadecimal.
+UNREAD = """
+import pathlib
+rows = pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]
+print(max((int(row.split()[4].split(":")[1], 16) for row in rows), default=0))
 """
 #: Reads a conversation as the service itself would, from whatever database it is configured for.
 READ_TURNS = """
@@ -81,8 +88,17 @@ class Deployment:
         )
         self.poll(lambda: self._started_after(service, before), f"{service} to be started again")
 
-    def kill_engine(self, service: str) -> None:
-        self.compose("exec", "-T", service, "sh", "-c", KILL_ENGINE)
+    def signal_engine(self, service: str, signal: str) -> None:
+        """Send the engine KILL, or STOP until CONT."""
+        self.compose("exec", "-T", service, "sh", "-c", SIGNAL_ENGINE, signal)
+
+    def unread_bytes(self, service: str) -> int:
+        """How much a halted program of the service has been sent."""
+        return int(self.compose("exec", "-T", service, "python", "-c", UNREAD))
+
+    def command(self, *arguments: str) -> str:
+        """`chatbot-ai` in the running office service."""
+        return self.compose("exec", "-T", "office", "chatbot-ai", *arguments)
 
     def wait_healthy(self, service: str) -> None:
         self.poll(

@@ -73,7 +73,7 @@ def test_a_killed_engine_is_started_again_within_its_container(
 ) -> None:
     """The service outlives its engine and gives it a new process."""
     before = deployment.container("office")["State"]["StartedAt"]
-    deployment.kill_engine("office")
+    deployment.signal_engine("office", "KILL")
     answered(gateway, deployment, answers)
     assert deployment.container("office")["State"]["StartedAt"] == before
     assert gateway.get("/office/performance").json()["engine"]["restarts"] >= 1

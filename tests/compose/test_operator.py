@@ -1,0 +1,142 @@
+"""What an operator does with the deployment: settings, keys, backup and restore."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+from deployment import CLONE, Deployment
+
+from chatbot_ai.domain.conversation import ConversationKey
+
+ENV_FILE = CLONE / ".env"
+SETTINGS = """\
+GATEWAY_RATE_PER_S=1
+GATEWAY_RATE_BURST=2
+MAX_BODY_BYTES=2048
+DEFAULT_LANGUAGE=en
+CORS_ORIGINS=https://chat.example.com
+MONGO_CONTAINERS=0
+MONGO_HOST=
+"""
+MONGODB = "mongodb://mongo:27017"
+SQLITE = "sqlite:/app/data/chatbot.sqlite3"
+
+
+def ask(gateway: httpx2.Client, key: ConversationKey, text: str) -> str:
+    """One more turn of that conversation."""
+    body = {"input_data": text, "user_id": key.user_id, "db_id": key.db_id}
+    answer = gateway.post("/office/Llama", json=body)
+    assert answer.status_code == 200, answer.text
+    said: str = answer.json()
+    return said
+
+
+def test_conversations_are_backed_up_and_restored(
+    gateway: httpx2.Client, deployment: Deployment
+) -> None:
+    """`history` within the running service writes, deletes and restores what MongoDB holds."""
+    key = ConversationKey("office", "backup", str(uuid.uuid4()))
+    ask(gateway, key, "Hello.")
+    ask(gateway, key, "And again.")
+    before = deployment.turns(key)
+    assert len(before) == 2
+    deployment.command("history", "export", "/app/data/backup.jsonl")
+    deployment.command("history", "delete", "backup", "--yes")
+    assert deployment.turns(key) == []
+    deployment.command("history", "import", "/app/data/backup.jsonl")
+    assert deployment.turns(key) == before
+
+
+def test_files_are_copied_while_services_write(deployment: Deployment) -> None:
+    """The command of the documentation for keys and characters gives a whole copy."""
+    deployment.compose(
+        *("exec", "-T", "character", "python", "-c"),
+        "import sqlite3; sqlite3.connect('/app/data/characters.sqlite3')"
+        ".execute(\"VACUUM INTO '/app/data/copy.sqlite3'\")",
+    )
+    checked = deployment.compose(
+        *("exec", "-T", "character", "python", "-c"),
+        "import sqlite3; print(sqlite3.connect('/app/data/copy.sqlite3')"
+        ".execute('PRAGMA integrity_check').fetchone()[0])",
+    )
+    deployment.compose("exec", "-T", "character", "rm", "/app/data/copy.sqlite3")
+    assert checked.strip() == "ok"
+
+
+@pytest.fixture(scope="class")
+def other_settings(deployment: Deployment) -> Iterator[None]:
+    """Another .env, then none again; each counts after `up` alone."""
+    ENV_FILE.write_text(SETTINGS, "utf-8")
+    deployment.compose("up", "--detach", "--wait")
+    yield
+    ENV_FILE.unlink()
+    deployment.compose("up", "--detach", "--wait")
+
+
+@pytest.mark.usefixtures("other_settings")
+class TestOtherSettings:
+    """`up` with another .env: everything that it names has changed, and nothing else did."""
+
+    def test_the_gateway_has_its_settings(self, gateway: httpx2.Client) -> None:
+        """Body limit, language and origins are those of .env, in answers of nginx itself."""
+        headers = {"Accept-Language": "fr", "Origin": "https://chat.example.com"}
+        answer = gateway.post("/office/v1/models", content=b"x" * 4096, headers=headers)
+        assert answer.status_code == 413
+        error = answer.json()["error"]
+        assert error["message"].isascii()
+        assert error["type"] == "invalid_request_error"
+        assert answer.headers["access-control-allow-origin"] == "https://chat.example.com"
+
+    def test_the_gateway_has_its_rate(self, gateway: httpx2.Client) -> None:
+        """More than one call a second, and two at once, is 429."""
+        statuses = [gateway.post("/office/Llama", content=b"").status_code for _ in range(12)]
+        assert set(statuses) == {400, 429}
+
+    def test_there_is_no_mongodb(self, deployment: Deployment) -> None:
+        """No container runs for it, and its volume stays."""
+        assert deployment.compose("ps", "--quiet", "mongo").split() == []
+
+    def test_conversations_live_in_the_volume(
+        self, gateway: httpx2.Client, deployment: Deployment
+    ) -> None:
+        """The embedded file takes turns, and moves them to a store of another kind."""
+        key = ConversationKey("office", "embedded", str(uuid.uuid4()))
+
+        def answered() -> bool:
+            body = {"input_data": "Hello.", "user_id": key.user_id, "db_id": key.db_id}
+            answer = gateway.post("/office/Llama", json=body)
+            assert answer.status_code in {200, 429}
+            return answer.status_code == 200
+
+        deployment.poll(answered, "an answer within the rate")
+        assert len(deployment.turns(key)) == 1
+        said = deployment.command(
+            *("history", "migrate", "--from", SQLITE),
+            *("--to", "sqlite:/app/data/moved.sqlite3", "--apply", "--lang", "en"),
+        )
+        assert said.strip()
+
+
+def test_the_first_key_closes_the_installation(
+    gateway: httpx2.Client, deployment: Deployment
+) -> None:
+    """Made as the documentation says, before the gateway is published; revoked at the end."""
+    made = json.loads(
+        deployment.compose(
+            *("run", "--rm", "--no-deps", "-T", "office", "keys", "create"),
+            *("--name", "test", "--json"),
+        )
+    )
+    body = {"input_data": "Hello."}
+    try:
+        deployment.poll(
+            lambda: gateway.post("/office/Llama", json=body).status_code == 401, "a key to count"
+        )
+        headers = {"Authorization": f"Bearer {made['key']}"}
+        assert gateway.post("/office/Llama", json=body, headers=headers).status_code == 200
+    finally:
+        deployment.command("keys", "delete", made["id"], "--yes")
