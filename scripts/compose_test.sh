@@ -69,6 +69,8 @@ export COMPOSE_FILE=docker-compose.yml:tests/compose/docker-compose.test.yml
 
 timed "build" "${inside[@]}" docker compose --progress quiet build
 timed "up, from empty volumes until healthy" "${inside[@]}" docker compose --progress quiet up --detach --wait
+timed "the first answer" "${inside[@]}" curl --silent --show-error --fail --output /dev/null \
+    --header 'Content-Type: application/json' --data '{"input_data": "Hello!"}' "$E2E_BASE_URL/office/Llama"
 # those that kill and change things come last: they leave other processes than they found
 suite=(tests/compose/test_first_start.py tests/e2e/test_contract.py tests/e2e/test_bad_input.py
     tests/e2e/test_api_examples.py tests/compose/test_healing.py tests/compose/test_outage.py
