@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -178,3 +179,27 @@ def test_the_gpu_file_reserves_one_gpu_for_each_assistant(deployment: Deployment
         assert described[name]["environment"]["NVIDIA_VISIBLE_DEVICES"] == gpu
         assert described[name]["environment"][f"{name.upper()}_GPU"] == "0"
     assert described["python-libs-init"]["build"]["args"]["XLLAMACPP_INDEX"].endswith("/cu128")
+
+
+@pytest.mark.parametrize(
+    ("setting", "replaced"),
+    [
+        ("XLLAMACPP_INDEX=https://example.com/whl", {"office", "character"}),
+        ("XLLAMACPP_SHA256=00", {"office", "character"}),
+        ("GATEWAY_RATE_PER_S=5", {"nginx"}),
+        ("CORS_ORIGINS=https://chat.example.com", {"nginx"}),
+        ("MONGO_CONTAINERS=0", set()),
+    ],
+)
+def test_up_replaces_whom_a_setting_concerns(
+    deployment: Deployment, tmp_path: Path, setting: str, replaced: set[str]
+) -> None:
+    """By the hash with which Compose compares a running container with its files."""
+    file = tmp_path / "env"
+
+    def hashes(text: str) -> set[tuple[str, ...]]:
+        file.write_text(text, "utf-8")
+        said = deployment.compose("--env-file", str(file), "config", "--hash", ",".join(SERVICES))
+        return {tuple(line.split()) for line in said.splitlines()}
+
+    assert {name for name, _ in hashes("") - hashes(f"{setting}\n")} == replaced
