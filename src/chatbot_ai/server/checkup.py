@@ -31,7 +31,7 @@ def plan_checks(config: Config, *, compose: bool = False) -> Plan:
     gpus: dict[str, int] = {}
     caches: dict[str, int] = {}
     sharers: set[str] = set()
-    for engine in plan_engines(config):
+    for engine in plan_engines(config, say=False):
         for name in engine.assistants:
             models[name] = str(engine.model.path.relative_to(shared.model_dir))
             caches[name] = engine.need.slot_bytes * engine.slots[name]

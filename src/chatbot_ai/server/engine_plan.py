@@ -13,7 +13,7 @@ from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.llm.engine import EngineOptions
 from chatbot_ai.llm.gguf import ModelFacts, read_facts
 from chatbot_ai.server.engines import ModelChoice, choose_model, engine_options
-from chatbot_ai.server.gpus import gpu_memory_bytes, gpu_of
+from chatbot_ai.server.gpus import gpu_memory_bytes, gpu_of, say_where
 from chatbot_ai.server.sizing import EngineNeed, Wish, available_memory_bytes, share_out
 from chatbot_ai.settings import AssistantSettings, Config
 
@@ -57,11 +57,14 @@ class _Candidate:
         return terms
 
 
-def plan_engines(config: Config, names: Sequence[Assistant] = ASSISTANTS) -> list[EnginePlan]:
+def plan_engines(
+    config: Config, names: Sequence[Assistant] = ASSISTANTS, *, say: bool = True
+) -> list[EnginePlan]:
     """The engines of those of `names` that have none elsewhere.
 
     Assistants share one where model file, GPU and every engine setting agree; where only the file
-    does, that is logged. Slots are sized over all these engines. Takes the time of an nvidia-smi.
+    does, that is logged, as is whatever differs from the settings; not without `say`. Slots are
+    sized over all these engines. Takes the time of an nvidia-smi.
     """
     found = gpu_memory_bytes()
     candidates = [
@@ -73,7 +76,8 @@ def plan_engines(config: Config, names: Sequence[Assistant] = ASSISTANTS) -> lis
     for candidate in candidates:
         match = next((g for g in groups if g[0].terms == candidate.terms), None)
         if match is None:
-            _say_why_apart(candidate, groups)
+            if say:
+                _say_why_apart(candidate, groups)
             groups.append([candidate])
         else:
             match.append(candidate)
@@ -83,8 +87,11 @@ def plan_engines(config: Config, names: Sequence[Assistant] = ASSISTANTS) -> lis
         _plan(*one, whole=len(groups) == 1 and len(names) > 1)
         for one in zip(groups, needs, given, strict=True)
     ]
-    for plan in plans:
-        _say_size(plan)
+    if say:
+        for candidate in candidates:
+            say_where(candidate.settings, candidate.gpu, found)
+        for plan in plans:
+            _say_size(plan)
     return plans
 
 

@@ -42,16 +42,21 @@ def gpu_of(settings: AssistantSettings, found: Mapping[int, int]) -> int | None:
     """The GPU that holds the assistant's model; None where the processor does.
 
     The wished one; the only one where there is one only, since a machine with one GPU is meant to
-    use it. Both exceptions are logged.
+    use it. Of several none is guessed.
     """
-    wished = settings.gpu_index
     if settings.layers_on_gpu == 0 or not found:
         return None
-    if wished in found:
-        return wished
-    if len(found) == 1:
-        only = next(iter(found))
-        log.info("gpu.only_one", assistant=settings.name, wished=wished, used=only)
-        return only
-    log.warning("gpu.absent", assistant=settings.name, wished=wished, there=sorted(found))
-    return None
+    if settings.gpu_index in found:
+        return settings.gpu_index
+    return next(iter(found)) if len(found) == 1 else None
+
+
+def say_where(settings: AssistantSettings, gpu: int | None, found: Mapping[int, int]) -> None:
+    """Log it where `gpu` is not the one that the settings name."""
+    if settings.layers_on_gpu == 0 or not found or gpu == settings.gpu_index:
+        return
+    facts = {"assistant": settings.name, "wished": settings.gpu_index}
+    if gpu is None:
+        log.warning("gpu.absent", **facts, there=sorted(found))
+    else:
+        log.info("gpu.only_one", **facts, used=gpu)
