@@ -19,6 +19,7 @@ from chatbot_ai.domain.errors import (
     BackendRateLimited,
     BackendUnavailable,
     DeadlineExceeded,
+    InvalidRequest,
 )
 from chatbot_ai.domain.generation import (
     Finished,
@@ -270,12 +271,101 @@ async def test_a_strange_retry_after_is_a_sane_wait(server: FaultyServer, value:
 
 
 @pytest.mark.parametrize("status", [400, 404, 422])
-async def test_a_refused_request_breaks_the_protocol(
-    model: ChatModel, server: FaultyServer, status: int
-) -> None:
-    """A status that says our request is wrong is nobody's outage."""
+async def test_a_refused_request_breaks_the_protocol(server: FaultyServer, status: int) -> None:
+    """An engine that calls our own well-formed request wrong does not speak our protocol."""
+    model = llama(server)
     server.script = [respond(status, b'{"error": {"message": "no"}}')] * 2
     assert type((await failure(model))[1]) is BackendProtocolError
+    await model.close()
+
+
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize(
+    ("param", "field"),
+    [
+        ("temperature", "temperature"),
+        ("messages[0].content", "messages[0].content"),
+        (None, "model"),
+        (7, "model"),
+        ("<b>x</b>", "model"),
+        ("x" * 65, "model"),
+    ],
+)
+async def test_a_request_that_openai_refuses_is_no_outage(
+    server: FaultyServer, status: int, param: object, field: str
+) -> None:
+    """400 and 422 name the parameter that the server names, and are asked once."""
+    model = openai(server)
+    wrong = {"error": {"message": "no", "type": "invalid_request_error", "param": param}}
+    server.script = [respond(status, json.dumps(wrong).encode())]
+    with pytest.raises(InvalidRequest) as caught:
+        await listen(model, request(), [])
+    await model.close()
+    assert (caught.value.field, caught.value.reason) == (field, "model_refused_request")
+    assert len(server.asked) == 1
+
+
+def unsupported(param: str) -> Reply:
+    """What OpenAI's newer models answer to a parameter of the older ones."""
+    error = {"message": "no", "param": param, "code": "unsupported_parameter"}
+    return respond(400, json.dumps({"error": error}).encode())
+
+
+async def test_newer_models_get_their_name_of_the_limit(server: FaultyServer) -> None:
+    """max_tokens refused as unsupported: the same as max_completion_tokens, from then on."""
+    model = openai(server)
+    server.script = [unsupported("max_tokens")]
+    for _ in range(2):
+        assert isinstance((await listen(model, request(), []))[-1], Finished)
+    limits = [
+        {name: asked.body[name] for name in asked.body if name.startswith("max_")}
+        for asked in server.asked
+    ]
+    new = {"max_completion_tokens": 64}
+    assert limits == [{"max_tokens": 64}, new, new]
+    server.script = [unsupported("max_completion_tokens")]
+    with pytest.raises(InvalidRequest):
+        await listen(model, request(), [])
+    assert len(server.asked) == 4
+    await model.close()
+
+
+async def test_openai_is_not_waited_for(server: FaultyServer) -> None:
+    """A limited rate, or a server that says when to come back, is refused at once, unrepeated."""
+    model = openai(server)
+    for status, expected in ((429, BackendRateLimited), (503, BackendUnavailable)):
+        server.script = [respond(status, Retry_After="30"), answer()]
+        began = time.monotonic()
+        error = (await failure(model))[1]
+        assert time.monotonic() - began < 5
+        assert type(error) is expected
+        assert error.retry_after_s == 30  # type: ignore[attr-defined]
+    assert len(server.asked) == 2
+    await model.close()
+
+
+@pytest.mark.parametrize("stumble", [hang_up(), respond(500), respond(502)])
+async def test_openai_is_asked_again_at_once(server: FaultyServer, stumble: Reply) -> None:
+    """A broken connection and a stumbling server get one more try, without a pause."""
+    model = openai(server)
+    server.script = [stumble]
+    began = time.monotonic()
+    assert isinstance((await listen(model, request(), []))[-1], Finished)
+    assert time.monotonic() - began < 5
+    server.script = [stumble] * 3
+    await failure(model)
+    assert len(server.asked) == 4
+    await model.close()
+
+
+async def test_a_refusing_backup_is_no_mistake_of_the_caller(
+    server: FaultyServer, other: FaultyServer
+) -> None:
+    """What a further backup does not take ends in the engine's own failure."""
+    model = ModelWithBackup(llama(server), [openai(other)])
+    server.script, other.script = [respond(503)] * 2, [respond(400)]
+    assert isinstance((await failure(model))[1], BackendUnavailable)
+    await model.close()
 
 
 async def test_a_refused_key_is_a_matter_of_configuration(server: FaultyServer) -> None:

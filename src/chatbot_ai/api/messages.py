@@ -70,6 +70,10 @@ CATALOGUE: dict[str, dict[Language, str]] = {
         "ko": "모델이 이 JSON 스키마를 쓸 수 없습니다. 더 단순한 스키마를 보내 주세요.",
         "en": "The model cannot follow this JSON schema; send a simpler one.",
     },
+    "model_refused_request": {
+        "ko": "모델이 이 요청을 받지 않았습니다({param}). 그 값을 바꾸거나 빼고 보내 주세요.",
+        "en": "The model does not take this request ({param}); change that value or leave it out.",
+    },
     "field_invalid": {"ko": "올바르지 않은 값입니다.", "en": "This value is not valid."},
     "invalid_request": {
         "ko": "요청의 값이 올바르지 않습니다. fields를 확인해 주세요.",

@@ -26,7 +26,8 @@ class ChatModel(Protocol):
         request, Restarted may stand between: the deltas before it are void.
     M2  No delta is empty; a character is never split between two deltas.
     M3  Every failure is a BackendUnavailable (or a subclass) or DeadlineExceeded; nothing else. A
-        `response_format` that the server cannot follow may be InvalidRequest.
+        request that the server calls wrong, such as a `response_format` that it cannot follow, may
+        be InvalidRequest.
     M4  Closing the iterator early ends the generation at the server within a second.
     M5  The same messages, sampling and seed give the same joined text.
     M6  `count_tokens` is what `Usage.prompt_tokens` will be for the same messages, or an upper

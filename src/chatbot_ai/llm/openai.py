@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from chatbot_ai.domain.errors import (
     BackendProtocolError,
     BackendRateLimited,
     BackendUnavailable,
+    InvalidRequest,
 )
 from chatbot_ai.domain.generation import (
     Finished,
@@ -32,10 +34,16 @@ from chatbot_ai.llm.chat_protocol import (
 from chatbot_ai.llm.deadline import before
 
 if TYPE_CHECKING:
-    from openai import APIStatusError, AsyncOpenAI
+    from openai import APIStatusError, AsyncOpenAI, AsyncStream
+    from openai.types.chat import ChatCompletionChunk
 
-#: Attempts beyond the first that the SDK makes by itself, before the first token only.
-MAX_RETRIES = 1
+#: What the SDK repeats by itself: nothing. It would sleep through a Retry-After of up to a minute
+#: while the request holds a place that others wait for.
+SDK_RETRIES = 0
+#: How models are told the longest answer: the old way, and the only one of newer models.
+OLD_LIMIT, NEW_LIMIT = "max_tokens", "max_completion_tokens"
+#: OpenAI's code for a parameter that a model does not have (API reference, error codes).
+UNSUPPORTED = "unsupported_parameter"
 #: Seconds without an event after which a stream counts as stalled.
 STALL_TIMEOUT_S = 45.0
 #: Seconds after which a caller may try again where the server tells none.
@@ -52,6 +60,7 @@ class OpenAIModel:
         self.name = model
         self.context_tokens = context_tokens
         self._at_openai = base_url is None
+        self._limit_name = OLD_LIMIT
         self._sdk: AsyncOpenAI | None = None
         if api_key or base_url:
             from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # noqa: PLC0415
@@ -63,22 +72,18 @@ class OpenAIModel:
                 http_client=DefaultAsyncHttpxClient(headers=fresh),
                 api_key=api_key or "none",
                 base_url=base_url,
-                max_retries=MAX_RETRIES,
+                max_retries=SDK_RETRIES,
                 timeout=STALL_TIMEOUT_S,
             )
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         sdk = self._configured()
-        body = request_body(request, model=self.name, llama=False)
         reason = None
         usage = Usage()
         began = time.monotonic()
         first: float | None = None
         async with _translated():
-            creating = sdk.chat.completions.create(
-                **body, stream=True, stream_options={"include_usage": True}
-            )
-            chunks = await before(request.deadline, creating)
+            chunks = await self._opened(sdk, request)
             async with chunks:
                 events = aiter(chunks)
                 while chunk := await before(request.deadline, anext(events, None)):
@@ -98,6 +103,34 @@ class OpenAIModel:
             prefill_s=(first or time.monotonic()) - began,
             generation_s=time.monotonic() - (first or began),
         )
+
+    async def _opened(
+        self, sdk: AsyncOpenAI, request: GenerationRequest
+    ) -> AsyncStream[ChatCompletionChunk]:
+        """The answer's stream. A connection that fails, or a server that stumbles without saying
+        when to come back, is tried once more, at once; a limited rate never is."""
+        import openai  # noqa: PLC0415 - loaded by now, see OpenAIModel
+
+        may_repeat = True
+        while True:
+            body = request_body(request, model=self.name, llama=False)
+            if OLD_LIMIT in body:
+                body[self._limit_name] = body.pop(OLD_LIMIT)
+            creating = sdk.chat.completions.create(
+                **body, stream=True, stream_options={"include_usage": True}
+            )
+            try:
+                return await before(request.deadline, creating)
+            except openai.BadRequestError as error:
+                if self._limit_name == NEW_LIMIT or not _wants_new_limit(error):
+                    raise
+                self._limit_name = NEW_LIMIT  # and so for every later request to this model
+            except openai.APITimeoutError:
+                raise  # it has cost the caller's patience already
+            except (openai.APIConnectionError, openai.InternalServerError) as error:
+                if not may_repeat or _says_when(error):
+                    raise
+                may_repeat = False
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
         """An upper bound, as the protocol has no counting call.
@@ -147,12 +180,34 @@ async def _translated() -> AsyncIterator[None]:
     except openai.APIStatusError as error:
         if error.status_code >= 500:
             raise BackendUnavailable("the remote model fails", _retry_after(error)) from error
+        if error.status_code in (400, 422):
+            raise _refused(error) from error
         text = f"the remote model refused the request with status {error.status_code}"
         raise BackendProtocolError(text) from error
     except openai.APIConnectionError as error:
         raise BackendUnavailable("the remote model cannot be reached") from error
     except (openai.APIError, *UNREADABLE) as error:
         raise BackendProtocolError("the remote model sent nonsense") from error
+
+
+def _wants_new_limit(error: APIStatusError) -> bool:
+    return error.param == OLD_LIMIT and error.code == UNSUPPORTED
+
+
+def _says_when(error: Exception) -> bool:
+    response = getattr(error, "response", None)
+    return response is not None and "retry-after" in response.headers
+
+
+def _refused(error: APIStatusError) -> InvalidRequest:
+    """The same request would be refused again: no outage, and the server may say what it is about.
+
+    Its parameter is passed on if it looks like one; its message, in which anything may stand, is
+    not.
+    """
+    named = isinstance(error.param, str) and re.fullmatch(r"[A-Za-z][\w.\[\]]{0,63}", error.param)
+    param = error.param if named else "model"
+    return InvalidRequest(str(param), "model_refused_request", param=param)
 
 
 def _retry_after(error: APIStatusError) -> float:
