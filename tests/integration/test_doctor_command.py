@@ -22,6 +22,7 @@ from chatbot_ai.doctor.finding import Finding, ok
 from chatbot_ai.doctor.gpu import BROKEN
 from chatbot_ai.doctor.runner import Check, run_checks
 from chatbot_ai.models.library import FileState
+from support.gguf_files import small_gguf
 
 CODE = """
 import sys
@@ -48,7 +49,7 @@ app(arguments)
 def machine(tmp_path: Path) -> Path:
     """A folder with a model file and a program that answers as nginx does."""
     (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "mine.gguf").write_bytes(b"GGUF....")
+    (tmp_path / "models" / "mine.gguf").write_bytes(small_gguf())
     nginx = tmp_path / "nginx"
     nginx.write_text("#!/bin/sh\necho 'nginx version: nginx/1.28.0' >&2\n")
     nginx.chmod(0o755)

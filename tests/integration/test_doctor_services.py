@@ -24,6 +24,7 @@ from chatbot_ai.doctor.services import (
 )
 from chatbot_ai.models.library import ModelLibrary
 from chatbot_ai.models.manifest import ModelFile
+from support.gguf_files import small_gguf
 
 
 def codes(findings: list[Finding]) -> list[str]:
@@ -87,7 +88,7 @@ def test_model_files_are_looked_at(tmp_path: Path) -> None:
     )
     folder = tmp_path / "a"
     folder.mkdir()
-    (folder / "good.gguf").write_bytes(b"GGUF....")
+    (folder / "good.gguf").write_bytes(small_gguf())
     (folder / "bad.gguf").write_bytes(b"<html>")
     (folder / "half.gguf.part").write_bytes(b"GGUF")
     library = ModelLibrary(tmp_path, known=known)

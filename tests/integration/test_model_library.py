@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,8 +17,9 @@ from chatbot_ai.models.hub import Hub
 from chatbot_ai.models.library import FileState, ModelLibrary
 from chatbot_ai.models.manifest import KNOWN, HubSource, ModelFile
 from chatbot_ai.models.wire import DownloadPolicy
+from support.gguf_files import random_gguf
 
-CONTENT = b"GGUF" + random.Random(2).randbytes(600_000)
+CONTENT = random_gguf(2, 600_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 REPO, FILE = "maker/Model-GGUF", "Model.Q4_0.gguf"
 POLICY = DownloadPolicy(
@@ -233,6 +233,57 @@ def test_a_wrong_file_is_said_and_left(
     assert caught.value.reason == reason
     assert path.read_bytes() == content
     assert models.list()[0].state is FileState.BROKEN
+
+
+@pytest.mark.parametrize("cut_bytes", [1, 300_000])
+def test_a_truncated_copy_is_noticed(hub: ModelHub, folder: Path, cut_bytes: int) -> None:
+    """A copy by hand that ends before its last tensor is refused, though it begins as it should."""
+    models = library(folder, hub)
+    path = folder / "maker" / FILE
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT[:-cut_bytes])
+    assert models.list()[0].state is FileState.BROKEN
+    for use in (models.ensure, models.verify):
+        with pytest.raises(ModelFileError) as caught:
+            use("model")
+        assert caught.value.reason == "truncated"
+        facts = caught.value.params
+        assert facts["expected_bytes"] == len(CONTENT) == facts["size_bytes"] + cut_bytes
+    assert hub.seen == []
+    path.write_bytes(CONTENT[:100])
+    with pytest.raises(ModelFileError) as caught:
+        models.ensure("model")
+    assert caught.value.reason == "not_gguf"
+
+
+def test_a_copy_is_compared_with_the_hub(hub: ModelHub, folder: Path) -> None:
+    """`verify` asks the hub for the hash that nobody pinned; a whole file of another content is
+    told from a good one."""
+    models = library(folder, hub)
+    path = folder / "maker" / FILE
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    found = models.verify("model")
+    assert (found.sha256, found.against) == (SHA256, "hub")
+    assert [request.path.split("?")[0] for request in hub.seen] == [f"/{REPO}/resolve/main/{FILE}"]
+    models.remove("model")
+    path.write_bytes(CONTENT[:-1] + b"!")
+    with pytest.raises(ModelFileError) as caught:
+        models.verify("model")
+    assert (caught.value.reason, caught.value.params["expected"]) == ("not_the_hubs", SHA256)
+
+
+def test_without_a_network_the_length_and_the_record_count(folder: Path) -> None:
+    """No hub: a whole file is recorded the first time and compared with that record later."""
+    away = ModelLibrary(folder, hub=Hub("http://127.0.0.1:9"), policy=POLICY, known=(MODEL,))
+    path = folder / "maker" / FILE
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    assert [away.verify("model").against for _ in range(2)] == ["nothing", "note"]
+    path.write_bytes(CONTENT[:-1] + b"!")
+    with pytest.raises(ModelFileError) as caught:
+        away.verify("model")
+    assert caught.value.reason == "wrong_hash"
 
 
 def test_remove_frees_everything(hub: ModelHub, folder: Path) -> None:

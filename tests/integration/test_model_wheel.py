@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import os
-import random
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -19,8 +18,9 @@ from chatbot_ai.models.hub import Hub
 from chatbot_ai.models.library import FileState, ModelLibrary
 from chatbot_ai.models.manifest import ModelFile, WheelSource
 from chatbot_ai.models.wire import DownloadPolicy
+from support.gguf_files import random_gguf
 
-CONTENT = b"GGUF" + random.Random(4).randbytes(600_000)
+CONTENT = random_gguf(4, 600_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 POLICY = DownloadPolicy(
     attempts=3, first_pause_s=0.01, max_pause_s=0.02, stall_s=5, spare_disk_bytes=0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 import signal
 import string
@@ -19,8 +18,9 @@ from model_hub import Fault, ModelHub, model_hub
 from chatbot_ai.cli.language import Language, language_of
 from chatbot_ai.cli.models_texts import REASON_TEXTS, TEXTS, say
 from chatbot_ai.models.errors import REASONS, ModelFileError
+from support.gguf_files import random_gguf
 
-CONTENT = b"GGUF" + random.Random(3).randbytes(400_000)
+CONTENT = random_gguf(3, 400_000)
 NAME = "maker/Model-GGUF/Model.gguf"
 CODE = """
 import sys

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -52,6 +53,12 @@ def header(
 def small_gguf(fill: bytes = b"w") -> bytes:
     """A whole file of some kilobytes."""
     return header() + (fill * (TENSOR_BYTES // len(fill) + 1))[:TENSOR_BYTES]
+
+
+def random_gguf(seed: int, weights_bytes: int) -> bytes:
+    """A whole file whose weights are noise, so that it does not compress and no part repeats."""
+    weights = (("w", (weights_bytes,), 24, 0),)
+    return header(tensors=weights) + random.Random(seed).randbytes(weights_bytes)
 
 
 def sparse_gguf(path: Path, size_bytes: int) -> Path:

@@ -85,8 +85,11 @@ def build_models(defaults: Callable[[], ModelDefaults]) -> typer.Typer:
         present = [status.file.name for status in models.list() if status.state in there]
         for name in names or present:
             with _spoken(name, language), byte_progress(Console(stderr=True), name) as report:
-                note = models.verify(name, report)
-            typer.echo(TEXTS["verified"][language].format(name=name, sha256=note.sha256))
+                found = models.verify(name, report)
+            against = TEXTS[f"against_{found.against}"][language]
+            typer.echo(
+                TEXTS["verified"][language].format(name=name, sha256=found.sha256, against=against)
+            )
         if not names and not present:
             typer.echo(TEXTS["nothing"][language])
 

@@ -25,7 +25,26 @@ TEXTS: Final[Catalogue] = {
         "en": "Stopped. What has arrived is kept: "
         "`chatbot-ai models pull {name}` goes on from there.",
     },
-    "verified": {"ko": "{name}: 이상 없음, SHA-256 {sha256}", "en": "{name}: good, {sha256}"},
+    "verified": {
+        "ko": "{name}: 이상 없음, SHA-256 {sha256}. {against}",
+        "en": "{name}: good, SHA-256 {sha256}, {against}",
+    },
+    "against_manifest": {
+        "ko": "알려진 값과 같습니다.",
+        "en": "the same as the known one.",
+    },
+    "against_hub": {
+        "ko": "허브의 값과 같습니다.",
+        "en": "the same as the hub's.",
+    },
+    "against_note": {
+        "ko": "처음 기록한 값과 같습니다. 허브와는 비교하지 못했습니다.",
+        "en": "the same as recorded at first; the hub could not be asked.",
+    },
+    "against_nothing": {
+        "ko": "길이는 맞지만 비교할 값이 없어 지금 값을 기록했습니다.",
+        "en": "the length is right; nothing to compare with, so it was recorded now.",
+    },
     "nothing": {"ko": "확인할 모델 파일이 없습니다.", "en": "There is no model file to verify."},
     "confirm": {"ko": "지울까요? {name}", "en": "Delete {name}?"},
     "removed": {"ko": "{name}: 지웠습니다 (비운 크기 {size})", "en": "{name}: freed {size}"},
@@ -37,6 +56,10 @@ _REASONS_KO: Final[dict[str, str]] = {
     "not_gguf": "GGUF 모델 파일이 아닙니다: {path}. 지우고 다시 받거나 복사하세요.",
     "wrong_size": "파일 크기가 다릅니다: {path} ({size_bytes}바이트, 맞는 값 {expected_bytes}). "
     "지우고 다시 받거나 복사하세요.",
+    "truncated": "파일이 중간에 끊겼습니다: {path} ({size_bytes}바이트, 파일의 목차로는 "
+    "{expected_bytes}바이트). 지우고 다시 받거나 복사하세요.",
+    "not_the_hubs": "허브의 파일과 다릅니다: {path} (SHA-256 {sha256}, 허브는 {expected}). "
+    "손상되었거나 다른 버전입니다. 지우고 다시 받으세요.",
     "wrong_hash": "파일이 손상되었습니다: {path} (SHA-256 {sha256}, 맞는 값 {expected}). "
     "지우고 다시 받거나 복사하세요.",
     "download_corrupt": "받은 파일이 손상되어 지웠습니다: {path} (SHA-256 {sha256}, "

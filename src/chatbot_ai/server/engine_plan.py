@@ -11,7 +11,7 @@ import structlog
 from chatbot_ai.domain.conversation import ASSISTANTS, Assistant
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.llm.engine import EngineOptions
-from chatbot_ai.llm.gguf import ModelFacts, read_facts
+from chatbot_ai.models.gguf import ModelFacts, read_facts
 from chatbot_ai.server.engines import ModelChoice, choose_model, engine_options
 from chatbot_ai.server.gpus import gpu_memory_bytes, gpu_of, say_where
 from chatbot_ai.server.sizing import EngineNeed, Wish, available_memory_bytes, share_out
