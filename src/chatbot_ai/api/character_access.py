@@ -7,16 +7,20 @@ import time
 import uuid
 from typing import Annotated, Literal
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Request, Response
 
+from chatbot_ai.api.access import Caller, User, owner_of
 from chatbot_ai.api.answering import CALLER_RESPONSES, documented
 from chatbot_ai.api.character_bodies import CharacterView, view_of
 from chatbot_ai.api.errors import language_for
+from chatbot_ai.api.idempotency import REPLAYED, claim_of
 from chatbot_ai.api.services import Services, services_of
 from chatbot_ai.cards import CardWarning, inspect_picture
 from chatbot_ai.cards.errors import CardError
 from chatbot_ai.cards.limits import CardLimits
+from chatbot_ai.core.once import Claim
 from chatbot_ai.domain.characters import CharacterSheet, CharacterStore, StoredCharacter
+from chatbot_ai.domain.errors import NotFound
 
 PATH = "/characters"
 #: Largest request body below PATH, as the gateway has it.
@@ -49,20 +53,56 @@ def store_of(services: Annotated[Services, Depends(services_of)]) -> CharacterSt
 Store = Annotated[CharacterStore, Depends(store_of)]
 
 
-async def add_character(
-    store: CharacterStore,
-    user: str,
-    sheet: CharacterSheet,
-    request: Request,
-    warnings: tuple[CardWarning, ...] = (),
-) -> CharacterView:
-    """Keep a new character. Raises CardError where the user has too many."""
-    if await store.count(user) >= MAX_CHARACTERS:
-        raise CardError("characters_too_many", limit=MAX_CHARACTERS)
-    now = time.time()
-    character = StoredCharacter(uuid.uuid4().hex, user, sheet, now, now)
-    await store.add(character)
-    return await asyncio.to_thread(view_of, character, language_for(request), warnings)
+class Making:
+    """Keeps a new character for the caller, once for each Idempotency-Key; a dependency."""
+
+    def __init__(
+        self,
+        request: Request,
+        response: Response,
+        user: User,
+        caller: Caller,
+        services: Annotated[Services, Depends(services_of)],
+    ) -> None:
+        self._request, self._response, self._user = request, response, user
+        self._owner = owner_of(request, caller, user)
+        self._store, self._creations = store_of(services), services.creations
+
+    async def keep(
+        self,
+        sheet: CharacterSheet,
+        warnings: tuple[CardWarning, ...] = (),
+        file: bytes | None = None,
+    ) -> CharacterView:
+        """The character, made now or by an earlier call with the same key.
+
+        file  what the call brought, where its body is no JSON. Raises CardError where the user
+        has too many.
+        """
+        claim = await claim_of(self._request, self._owner, file)
+        async with self._creations.one_at_a_time(claim):
+            character = await self._known(claim) or await self._made(sheet, claim)
+        language = language_for(self._request)
+        return await asyncio.to_thread(view_of, character, language, warnings)
+
+    async def _known(self, claim: Claim | None) -> StoredCharacter | None:
+        if claim is None:
+            return None
+        try:
+            found = await self._store.get(self._user, claim.thing_id)
+        except NotFound:
+            return None
+        self._response.headers.update(REPLAYED)
+        return found
+
+    async def _made(self, sheet: CharacterSheet, claim: Claim | None) -> StoredCharacter:
+        if await self._store.count(self._user) >= MAX_CHARACTERS:
+            raise CardError("characters_too_many", limit=MAX_CHARACTERS)
+        now = time.time()
+        name = claim.thing_id if claim else uuid.uuid4().hex
+        character = StoredCharacter(name, self._user, sheet, now, now)
+        await self._store.add(character)
+        return character
 
 
 def checked_picture(picture: bytes | None) -> tuple[bytes | None, str | None]:

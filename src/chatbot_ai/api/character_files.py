@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request
@@ -19,8 +19,8 @@ from chatbot_ai.api.character_access import (
     UPLOAD_LIMITS,
     Format,
     Id,
+    Making,
     Store,
-    add_character,
     checked_picture,
 )
 from chatbot_ai.api.character_bodies import CharacterView, sheet_of
@@ -41,13 +41,13 @@ def router() -> APIRouter:
     @routes.post(
         "/import", status_code=201, openapi_extra={"requestBody": _file_body("The card's file.")}
     )
-    async def import_card(user: User, store: Store, request: Request) -> CharacterView:
+    async def import_card(making: Annotated[Making, Depends()], request: Request) -> CharacterView:
         """Import a Character Card V1, V2 or V3 from a PNG, JSON or CHARX file."""
         data, filename = await _file_of(request)
         read = await asyncio.to_thread(read_card, data, filename, UPLOAD_LIMITS)
         files = tuple(CharacterFile(a.path, a.data, a.media_type) for a in read.assets)
         sheet = sheet_of(read.card, picture=read.picture, media_type=read.media_type, files=files)
-        return await add_character(store, user, sheet, request, read.warnings)
+        return await making.keep(sheet, read.warnings, data)
 
     @routes.get(
         "/{character_id}/picture",

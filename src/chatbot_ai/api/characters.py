@@ -14,8 +14,8 @@ from chatbot_ai.api.character_access import (
     PATH,
     RESPONSES,
     Id,
+    Making,
     Store,
-    add_character,
     checked_picture,
 )
 from chatbot_ai.api.character_bodies import (
@@ -66,15 +66,13 @@ def router() -> APIRouter:
         return CharacterList(characters=[line_of(item) for item in found], before=after)
 
     @routes.post("", status_code=201)
-    async def create(
-        body: NewCharacter, user: User, store: Store, request: Request
-    ) -> CharacterView:
+    async def create(body: NewCharacter, making: Annotated[Making, Depends()]) -> CharacterView:
         """Make a character (a V3 card)."""
         fields = body.card_fields()
         card = CharacterCard.new(str(fields.pop("name")), now_s=int(time.time()), **fields)
         picture, media_type = checked_picture(body.picture_bytes() or None)
         sheet = sheet_of(card, picture=picture, media_type=media_type)
-        return await add_character(store, user, sheet, request)
+        return await making.keep(sheet)
 
     @routes.get("/{character_id}")
     async def read_character(

@@ -10,10 +10,10 @@ import unicodedata
 import uuid
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from chatbot_ai.api.access import User, principal_of
+from chatbot_ai.api.access import User, owner_of, principal_of
 from chatbot_ai.api.answering import CALLER_RESPONSES, documented
 from chatbot_ai.api.conversation_schemas import (
     MAX_INDEX,
@@ -29,6 +29,7 @@ from chatbot_ai.api.conversation_schemas import (
     TurnPage,
 )
 from chatbot_ai.api.export import MEDIA_TYPES, exported
+from chatbot_ai.api.idempotency import REPLAYED, claim_of
 from chatbot_ai.api.services import Services, services_of
 from chatbot_ai.core.library import ConversationLibrary
 from chatbot_ai.domain.conversation import ConversationKey
@@ -138,10 +139,19 @@ def router() -> APIRouter:
         """Choose which of a turn's answers counts, also for the model."""
         return StoredTurn.of(await library.store.select_output(key, index, body.selected))
 
-    async def branch(key: Key, body: Branching, library: LibraryOf) -> Conversation:
+    async def branch(
+        key: Key, body: Branching, library: LibraryOf, request: Request, response: Response
+    ) -> Conversation:
         """Copy a conversation up to a turn into a new one, which then goes its own way."""
-        copy = ConversationKey(key.assistant, key.user_id, body.db_id or str(uuid.uuid4()))
-        return Conversation.of(await library.branch(key, copy, last=body.turn))
+        claim = await claim_of(request, owner_of(request, request.state.principal, key.user_id))
+        made = claim.thing_id if claim else None
+        name = body.db_id or str(uuid.UUID(hex=made) if made else uuid.uuid4())
+        copy = ConversationKey(key.assistant, key.user_id, name)
+        async with services_of(request).creations.one_at_a_time(claim):
+            found, is_new = await library.branch(key, copy, last=body.turn, mark=made)
+        if not is_new:
+            response.headers.update(REPLAYED)
+        return Conversation.of(found)
 
     async def export(
         key: Key,

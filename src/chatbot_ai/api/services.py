@@ -10,6 +10,7 @@ from fastapi import Request
 
 from chatbot_ai.api.messages import Language
 from chatbot_ai.core.chat import Chat
+from chatbot_ai.core.creations import Creations
 from chatbot_ai.core.exchange import ChatEvent
 from chatbot_ai.core.jobs import Jobs
 from chatbot_ai.core.once import Once
@@ -43,6 +44,7 @@ class Services:
 
     engine  tells the engine's state for /performance: restarts, state, slots
     jobs    answers whose streams can be taken up again
+    creations  things that are made once for each idempotency key
     once    answers that are given once for each idempotency key
     characters  only where the assistant plays them
     outbox  tells how many answered turns are not in the database yet
@@ -55,6 +57,7 @@ class Services:
     outbox: Callable[[], int] = lambda: 0
     characters: CharacterStore | None = None
     jobs: Jobs[ChatEvent] = field(default_factory=Jobs)
+    creations: Creations = field(default_factory=Creations)
     once: Once = field(init=False)
 
     def __post_init__(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import NoReturn
 
 from chatbot_ai.domain.conversation import Assistant, ConversationKey, ConversationSummary, Turn
 from chatbot_ai.domain.errors import InvalidRequest, NotFound
@@ -58,9 +60,12 @@ class ConversationLibrary:
         return found, more
 
     async def branch(
-        self, key: ConversationKey, copy: ConversationKey, *, last: int
-    ) -> ConversationSummary:
+        self, key: ConversationKey, copy: ConversationKey, *, last: int, mark: str | None = None
+    ) -> tuple[ConversationSummary, bool]:
         """Copy the turns up to `last`, alternatives included, into the new conversation `copy`.
+
+        mark  names the wish: with the same one again the copy that is there is the answer, and
+              the second value False
 
         Raises NotFound where there is no such turn, InvalidRequest where `copy` exists. A copy
         that fails half-way is taken away again.
@@ -68,17 +73,39 @@ class ConversationLibrary:
         original = await self.summary(key)
         if not await self.store.turns(key, first=last, limit=1):
             raise NotFound(f"turn {last}")
+        if mark is not None and (known := await self._copied(copy, last, mark)) is not None:
+            return known, False
         if await self.store.summary(copy) is not None:
-            raise InvalidRequest("db_id", "conversation_exists")
+            _refuse()
+        is_ours = False
         try:
             async for turn in self.turns(key, last=last):
-                await self.store.restore(copy, turn)
+                named = replace(turn, turn_id=_marked(mark, turn.index)) if mark else turn
+                is_written = await self.store.restore(copy, named)
+                if not is_written and turn.index == 0:
+                    # somebody else was quicker, after we had looked
+                    _refuse()
+                is_ours = True
             if original.title is not None:
                 await self.store.set_title(copy, original.title)
         except BaseException:
-            await self.store.delete_conversation(copy)
+            if is_ours:
+                await self.store.delete_conversation(copy)
             raise
-        return await self.summary(copy)
+        return await self.summary(copy), True
+
+    async def _copied(
+        self, copy: ConversationKey, last: int, mark: str
+    ) -> ConversationSummary | None:
+        """The copy that was made for `mark`; one that a crash has cut off is taken away."""
+        if await self.store.find_turn(copy, _marked(mark, 0)) is None:
+            return None
+        found = await self.summary(copy)
+        newest = (await self.store.recent_turns(copy, 1))[-1]
+        if newest.index < last and newest.turn_id == _marked(mark, newest.index):
+            await self.store.delete_conversation(copy)
+            return None
+        return found
 
     async def turns(self, key: ConversationKey, *, last: int | None = None) -> AsyncIterator[Turn]:
         """Every turn up to `last`, a page at a time."""
@@ -111,6 +138,14 @@ class ConversationLibrary:
             if len(found) < size:
                 return found, None
             size *= 2
+
+
+def _refuse() -> NoReturn:
+    raise InvalidRequest("db_id", "conversation_exists")
+
+
+def _marked(mark: str, index: int) -> str:
+    return f"copy-{mark}-{index}"
 
 
 def _folded(text: str) -> str:

@@ -49,6 +49,12 @@ class Claim:
         digest = hashlib.sha256(repr((self.owner, self.key)).encode()).hexdigest()
         return f"once-{digest[:40]}"
 
+    @property
+    def thing_id(self) -> str:
+        """32 hexadecimal digits for what this very request makes."""
+        whole = repr((self.owner, self.key, self.fingerprint))
+        return hashlib.sha256(whole.encode()).hexdigest()[:32]
+
 
 @dataclass(slots=True)
 class _Entry:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +194,99 @@ async def test_keys_of_the_wrong_form(office: Lab, key: str) -> None:
     answer = await office.http.post("/Llama", json=said(office), headers={"Idempotency-Key": key})
     assert answer.status_code == 422
     assert answer.json()["error"]["fields"][0]["field"] == "Idempotency-Key"
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Lab]:
+    async with running_lab(tmp_path, "character") as running:
+        yield running
+
+
+NAMED = {"name": "하늘", "greeting": "왔구나!", "context": "밝은 친구."}
+CARD = json.dumps({"name": "하늘", "description": "친구", "personality": "", "scenario": "",
+                   "first_mes": "왔구나!", "mes_example": ""}).encode()  # fmt: skip
+
+
+async def made(lab: Lab, way: str, key: str = "k", user: str = "a", **changes: Any) -> Any:
+    """One call that makes something."""
+    sent: dict[str, Any] = {"json": NAMED | changes}
+    if way == "/characters/import":
+        sent = {"files": {"file": ("card.json", CARD)}}
+    elif way.endswith("/branch"):
+        sent = {"json": {"turn": 1, **changes}}
+    headers = {"Idempotency-Key": key}
+    return await lab.http.post(way, params={"user_id": user}, headers=headers, **sent)
+
+
+WAYS = ("/characters", "/characters/import", "/conversations/d/branch")
+
+
+async def count(lab: Lab, user: str = "a") -> int:
+    """Characters and conversations of a user."""
+    params = {"user_id": user}
+    characters = (await lab.http.get("/characters", params=params)).json()["characters"]
+    talks = (await lab.http.get("/conversations", params=params)).json()["conversations"]
+    return len(characters) + len(talks)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_is_made_is_made_once(tmp_path: Path, way: str) -> None:
+    """Repeated, at once or after a restart, the call gives what it had made, and says so."""
+    async with running_lab(tmp_path, "character") as lab:
+        for text in ("하나", "둘", "셋"):
+            await lab.say(text)
+        before = await count(lab)
+        answers = await asyncio.gather(*(made(lab, way) for _ in range(4)))
+        bodies = [answer.json() for answer in answers]
+        assert all(body == bodies[0] for body in bodies), bodies
+        assert sum("Idempotent-Replayed" in answer.headers for answer in answers) == 3
+        assert await count(lab) == before + 1
+    async with running_lab(tmp_path, "character") as lab:
+        again = await made(lab, way)
+        assert again.json() == bodies[0]
+        assert again.headers["Idempotent-Replayed"] == "true"
+        assert (await made(lab, way, key="other")).json() != bodies[0]
+        assert await count(lab) == before + 2
+
+
+async def test_a_named_copy_is_made_once(stage: Lab) -> None:
+    """With a name of its own the repeated copy is that one, not a conflict; without the key it
+    is one."""
+    for text in ("하나", "둘"):
+        await stage.say(text)
+    first = await made(stage, WAYS[2], db_id="e")
+    await stage.say("셋", db_id="e")
+    second = await made(stage, WAYS[2], db_id="e")
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert second.json()["turns"] == 3, "what was said in the copy since is still there"
+    other = await made(stage, WAYS[2], key="other", db_id="e")
+    assert other.status_code == 422
+
+
+async def test_two_copies_of_one_name(stage: Lab) -> None:
+    """Of two calls at once one makes it and the other is told; the copy stays whole."""
+    for number in range(8):
+        await stage.say(str(number))
+    body = {"turn": 7, "db_id": "e"}
+    path = WAYS[2]
+    answers = await asyncio.gather(*(stage.http.post(path, params=A, json=body) for _ in range(6)))
+    assert sorted(answer.status_code for answer in answers) == [200] + [422] * 5
+    found = await stage.http.get("/conversations/e", params=A)
+    assert found.json()["turns"] == 8
+
+
+@pytest.mark.parametrize("way", [WAYS[0], WAYS[2]])
+async def test_another_wish_under_the_key_is_refused(stage: Lab, way: str) -> None:
+    """Another body is 422, another user's call is its own, and a failed call is forgotten."""
+    for user in ("a", "b"):
+        for text in ("하나", "둘"):
+            await stage.say(text, user_id=user)
+    wrong = {"turn": 9} if "branch" in way else {"name": ""}
+    assert (await made(stage, way, **wrong)).status_code in (404, 422)
+    first = await made(stage, way)
+    assert first.status_code in (200, 201)
+    other = {"turn": 0} if "branch" in way else {"name": "바다"}
+    refused = await made(stage, way, **other)
+    assert refused.json()["error"]["code"] == "idempotency_key_reused"
+    assert (await made(stage, way, user="b")).status_code == first.status_code
+    assert await count(stage, "b") == 2
