@@ -275,3 +275,14 @@ def test_a_rest_has_bounds(asked_s: float, rest_s: float) -> None:
     assert cooldown.wait_s(("one",)) == rest_s
     clock.now += rest_s
     assert not cooldown.rests("one")
+
+
+@pytest.mark.parametrize(("timeout_s", "calls"), [(0.1, 4), (1.7, 3)])
+async def test_a_provider_without_time_has_not_failed(timeout_s: float, calls: int) -> None:
+    """Being cut off counts as a failure only for a provider that had a fair time."""
+    never = Provider("never", asyncio.Event())
+    chain = SearchChain([never])
+    for n in range(4):
+        with pytest.raises(SearchUnavailable):
+            await find(chain, f"질문 {n}", timeout_s=timeout_s)
+    assert never.calls == calls

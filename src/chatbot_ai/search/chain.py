@@ -21,7 +21,19 @@ _log = structlog.get_logger(__name__)
 _EMPTY_TTL_S = 60.0
 #: Of a search's time; the rest is for ending the calls that did not finish.
 _OWN_SHARE = 0.95
+#: A provider that was given less has not failed by being late: a question that came to it last, or
+#: that had spent its time elsewhere, says nothing about it. Below the 1.7 s that the first provider
+#: gets of the default budget, so that a dead one does come to rest.
+_FAIR_S = 1.5
 _Key = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A provider that was asked, and when on the monotonic clock."""
+
+    provider: WebSearch
+    began: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +102,7 @@ class SearchChain:
         waiting = deque(p for p in self._providers if not self._cooldown.rests(p.name))
         if not waiting:
             raise all_resting(self._cooldown, self.providers)
-        running: dict[asyncio.Task[list[SearchResult]], WebSearch] = {}
+        running: dict[asyncio.Task[list[SearchResult]], _Call] = {}
         empty: Found | None = None
         end = time.monotonic() + timeout_s * _OWN_SHARE
         next_at = 0.0
@@ -99,7 +111,7 @@ class SearchChain:
                 if waiting and (not running or now >= next_at):
                     provider = waiting.popleft()
                     call = provider.search(query, limit=limit, timeout_s=end - now)
-                    running[asyncio.create_task(call)] = provider
+                    running[asyncio.create_task(call)] = _Call(provider, now)
                     next_at = now + (end - now) / (len(waiting) + 1)
                 wait_until = next_at if waiting else end
                 done, _ = await asyncio.wait(
@@ -121,12 +133,15 @@ class SearchChain:
         self._cache.put(key, empty, _EMPTY_TTL_S)
         return empty
 
-    def _outcome(self, provider: WebSearch, task: asyncio.Task[list[SearchResult]]) -> Found | None:
+    def _outcome(self, call: _Call, task: asyncio.Task[list[SearchResult]]) -> Found | None:
+        provider = call.provider
         error = SearchUnavailable("cancelled") if task.cancelled() else task.exception()
         if error is None:
             self._cooldown.answered(provider.name)
             return Found(provider.name, tuple(task.result()))
-        self._cooldown.failed(provider.name, error)
+        timed_out = isinstance(error, ExchangeFailed) and error.reason == "timeout"
+        if not timed_out or time.monotonic() - call.began >= _FAIR_S:
+            self._cooldown.failed(provider.name, error)
         kind = type(error).__name__
         if isinstance(error, SearchUnavailable):
             _log.warning("search.provider_failed", provider=provider.name, error=kind)
@@ -136,10 +151,13 @@ class SearchChain:
             )
         return None
 
-    async def _abandon(self, running: dict[asyncio.Task[list[SearchResult]], WebSearch]) -> None:
-        for task, provider in running.items():
+    async def _abandon(self, running: dict[asyncio.Task[list[SearchResult]], _Call]) -> None:
+        now = time.monotonic()
+        for task, call in running.items():
             task.cancel()
-            self._cooldown.failed(provider.name, ExchangeFailed("timeout"))
+            # one that was given hardly any time has not failed
+            if now - call.began >= _FAIR_S:
+                self._cooldown.failed(call.provider.name, ExchangeFailed("timeout"))
         await asyncio.gather(*running, return_exceptions=True)
 
 
