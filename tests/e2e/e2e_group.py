@@ -30,8 +30,8 @@ HEAL_S = 150.0
 STOP_S = 5.0
 #: Variables of the developer's own shell that must not reach the group under test.
 _FOREIGN = (
-    "CHATBOT_", "GATEWAY_", "OFFICE_", "CHARACTER_", "OPENAI_", "MONGO", "GOOGLE_", "APP_MODE",
-    "LOG_", "LANG", "LC_", "BACKUP_", "DEFAULT_LANGUAGE",
+    "CHATBOT_", "GATEWAY_", "OFFICE_", "CHARACTER_", "OPENAI_", "MONGO", "GOOGLE_", "NAVER_",
+    "SEARCH", "SEARXNG_", "APP_MODE", "LOG_", "LANG", "LC_", "BACKUP_", "DEFAULT_LANGUAGE",
 )  # fmt: skip
 
 Part = Literal["engine", "office", "character", "gateway"]
