@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatbot_ai.domain.citations import CitationFilter, Source, filtered, source_list
+from chatbot_ai.domain.citations import (
+    CitationFilter,
+    Source,
+    cited_in,
+    filtered,
+    source_list,
+)
 
 SIGNS = "[ ] 1 2 3 7 12 , - 출처 ^ ` `` ``` 【 】 ［ ］ [1] [9] [1,9] [1-3] 가 a . ( ~"
 PIECES = st.sampled_from([*SIGNS.split(" "), " ", "  ", "\n", "[ 2 ]", "[1, 9]"])
@@ -110,3 +116,13 @@ def test_the_list_names_the_cited_sources() -> None:
     assert [line[:3] for line in source_list(SOURCES).splitlines()[3:]] == ["[1]", "[2]"]
     assert source_list(SOURCES, set()) == ""
     assert source_list((), None, "en") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "cited"),
+    [("없다.", set()), ("하나 [1].", {1}), ("둘 다 [1, 2] [3]", {1, 2}), ("`[1]`", set())],
+)
+def test_an_answer_that_cites_nothing_has_no_list(text: str, cited: set[int]) -> None:
+    """Pages that were found and not used are no sources of the answer."""
+    assert cited_in(text, SOURCES) == cited
+    assert bool(source_list(SOURCES, cited_in(text, SOURCES))) == bool(cited)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from chatbot_ai.domain.errors import SearchUnavailable
 from chatbot_ai.search.failures import ExchangeFailed
+from chatbot_ai.search.json_api import is_web_url
 from chatbot_ai.search.wire import BoundedBody, exchange_errors
 
 ERRORS = [
@@ -66,3 +67,22 @@ def test_an_encoding_that_was_not_offered_fails(encoding: str) -> None:
     """Only identity, gzip and deflate are undone."""
     with pytest.raises(ExchangeFailed):
         BoundedBody(encoding, 100)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_one"),
+    [
+        ("https://a.example/글?q=1", True),
+        ("http://127.0.0.1:1/", True),
+        ("https://user@a.example/", False),
+        ("https://user:secret@a.example/", False),
+        ("https://a.example@b.example/", False),
+        ("ftp://a.example/", False),
+        ("https:///x", False),
+        ("https://a.example/ x", False),
+        ("javascript:alert(1)", False),
+    ],
+)
+def test_a_results_address_is_plain(url: str, is_one: bool) -> None:
+    """What is shown as a source and linked is an http(s) URL that names nobody."""
+    assert is_web_url(url) is is_one

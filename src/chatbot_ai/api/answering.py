@@ -99,9 +99,11 @@ def wants_stream(request: Request) -> bool:
 
 
 def wants_sources(request: Request) -> bool:
-    """Whether a JSON answer is to end with the list of its sources."""
-    asked = request.headers.get("x-include-sources", "").lower()
-    return asked in ("1", "true", "yes")
+    """Whether a JSON answer is to end with the list of the sources that it cites."""
+    asked = request.headers.get("x-include-sources", "").strip().lower()
+    if asked:
+        return asked in ("1", "true", "yes")
+    return bool(request.app.state.lists_sources)
 
 
 async def respond(

@@ -48,7 +48,7 @@ Where keys are configured every call but those of health and documentation needs
 #: What a page of another origin may send to us and read of our answers.
 CORS_REQUEST_HEADERS = (
     "Accept", "Accept-Language", "Authorization", "Content-Type", "Idempotency-Key",
-    "Last-Event-ID", "X-API-Key", "X-Request-ID", "X-Resumable",
+    "Last-Event-ID", "X-API-Key", "X-Include-Sources", "X-Request-ID", "X-Resumable",
 )  # fmt: skip
 CORS_ANSWER_HEADERS = (
     "Content-Disposition", "Idempotent-Replayed", "Location", "Retry-After", "Server-Timing",
@@ -79,6 +79,7 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
         openapi_url=None,
     )
     app.state.language = options.language
+    app.state.lists_sources = options.lists_sources
     errors.install(app)
 
     @app.exception_handler(CallerLeft)

@@ -25,6 +25,7 @@ class ApiOptions:
     """What the HTTP side needs to know before anything is opened.
 
     cors_origins: pages of these origins may call; empty: only those served from here.
+    lists_sources: a JSON answer ends with the sources it cites, where the caller does not say.
     """
 
     assistant: Assistant
@@ -32,6 +33,7 @@ class ApiOptions:
     deadline_s: float
     max_body_bytes: int
     cors_origins: tuple[str, ...] = ()
+    lists_sources: bool = False
 
     @property
     def prefix(self) -> str:

@@ -13,14 +13,15 @@ from chatbot_ai.domain.ports import ChatModel
 
 @dataclass(slots=True)
 class Attempt:
-    """One exchange under way; `again` is the turn that is answered anew, if it is one, and
-    `reserve` the tokens that the answer may take."""
+    """One exchange under way; `again` is the turn that is answered anew, if it is one, `reserve`
+    the tokens that the answer may take, and `sees_sources` whether earlier turns have any."""
 
     asked: Asked
     key: ConversationKey | None
     progress: Progress
     reserve: int
     again: Turn | None = None
+    sees_sources: bool = False
     gathering: Gathering | None = None
 
     @property
@@ -30,6 +31,13 @@ class Attempt:
     @property
     def request(self) -> ChatRequest:
         return self.asked.request
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether source numbers without a source are taken out of the answer: where the model has
+        seen any, this answer's or earlier ones. A bracket in JSON is no citation."""
+        seen = self.request.search or self.sees_sources or bool(self.progress.grounded.sources)
+        return seen and self.request.response_format is None
 
     @property
     def was_interrupted(self) -> bool:

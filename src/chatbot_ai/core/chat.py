@@ -133,6 +133,7 @@ class Chat:
         request, progress, model = job.request, job.progress, job.model
         async with bounded(self.clock, request.deadline, "history"):
             turns, job.again = await self.memory.before(job.key, request)
+        job.sees_sources = any(turn.sources for turn in turns)
         gathered = Gathered()
         if job.again is None and job.gathering is not None:
             began = self.clock.monotonic()
@@ -209,12 +210,10 @@ class Chat:
     async def _generate(
         self, job: Attempt, generation: GenerationRequest
     ) -> AsyncGenerator[ChatEvent, None]:
-        request, progress = job.request, job.progress
-        timings = progress.timings
+        progress, timings = job.progress, job.progress.timings
         began = self.clock.monotonic()
         stream = job.model.stream(generation)
-        # only a grounded answer has numbers to check, and a bracket in JSON is no citation
-        if request.response_format is None and (request.search or progress.grounded.sources):
+        if job.is_checked:
             stream = checked(stream, {source.n for source in progress.grounded.sources})
         async with aclosing(stream) as events:
             async for event in events:

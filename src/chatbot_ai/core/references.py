@@ -204,8 +204,18 @@ class Gathering:
             # the answer can be given without it: a bug in the search costs its sources only
             log.error("search.crashed", exc_info=error, warning="search_unavailable")
             return Gathered(lines, _UNAVAILABLE)
-        return Gathered(lines, self._searching.result())
+        found = self._searching.result()
+        return Gathered(lines, found.numbered_from(next_number(turns, len(found.sources))))
 
     def cancel(self) -> None:
         if self._searching is not None:
             self._searching.cancel()
+
+
+def next_number(turns: Sequence[Turn], sources: int) -> int:
+    """The number of the first of so many new sources: none of those that earlier turns in the
+    prompt have, for the model sees their passages too. Begins anew before four digits."""
+    start = turns[-1].window_start if turns else 0
+    taken = [source.n for turn in turns if turn.index >= start for source in turn.sources]
+    first = max(taken, default=0) + 1
+    return first if first + sources < 1000 else 1

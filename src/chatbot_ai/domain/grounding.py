@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 GroundingStatus = Literal["ok", "empty", "no_room", "unavailable", "disabled"]
@@ -20,10 +21,13 @@ GroundingWarning = Literal[
 #: Tokens of a text by the model's own tokenizer; may ask the engine.
 CountText = Callable[[str], int | Awaitable[int]]
 
+_NUMBER = re.compile(r"\[(\d{1,3})\]")
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A page that an answer may rest on; `n` counts from 1 within the answer."""
+    """A page that an answer may rest on; `n` is its number in the text, from 1 and further on where
+    earlier answers of the conversation have sources."""
 
     n: int
     title: str
@@ -47,6 +51,16 @@ class GroundingResult:
     text: str = ""
     warnings: tuple[GroundingWarning, ...] = ()
 
+    def numbered_from(self, first: int) -> GroundingResult:
+        """The same with its sources counted from `first`. Rule G5 makes every number in brackets
+        one of ours."""
+        shift = first - 1
+        if not shift:
+            return self
+        text = _NUMBER.sub(lambda match: f"[{int(match[1]) + shift}]", self.text)
+        sources = tuple(replace(source, n=source.n + shift) for source in self.sources)
+        return replace(self, text=text, sources=sources)
+
 
 class Grounder(Protocol):
     """Finds what an answer can rest on.
@@ -55,6 +69,7 @@ class Grounder(Protocol):
     G2  It raises nothing for a failed search: the status and the warnings say it.
     G3  Sources are numbered from 1, and only those whose text is in `text`.
     G4  `text` takes at most `max_tokens` by `count`, or about so many where it does not answer.
+    G5  No number in brackets stands in `text` but those of its sources.
     """
 
     async def ground(

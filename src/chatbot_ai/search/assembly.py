@@ -52,7 +52,7 @@ def build_grounding(
     Raises ConfigurationError for an unknown provider, a wrong URL or a wrong network.
     """
     if searxng_url and not is_web_url(searxng_url):
-        raise ConfigurationError("SEARXNG_URL must be an http or https URL")
+        raise ConfigurationError("SEARXNG_URL must be an http or https URL without a user name")
     try:
         policy = AddressPolicy(denied=denied_networks)
     except ValueError as error:

@@ -108,14 +108,15 @@ def result_of(title: object, url: object, snippet: object) -> SearchResult | Non
 
 
 def is_web_url(url: str) -> bool:
-    """Tell whether `url` is a plain http(s) URL without white space or control characters."""
+    """Tell whether `url` is a plain http(s) URL without user name, white space or control
+    characters."""
     if len(url) > MAX_RESULT_URL_CHARS or any(ch.isspace() or not ch.isprintable() for ch in url):
         return False
     try:
         parsed = httpx2.URL(url)
     except (httpx2.InvalidURL, ValueError):
         return False
-    return parsed.scheme in ("http", "https") and bool(parsed.host)
+    return parsed.scheme in ("http", "https") and bool(parsed.host) and not parsed.userinfo
 
 
 def distinct(results: list[SearchResult]) -> list[SearchResult]:

@@ -46,6 +46,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
         deadline_s=shared.request_deadline_s,
         max_body_bytes=shared.max_body_bytes,
         cors_origins=shared.allowed_origins,
+        lists_sources=shared.search_list_sources,
     )
     llama = read_personas(shared.prompt_dir / LLAMA_FILE)[assistant]
     openai = read_personas(shared.prompt_dir / OPENAI_FILE)[assistant]

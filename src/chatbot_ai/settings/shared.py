@@ -121,6 +121,11 @@ class Settings(BaseSettings):
     search_rewrite: bool = Field(
         True, description="Let the model turn a question that leans on earlier turns into a query."
     )
+    search_list_sources: bool = Field(
+        False,
+        description="End a JSON answer with the sources it cites, where the caller's "
+        "X-Include-Sources does not say.",
+    )
     search_denied_networks: str = Field(
         "", description="Further networks that no page is fetched from, by commas."
     )

@@ -284,3 +284,42 @@ async def test_a_grounder_that_cannot_be_made_is_tried_again() -> None:
         assert await status() == "ok"
     assert [log["event"] for log in logs] == ["search.not_started", "search.misconfigured"]
     await grounder.close()
+
+
+async def test_numbers_go_on_from_earlier_turns(make: Make) -> None:
+    """Two grounded turns of a conversation share no number, in the prompt, the events and the
+    store; an earlier number in the new answer is none of its sources and goes."""
+    made = make()
+    await made.say(WHOLE_QUESTION, search=True)
+    model = made.model
+    assert isinstance(model, TalkingModel)
+    model.says = ("새로 [3], 옛것 [1], 없는 것 [5]",)
+    events = await made.events(f"{WHOLE_QUESTION} 또", search=True)
+    assert isinstance(events[0], Sources)
+    assert [source.n for source in events[0].sources] == [3, 4]
+    newest = made.prompt()[-1][1]
+    assert "[3] 하나" in newest
+    assert "[1]" not in newest
+    assert shown(events) == "새로 [3], 옛것, 없는 것"
+    assert [[s.n for s in turn.sources] for turn in await made.turns()] == [[1, 2], [3, 4]]
+
+
+async def test_a_follow_up_cites_nothing(make: Make) -> None:
+    """An answer without a search of its own, in a conversation that has passages, has no number;
+    without any passages a bracket is the model's own."""
+    made = make()
+    assert shown(await made.events("안녕")).endswith("[2][7].")
+    await made.events(WHOLE_QUESTION, search=True)
+    assert shown(await made.events("고마워")) == "인구는 930만 명이다."
+
+
+async def test_a_grounded_turn_answered_again_keeps_its_numbers(
+    make: Make, grounder: ScriptedGrounder
+) -> None:
+    """Another answer to a grounded turn is checked against that turn's own sources."""
+    made = make()
+    await made.say(WHOLE_QUESTION, search=True)
+    events = await made.events("", mode="regenerate")
+    assert events[0] == Sources(FOUND.sources, ())
+    assert shown(events) == "인구는 930만 명[1]이다 [2]."
+    assert len(grounder.queries) == 1
