@@ -284,6 +284,7 @@ CALLS: dict[str, Callable[[ConversationStore], Awaitable[object]]] = {
     "recent_turns": lambda s: s.recent_turns(KEY, 3),
     "turns": lambda s: s.turns(KEY),
     "find_turn": lambda s: s.find_turn(KEY, "t"),
+    "replace_from": lambda s: s.replace_from(KEY, 0, new_turn("t")),
     "add_answer": lambda s: s.add_answer(KEY, stored_turn(0, "t"), OTHER),
     "replace_answer": lambda s: s.replace_answer(KEY, stored_turn(0, "t"), OTHER),
     "select_output": lambda s: s.select_output(KEY, 0, 0),
@@ -546,3 +547,51 @@ async def test_S15_restore_does_not_overwrite_another_turn(store: ConversationSt
     summary = await store.summary(KEY)
     assert summary is not None
     assert summary.turns == 2
+
+
+async def test_S16_a_turn_takes_the_place_of_the_rest(store: ConversationStore) -> None:
+    """The conversation ends with the new turn; title and list follow, and it goes on from there."""
+    stored = await fill(store, KEY, 5)
+    await store.set_title(KEY, "제목")
+    placed = await store.replace_from(KEY, 2, new_turn("edit", 9.0))
+    assert placed == stored_turn(2, "edit", "질문 edit", ("답 edit",), created_at=9.0)
+    assert await all_turns(store) == [*stored[:2], placed]
+    summary = await store.summary(KEY)
+    assert summary is not None
+    assert (summary.turns, summary.updated_at, summary.title) == (3, 9.0, "제목")
+    assert (await store.append(KEY, new_turn("behind"))).index == 3
+    whole = await store.replace_from(KEY, 0, new_turn("from the start", input="다시"))
+    assert await all_turns(store) == [whole]
+    assert await store.recent_turns(KEY, 5) == [whole]
+    summary = await store.summary(KEY)
+    assert summary is not None
+    assert (summary.turns, summary.preview) == (1, "다시")
+
+
+async def test_S16_once_more_changes_nothing(store: ConversationStore) -> None:
+    """Repeated after a lost reply it removes nothing of what came behind, answers included."""
+    await fill(store, KEY, 3)
+    placed = await store.replace_from(KEY, 1, new_turn("edit"))
+    again = await store.add_answer(KEY, placed, OTHER)
+    behind = await store.append(KEY, new_turn("behind"))
+    assert await store.replace_from(KEY, 1, new_turn("edit")) == again
+    assert await store.replace_from(KEY, 0, new_turn("edit")) == again
+    assert (await all_turns(store))[1:] == [again, behind]
+
+
+async def test_S16_the_same_turn_id_answered_anew(store: ConversationStore) -> None:
+    """An interrupted answer, given again under the same turn_id, gives way to the whole one."""
+    await fill(store, KEY, 2)
+    await store.append(KEY, new_turn("once", status="interrupted"))
+    whole = await store.replace_from(KEY, 2, new_turn("once", 5.0, text="ganz"))
+    assert (await all_turns(store))[2:] == [whole]
+    assert whole.output == "ganz"
+
+
+async def test_S16_beyond_the_end_it_is_appended(store: ConversationStore) -> None:
+    """Where its place is gone, or the conversation is, an answered turn is stored all the same."""
+    placed = await store.replace_from(KEY, 3, new_turn("first"))
+    assert placed.index == 0
+    later = await store.replace_from(KEY, 7, new_turn("second"))
+    assert later.index == 1
+    assert await all_turns(store) == [placed, later]

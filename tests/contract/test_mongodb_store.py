@@ -7,6 +7,7 @@ import asyncio
 import gc
 import signal
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 from urllib.parse import quote_plus
 from uuid import uuid4
 
@@ -16,13 +17,14 @@ from bson import errors as bson_errors
 from conversation_stores import KEY, new_turn, stored_turn
 from hypothesis import given
 from hypothesis import strategies as st
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, MongoClient
 from pymongo import errors as pymongo_errors
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.uri_parser import parse_uri
 from structlog.testing import capture_logs
 
 from chatbot_ai.domain.errors import ConfigurationError, StoreUnavailable
-from chatbot_ai.storage import mongodb_schema
+from chatbot_ai.storage import mongodb_edits, mongodb_schema, mongodb_turns
 from chatbot_ai.storage.mongodb import MongoConversationStore
 from chatbot_ai.storage.mongodb_server import FAILURES, mongodb_url, server_name, unavailable
 from support.mongodb_process import MongodbProcess
@@ -280,3 +282,130 @@ async def test_a_repeated_append_mends_what_a_dead_process_left(
         await repeat()
         assert await store.list_conversations("office", "test_user") == expected
     await client.close()
+
+
+class Died(Exception):
+    """The process ended here."""
+
+
+@pytest.mark.parametrize("step", ["delete_many", "shorten", "nothing"])
+async def test_S16_an_edit_that_died_half_way_is_finished_by_whoever_comes(
+    store: MongoConversationStore,
+    server: MongodbProcess,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+) -> None:
+    """After the deciding write, the old turns behind it are gone for every reader and writer."""
+    for number in range(5):
+        await store.append(KEY, new_turn(f"t{number}"))
+
+    async def die(*arguments: object) -> None:
+        raise Died
+
+    with monkeypatch.context() as patched:
+        if step == "delete_many":
+            patched.setattr(AsyncCollection, "delete_many", die)
+        elif step == "shorten":
+            patched.setattr(mongodb_turns, "shorten", die)
+        else:
+            patched.setattr(mongodb_edits, "_finish", die)
+        with pytest.raises(Died):
+            await store.replace_from(KEY, 1, new_turn("edit", 9.0))
+    other = MongoConversationStore(server.url, database, timeout_s=60)
+    await other.open()
+    if step == "nothing":
+        behind = await other.append(KEY, new_turn("behind", 10.0))
+        assert behind.index == 2
+    names = ["t0", "edit", *(["behind"] if step == "nothing" else [])]
+    summary = await other.summary(KEY)
+    assert summary is not None
+    assert (summary.turns, summary.updated_at) == (len(names), 8.0 + len(names) - 1)
+    assert [turn.turn_id for turn in await other.recent_turns(KEY, 9)] == names
+    assert [turn.turn_id async for _, turn in store.scan()] == names
+    line = await all_documents(server, database, "conversations")
+    turns = await all_documents(server, database, "turns")
+    assert "cut" not in line[0]
+    assert not any("has_tail" in turn for turn in turns)
+    await other.close()
+
+
+async def test_S16_an_edit_that_died_before_it_decided_changes_nothing(
+    store: MongoConversationStore, server: MongodbProcess, database: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The old turns are all there, and appending goes on behind them."""
+    for number in range(3):
+        await store.append(KEY, new_turn(f"t{number}"))
+
+    def die(*arguments: object) -> None:
+        raise Died
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mongodb_edits, "document_of", die)
+        with pytest.raises(Died):
+            await store.replace_from(KEY, 1, new_turn("edit"))
+    assert (await store.append(KEY, new_turn("t3"))).index == 3
+    assert [turn.turn_id for turn in await store.turns(KEY)] == ["t0", "t1", "t2", "t3"]
+    assert "cut" not in (await all_documents(server, database, "conversations"))[0]
+
+
+async def test_S12_a_turn_appended_while_its_conversation_is_deleted_can_be_found(
+    store: MongoConversationStore,
+    server: MongodbProcess,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another process deletes between the look at the conversation and the insertion: the turn
+    is the first of a new conversation, listed and scanned as any."""
+    other = MongoConversationStore(server.url, database, timeout_s=60)
+    await other.open()
+    await store.append(KEY, new_turn("t0"))
+    look = mongodb_turns.next_index
+
+    async def look_late(*arguments: Any) -> int:
+        await other.delete_conversation(KEY)
+        return await look(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mongodb_turns, "next_index", look_late)
+        turn = await store.append(KEY, new_turn("t1"))
+    assert turn.index == 0
+    assert [found async for _, found in other.scan()] == [turn]
+    summary = await other.summary(KEY)
+    assert summary is not None
+    assert (summary.turns, summary.preview) == (1, "질문 t1")
+    assert await other.delete_user(KEY.user_id) == 1
+    assert await all_documents(server, database, "turns") == []
+    await other.close()
+
+
+async def test_S12_nothing_is_left_when_the_turn_goes_after_its_line(
+    store: MongoConversationStore,
+    server: MongodbProcess,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another process deletes between the insertion and the line: neither turn nor line stays."""
+    other = MongoConversationStore(server.url, database, timeout_s=60)
+    await other.open()
+    tell = mongodb_turns.tell_line
+
+    async def tell_late(*arguments: Any, **options: Any) -> None:
+        await other.delete_conversation(KEY)
+        await tell(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mongodb_turns, "tell_line", tell_late)
+        await store.append(KEY, new_turn("t0"))
+    assert await store.summary(KEY) is None
+    assert await all_documents(server, database, "conversations") == []
+    await other.close()
+
+
+async def all_documents(server: MongodbProcess, database: str, name: str) -> list[dict[str, Any]]:
+    def read() -> list[dict[str, Any]]:
+        with MongoClient[dict[str, Any]](server.url) as client:
+            return list(client[database][name].find())
+
+    return await asyncio.to_thread(read)

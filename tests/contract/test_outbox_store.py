@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import signal
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conversation_stores import KEY, new_turn
+from conversation_stores import KEY, new_turn, stored_turn
 from structlog.testing import capture_logs
 
-from chatbot_ai.domain.conversation import ConversationKey
+from chatbot_ai.domain.conversation import ConversationKey, TurnAnswer
 from chatbot_ai.domain.errors import InvalidRequest, StoreUnavailable
+from chatbot_ai.domain.grounding import Source
+from chatbot_ai.domain.time_limit import WRITE_LIMIT_S
 from chatbot_ai.storage.mongodb import MongoConversationStore
 from chatbot_ai.storage.outbox import OutboxConversationStore
 from chatbot_ai.storage.sqlite import SqliteConversationStore
@@ -222,3 +228,121 @@ async def test_what_no_store_takes_does_not_wait(
     with pytest.raises(InvalidRequest):
         await store.append(KEY, new_turn("t", status="half"))
     assert store.pending() == 0
+
+
+AGAIN = TurnAnswer("둘째 답", "m2", 5.0, "interrupted", None, (Source(1, "쪽", "https://a.b/"),))
+
+
+async def test_every_kind_of_answer_waits_and_arrives_in_order(
+    store: OutboxConversationStore, server: MongodbProcess
+) -> None:
+    """A regenerated, a continued and an edited answer made while the server is dead are told as
+    they will be, and are stored so, once, when it is back."""
+    for name in ("t0", "t1", "t2"):
+        await store.append(KEY, new_turn(name))
+    newest = (await store.recent_turns(KEY, 9))[-1]
+    server.stop(signal.SIGKILL)
+    again = await store.add_answer(KEY, newest, AGAIN)
+    assert (again.answers, again.selected) == ((newest.answer, AGAIN), 1)
+    whole = replace(AGAIN, text="둘째 답, 계속", status="complete", created_at=6.0)
+    continued = await store.replace_answer(KEY, again, whole)
+    assert continued.answers == (newest.answer, whole)
+    other = await store.append(OTHER, new_turn("o"))
+    edited = await store.replace_from(KEY, 1, new_turn("edit"))
+    behind = await store.append(KEY, new_turn("behind"))
+    assert (edited.index, behind.index, store.pending()) == (1, 2, 5)
+
+    server.start()
+    await eventually(lambda: store.pending() == 0)
+    turns = await store.recent_turns(KEY, 9)
+    assert [turn.turn_id for turn in turns] == ["t0", "edit", "behind"]
+    assert turns[1:] == [edited, behind]
+    assert await store.turns(OTHER) == [other]
+
+
+async def test_an_answer_waits_over_the_death_of_the_service(
+    server: MongodbProcess, tmp_path: Path
+) -> None:
+    """Another process finds the waiting answers with all that belongs to them."""
+    first = outbox_store(server, tmp_path / "outbox.db")
+    await first.open()
+    turn = await first.append(KEY, new_turn("t"))
+    server.stop(signal.SIGKILL)
+    await first.add_answer(KEY, turn, AGAIN)
+    await first.close()
+    second = outbox_store(server, tmp_path / "outbox.db")
+    await second.open()
+    assert second.pending() == 1
+    server.start()
+    await eventually(lambda: second.pending() == 0)
+    (found,) = await second.turns(KEY)
+    assert (found.answers, found.selected) == ((turn.answer, AGAIN), 1)
+    await second.close()
+
+
+async def test_an_answer_to_a_turn_that_is_gone_is_let_go(
+    store: OutboxConversationStore, server: MongodbProcess, tmp_path: Path
+) -> None:
+    """Where another process deleted the turn meanwhile, its answer goes, and others follow."""
+    turn = await store.append(KEY, new_turn("t"))
+    server.stop(signal.SIGKILL)
+    await store.add_answer(KEY, turn, AGAIN)
+    await store.append(KEY, new_turn("behind"))
+    waiting = tmp_path / "outbox.db"
+    await store.close()
+    await asyncio.to_thread(server.start)
+    other = outbox_store(server, tmp_path / "other.db")
+    await other.open()
+    await other.delete_conversation(KEY)
+    await other.close()
+    again = outbox_store(server, waiting)
+    await again.open()
+    await eventually(lambda: again.pending() == 0)
+    assert [turn.turn_id for turn in await again.turns(KEY)] == ["behind"]
+    await again.close()
+
+
+async def test_turns_that_an_earlier_version_left_are_handed_over(
+    server: MongodbProcess, tmp_path: Path
+) -> None:
+    """A waiting turn as the first version wrote it, with its answer's fields flat."""
+    path = tmp_path / "outbox.db"
+    server.stop(signal.SIGKILL)
+    store = outbox_store(server, path)
+    await store.open()
+    await store.append(KEY, new_turn("old"))
+    await store.close()
+    flat = {
+        **{"turn_id": "old", "input": "i", "output": "o", "model": "m", "created_at": 3.0},
+        **{"status": "complete", "sent": None, "window_start": 0},
+    }
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE waiting SET turn = ?", (json.dumps(flat),))
+    await asyncio.to_thread(server.start)
+    store = outbox_store(server, path)
+    await store.open()
+    assert await store.recent_turns(KEY, 1) == [stored_turn(0, "old", created_at=3.0)]
+    await store.close()
+
+
+async def test_a_write_takes_no_longer_than_its_caller_may(
+    server: MongodbProcess, tmp_path: Path
+) -> None:
+    """A server that accepts and then says nothing: the turn goes to the outbox when the caller's
+    time is up, not when the store's is, and is stored once when the server goes on."""
+    primary = MongoConversationStore(server.url, "slow", timeout_s=60)
+    store = OutboxConversationStore(primary, tmp_path / "outbox.db", retry_s=0.05)
+    await store.open()
+    await store.append(KEY, new_turn("t0"))
+    server.freeze()
+    began = time.monotonic()
+    limit = WRITE_LIMIT_S.set(1.0)
+    turn = await store.append(KEY, new_turn("t1"))
+    WRITE_LIMIT_S.reset(limit)
+    took = time.monotonic() - began
+    server.thaw()
+    assert turn.index == 1
+    assert took < 30
+    await eventually(lambda: store.pending() == 0)
+    assert [turn.turn_id for turn in await store.turns(KEY)] == ["t0", "t1"]
+    await store.close()

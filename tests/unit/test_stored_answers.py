@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from chatbot_ai.core.exchange import Done, Sources
+from chatbot_ai.core.exchange import Delta, Done, Sources
+from chatbot_ai.core.memory import WRITE_FLOOR_S
 from chatbot_ai.core.once import Claim, Once
 from chatbot_ai.core.references import References
+from chatbot_ai.domain.conversation import ConversationKey, NewTurn, Turn
+from chatbot_ai.domain.time_limit import WRITE_LIMIT_S
 from support.chats import GatedStore, Lab, lab, request, shown
 from support.grounders import FOUND, ScriptedGrounder
 from support.scripted_model import ScriptedModel
@@ -97,3 +101,48 @@ async def test_an_answer_that_is_told_again_has_its_sources(made: Lab) -> None:
     assert isinstance(again, Done)
     assert (again.sources, again.finish_reason, again.replayed) == (PAGES, "length", True)
     assert shown(told[1]) == shown(told[0])
+
+
+async def test_an_edit_that_breaks_off_changes_nothing(made: Lab) -> None:
+    """A reader that leaves an edit half-way finds the turn and all after it as they were."""
+    for number in range(3):
+        await made.say(f"{number}번")
+    before = await made.turns()
+    answering = made.answer("고침", mode="edit", index=1, stream=True)
+    async for event in answering:
+        if isinstance(event, Delta):
+            break
+    await answering.aclose()
+    await made.chat.close()
+    assert await made.turns() == before
+
+
+async def test_an_answered_edit_gives_its_turn_and_the_rest_a_successor(made: Lab) -> None:
+    """The new turn stands in the edited one's place, and is the last."""
+    for number in range(3):
+        await made.say(f"{number}번")
+    before = await made.turns()
+    done = await made.say("고침", mode="edit", index=1, search=True)
+    after = await made.turns()
+    assert after[:1] == before[:1]
+    assert [turn.input for turn in after] == ["0번", "고침"]
+    assert (done.turn, after[1].answer.sources) == (1, PAGES)
+
+
+@pytest.mark.parametrize(("left_s", "limit_s"), [(30.0, 30.0), (0.5, WRITE_FLOOR_S)])
+async def test_a_write_gets_what_is_left_of_the_request(
+    made: Lab, monkeypatch: pytest.MonkeyPatch, left_s: float, limit_s: float
+) -> None:
+    """The store is told how long it may take: the rest of the deadline, a few seconds at least."""
+    told: list[float | None] = []
+    write = made.store.append
+
+    async def append(key: ConversationKey, turn: NewTurn) -> Turn:
+        told.append(WRITE_LIMIT_S.get())
+        return await write(key, turn)
+
+    monkeypatch.setattr(made.store, "append", append)
+    await made.say("안녕", deadline=time.monotonic() + left_s)
+    assert told[0] is not None
+    assert limit_s - left_s < told[0] <= limit_s
+    assert WRITE_LIMIT_S.get() is None

@@ -203,7 +203,8 @@ async function fail(assistant, dbId, live, error) {
 async function settle(assistant, dbId, live) {
   const key = threadKey(assistant, dbId);
   const asked = live.mode === "message" || live.mode === "edit";
-  if (!live.text) {
+  if (!live.text || live.mode === "edit") {
+    // an edit that broke off has changed nothing
     setThread(key, { live: null });
     if (live.mode === "message") {
       if (!remembered(`draft:${key}`)) remember(`draft:${key}`, live.input);
@@ -218,7 +219,6 @@ async function settle(assistant, dbId, live) {
       const [turn] = await readTurns(assistant, dbId, live.index, 1);
       const changed = turn && (turn.output !== before?.output || turn.input !== before?.input);
       if (changed) {
-        if (live.mode === "edit") dropFrom(key, live.index);
         putTurn(key, turn);
         remember(`unsent:${key}`, null);
         setThread(key, { live: null });

@@ -41,10 +41,12 @@ class Attempt:
 
     @property
     def was_interrupted(self) -> bool:
-        """Whether a stream with memory has shown something that is not stored yet."""
+        """Whether a stream with memory has shown something that is to be stored though it broke
+        off. A broken edit is not: turns give way to an answer, not to a piece of one."""
         return (
             self.key is not None
             and self.request.stream
+            and self.request.mode != "edit"
             and bool(self.progress.text)
             and self.progress.finished is None
         )

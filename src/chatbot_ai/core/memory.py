@@ -17,8 +17,13 @@ from chatbot_ai.domain.conversation import (
 )
 from chatbot_ai.domain.errors import NotFound
 from chatbot_ai.domain.ports import Clock, ConversationStore
+from chatbot_ai.domain.time_limit import WRITE_LIMIT_S
 
 log = structlog.get_logger()
+
+#: Seconds that a write gets at least, however late the answer is: an answer that was made is
+#: worth the wait. What does not come about in time is the outbox's, where there is one.
+WRITE_FLOOR_S = 2.0
 
 
 class Memory:
@@ -66,8 +71,15 @@ class Memory:
     async def save(
         self, key: ConversationKey, request: ChatRequest, progress: Progress, again: Turn | None
     ) -> Turn:
-        """Store the answer. Shielded: a caller that leaves meanwhile does not tear the write."""
-        return await asyncio.shield(self._start(key, request, progress, again))
+        """Store the answer. Shielded: a caller that leaves meanwhile does not tear the write. The
+        store may take what is left of the request's time, WRITE_FLOOR_S at least."""
+        left = request.deadline - self._clock.monotonic()
+        limit = WRITE_LIMIT_S.set(max(WRITE_FLOOR_S, left))
+        try:
+            task = self._start(key, request, progress, again)
+        finally:
+            WRITE_LIMIT_S.reset(limit)
+        return await asyncio.shield(task)
 
     def save_interrupted(
         self, key: ConversationKey, request: ChatRequest, progress: Progress, again: Turn | None
@@ -99,13 +111,13 @@ class Memory:
             begun = again.answer
             whole = replace(answer, text=begun.text + answer.text, model=begun.model)
             return await self.store.replace_answer(key, again, whole)
-        if request.mode == "edit":
-            await self.store.truncate(key, request.index or 0)
         built = progress.prompt
         turn = NewTurn(request.turn_id, request.text, answer)
         if built is not None:
             sent = built.sent if built.sent != request.text else None
             turn = replace(turn, sent=sent, window_start=built.window_start)
+        if request.mode == "edit":
+            return await self.store.replace_from(key, request.index or 0, turn)
         return await self.store.append(key, turn)
 
     def _answer(self, progress: Progress) -> TurnAnswer:

@@ -78,6 +78,10 @@ class ConversationStore(Protocol):
     S14 `find_turn` returns the turn of that `turn_id`, or None.
     S15 `restore` writes a turn with its own index; where that turn is there already it changes
         nothing and returns False.
+    S16 `replace_from` puts a turn in the place of turn `first` and all behind it, as one step:
+        after a crash the old turns are there, or the new one. Where the conversation is shorter
+        the turn goes to its end. A turn_id that it has already is as in S3, except at `first`
+        with another answer.
     """
 
     async def open(self) -> None: ...
@@ -87,6 +91,8 @@ class ConversationStore(Protocol):
     async def check(self) -> None: ...
 
     async def append(self, key: ConversationKey, turn: NewTurn) -> Turn: ...
+
+    async def replace_from(self, key: ConversationKey, first: int, turn: NewTurn) -> Turn: ...
 
     async def recent_turns(self, key: ConversationKey, limit: int) -> list[Turn]: ...
 

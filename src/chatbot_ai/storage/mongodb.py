@@ -18,6 +18,7 @@ from chatbot_ai.domain.conversation import (
     TurnAnswer,
 )
 from chatbot_ai.domain.errors import NotFound
+from chatbot_ai.storage import mongodb_edits as edits
 from chatbot_ai.storage import mongodb_turns as places
 from chatbot_ai.storage.mongodb_connection import MongoConnection
 from chatbot_ai.storage.mongodb_documents import (
@@ -93,30 +94,15 @@ class MongoConversationStore:
         checked_key(key)
         new = stored_turn(0, turn)
         async with self._connection.access() as database:
-            known, hint = await asyncio.gather(
-                places.with_turn_id(database, key, new.turn_id),
-                places.next_index_hint(database, key),
-            )
-            while known is None:
-                index = await places.next_index(database, key, hint or 0)
-                stored = replace(new, index=index)
-                if await places.insert(database, key, stored, is_new=hint is None):
-                    is_gapless, _ = await asyncio.gather(
-                        places.is_gapless(database, key, index),
-                        places.tell_line(database, key, stored, may_be_first=False),
-                    )
-                    if is_gapless:
-                        return stored
-                    # The turns before it were truncated meanwhile: take it back.
-                    await database["turns"].delete_one(
-                        {**identity(key), "index": index, "turn_id": new.turn_id}
-                    )
-                known = await places.with_turn_id(database, key, new.turn_id)
-                hint = await places.next_index_hint(database, key)
-            # Told again: whoever stored it may have died before telling.
-            known_turn = turn_of(known)
-            await places.tell_line(database, key, known_turn, may_be_first=False)
-            return known_turn
+            return await edits.append(database, key, new)
+
+    @uninterrupted
+    async def replace_from(self, key: ConversationKey, first: int, turn: NewTurn) -> Turn:
+        checked_key(key)
+        new = stored_turn(0, turn)
+        async with self._connection.access() as database:
+            stored = await edits.replace_from(database, key, first, new)
+            return stored or await edits.append(database, key, new)
 
     @uninterrupted
     async def recent_turns(self, key: ConversationKey, limit: int) -> list[Turn]:
@@ -124,8 +110,9 @@ class MongoConversationStore:
         if limit <= 0:
             return []
         async with self._connection.access() as database:
-            hint = await places.next_index_hint(database, key)
-            found = await places.newest(database, key, hint or 0, min(limit, _MAX_LIMIT))
+            line = await edits.mended_line(database, key)
+            hint = line["next_index"] if line else 0
+            found = await places.newest(database, key, hint, min(limit, _MAX_LIMIT))
         return [turn_of(document) for document in found]
 
     @uninterrupted
@@ -185,10 +172,10 @@ class MongoConversationStore:
 
     @uninterrupted
     async def summary(self, key: ConversationKey) -> ConversationSummary | None:
-        named = {**identity(checked_key(key)), "next_index": {"$gt": 0}}
+        checked_key(key)
         async with self._connection.access() as database:
-            line = await database["conversations"].find_one(named)
-        return None if line is None else summary_of(line)
+            line = await edits.mended_line(database, key)
+        return summary_of(line) if line is not None and line["next_index"] > 0 else None
 
     @uninterrupted
     async def list_conversations(
@@ -251,7 +238,11 @@ class MongoConversationStore:
     async def _lines(self, query: Document) -> list[Document]:
         async with self._connection.access() as database:
             cursor = database["conversations"].find(query, sort=[("_id", 1)], limit=_PAGE)
-            return await cursor.to_list()
+            lines = await cursor.to_list()
+            for line in lines:
+                if "cut" in line:
+                    await edits.mended_line(database, key_of(line))
+            return lines
 
     @uninterrupted
     async def _change(
@@ -280,6 +271,4 @@ class MongoConversationStore:
     @uninterrupted
     async def _delete(self, chosen: Document) -> int:
         async with self._connection.access() as database:
-            removed = await places.remove(database, chosen)
-            await database["conversations"].delete_many(chosen)
-        return removed
+            return await edits.delete(database, chosen)

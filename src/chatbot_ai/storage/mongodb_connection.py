@@ -13,6 +13,7 @@ from pymongo import AsyncMongoClient, WriteConcern
 from pymongo.errors import ConnectionFailure, PyMongoError
 
 from chatbot_ai.domain.errors import ConfigurationError, StoreUnavailable
+from chatbot_ai.domain.time_limit import WRITE_LIMIT_S
 from chatbot_ai.storage.mongodb_schema import Database, migrate, missing
 from chatbot_ai.storage.mongodb_server import FAILURES, server_name, unavailable
 
@@ -23,7 +24,8 @@ _PREPARE_TIMEOUT_S = 120.0
 class MongoConnection:
     """Gives access to a database whose schema is up to date.
 
-    timeout_s                   bound of everything done within one `access`, retries included
+    timeout_s                   bound of everything done within one `access`, retries included; a
+                                caller's own limit (WRITE_LIMIT_S) may be shorter
     server_selection_timeout_s  how long to look for a server that was not there last time
     max_pool_size               connections at most
     """
@@ -85,8 +87,11 @@ class MongoConnection:
                 # that is known to be away must fail sooner.
                 with pymongo.timeout(self._server_selection_timeout_s):
                     await client.admin.command("ping")
-            await self._prepared(database)
-            with pymongo.timeout(self._timeout_s):
+            wished = WRITE_LIMIT_S.get()
+            limit = self._timeout_s if wished is None else min(wished, self._timeout_s)
+            async with asyncio.timeout(None if wished is None else limit):
+                await self._prepared(database)
+            with pymongo.timeout(limit):
                 yield database
         except FAILURES as error:
             if isinstance(error, ConnectionFailure):

@@ -21,12 +21,6 @@ from chatbot_ai.storage.records import preview
 _INDEX_ONLY = {"_id": 0, "index": 1}
 
 
-async def next_index_hint(database: Database, key: ConversationKey) -> int | None:
-    """Return what the conversation's line says, or None where it has no line."""
-    line = await database["conversations"].find_one(identity(key), {"_id": 0, "next_index": 1})
-    return None if line is None else int(line["next_index"])
-
-
 async def next_index(database: Database, key: ConversationKey, hint: int) -> int:
     """Return the first index behind the conversation's turns."""
     low, high, width = max(hint - 1, 0), None, 1
@@ -97,16 +91,21 @@ async def insert(database: Database, key: ConversationKey, turn: Turn, *, is_new
     deleting a user and scanning go by the lines.
     """
     if is_new:
-        blank = {"title": None, "next_index": 0, "updated_at": 0.0}
-        with suppress(DuplicateKeyError):
-            await database["conversations"].update_one(
-                identity(key), {"$setOnInsert": blank}, upsert=True
-            )
+        await make_line(database, key)
     try:
         await database["turns"].insert_one(document_of(key, turn))
     except DuplicateKeyError:
         return False
     return True
+
+
+async def make_line(database: Database, key: ConversationKey) -> None:
+    """Make the conversation's line, unless it is there."""
+    blank = {"title": None, "next_index": 0, "updated_at": 0.0}
+    with suppress(DuplicateKeyError):
+        await database["conversations"].update_one(
+            identity(key), {"$setOnInsert": blank}, upsert=True
+        )
 
 
 async def tell_line(
@@ -126,10 +125,23 @@ async def tell_line(
         update |= show
     # update_one, not find_one_and_update: one server that we test on scans the collection for
     # the latter (70 ms at 3,000 documents), and none needs it.
-    await database["conversations"].update_one(identity(key), update)
+    result = await database["conversations"].update_one(identity(key), update)
+    if not result.matched_count:
+        await _line_again(database, key, turn, update)
     if turn.index > 0 and may_be_first:
         first = {**identity(key), "first_index": turn.index}
         await database["conversations"].update_one(first, show)
+
+
+async def _line_again(
+    database: Database, key: ConversationKey, turn: Turn, update: Document
+) -> None:
+    """Make the line anew that a deletion took while `turn` was inserted, if the turn is left."""
+    await make_line(database, key)
+    await database["conversations"].update_one(identity(key), update)
+    if await with_turn_id(database, key, turn.turn_id) is None:
+        ghost = {**identity(key), "next_index": turn.index + 1}
+        await database["conversations"].delete_one(ghost)
 
 
 async def remove(database: Database, chosen: Document) -> int:

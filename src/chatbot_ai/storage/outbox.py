@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -19,10 +20,20 @@ from chatbot_ai.domain.conversation import (
     Turn,
     TurnAnswer,
 )
-from chatbot_ai.domain.errors import StoreUnavailable
+from chatbot_ai.domain.errors import InvalidRequest, NotFound, StoreUnavailable
 from chatbot_ai.domain.ports import ConversationStore
+from chatbot_ai.storage.operations import (
+    AnsweredAgain,
+    Appended,
+    Continued,
+    Edited,
+    Operation,
+    answered,
+    index_after,
+    perform,
+)
 from chatbot_ai.storage.outbox_queue import OutboxQueue
-from chatbot_ai.storage.records import checked_key, stored_turn
+from chatbot_ai.storage.records import checked_answer, checked_key, stored_turn
 from chatbot_ai.storage.uninterrupted import settled, uninterrupted
 
 #: Conversations whose next index is remembered, for the index of a waiting turn.
@@ -30,7 +41,8 @@ _REMEMBERED = 10_000
 
 
 class OutboxConversationStore:
-    """Wraps `primary`: a turn that it cannot take waits in the file at `path` until it can.
+    """Wraps `primary`: a turn or an answer that it cannot take waits in the file at `path` until
+    it can.
 
     While a conversation has turns waiting, a call about it first tries to hand them over; where
     that fails it raises StoreUnavailable. The alternative, answering from database and outbox
@@ -54,7 +66,7 @@ class OutboxConversationStore:
         self._wake = asyncio.Event()
 
     def pending(self) -> int:
-        """Return how many turns wait now."""
+        """Return how many turns and answers wait now."""
         return sum(self._counts.values())
 
     async def open(self) -> None:
@@ -80,22 +92,24 @@ class OutboxConversationStore:
     async def check(self) -> None:
         await self._primary.check()
 
-    @uninterrupted
     async def append(self, key: ConversationKey, turn: NewTurn) -> Turn:
         checked_key(key)
-        stored_turn(0, turn)  # what no store would ever take must not wait for one
-        async with self._lock(key):
-            if await self._handed_over(key):
-                with suppress(StoreUnavailable):
-                    stored = await self._primary.append(key, turn)
-                    self._remember(key, stored.index + 1)
-                    return stored
-            before = await self._queue.put(key, turn)
-            self._counts = await self._queue.counts()
-        structlog.get_logger().warning("store.turn_waits", pending=self.pending())
-        self._wake.set()
-        index = self._next_index.get(key, turn.window_start) + before
-        return stored_turn(index, turn)
+        expected = stored_turn(0, turn)  # what no store would ever take must not wait for one
+        return await self._done_or_kept(key, Appended(turn), expected)
+
+    async def replace_from(self, key: ConversationKey, first: int, turn: NewTurn) -> Turn:
+        checked_key(key)
+        return await self._done_or_kept(key, Edited(first, turn), stored_turn(first, turn))
+
+    async def add_answer(self, key: ConversationKey, turn: Turn, answer: TurnAnswer) -> Turn:
+        checked_key(key)
+        again = AnsweredAgain(turn.index, turn.turn_id, checked_answer(answer))
+        return await self._done_or_kept(key, again, answered(turn, again))
+
+    async def replace_answer(self, key: ConversationKey, turn: Turn, answer: TurnAnswer) -> Turn:
+        checked_key(key)
+        whole = Continued(turn.index, turn.turn_id, turn.selected, checked_answer(answer))
+        return await self._done_or_kept(key, whole, answered(turn, whole))
 
     async def recent_turns(self, key: ConversationKey, limit: int) -> list[Turn]:
         await self._settle(key)
@@ -111,14 +125,6 @@ class OutboxConversationStore:
     async def find_turn(self, key: ConversationKey, turn_id: str) -> Turn | None:
         await self._settle(key)
         return await self._primary.find_turn(key, turn_id)
-
-    async def add_answer(self, key: ConversationKey, turn: Turn, answer: TurnAnswer) -> Turn:
-        await self._settle(key)
-        return await self._primary.add_answer(key, turn, answer)
-
-    async def replace_answer(self, key: ConversationKey, turn: Turn, answer: TurnAnswer) -> Turn:
-        await self._settle(key)
-        return await self._primary.replace_answer(key, turn, answer)
 
     async def select_output(self, key: ConversationKey, index: int, selected: int) -> Turn:
         await self._settle(key)
@@ -168,6 +174,31 @@ class OutboxConversationStore:
         await self._settle(key)
         return await self._primary.restore(key, turn)
 
+    @uninterrupted
+    async def _done_or_kept(
+        self, key: ConversationKey, operation: Operation, expected: Turn
+    ) -> Turn:
+        """Do it, after what waits already; where the primary is away, keep it and return
+        `expected`, of a new turn at the index that it will have."""
+        async with self._lock(key):
+            if await self._handed_over(key):
+                with suppress(StoreUnavailable):
+                    return await self._performed(key, operation)
+            before = await self._queue.put(key, operation)
+            self._counts = await self._queue.counts()
+        structlog.get_logger().warning("store.turn_waits", pending=self.pending())
+        self._wake.set()
+        if isinstance(operation, Appended):
+            start = self._next_index.get(key, expected.window_start)
+            return replace(expected, index=index_after(before, start))
+        return expected
+
+    async def _performed(self, key: ConversationKey, operation: Operation) -> Turn:
+        stored = await perform(self._primary, key, operation)
+        if isinstance(operation, Appended | Edited):
+            self._remember(key, stored.index + 1)
+        return stored
+
     def _lock(self, key: ConversationKey) -> asyncio.Lock:
         return self._locks.setdefault(key, asyncio.Lock())
 
@@ -200,10 +231,14 @@ class OutboxConversationStore:
             waiting = await self._queue.first(key)
             if waiting is not None:
                 try:
-                    stored = await self._primary.append(key, waiting.turn)
+                    await self._performed(key, waiting.operation)
                 except StoreUnavailable:
                     return False
-                self._remember(key, stored.index + 1)
+                except (NotFound, InvalidRequest) as error:
+                    # its turn was deleted or edited away meanwhile, by another process
+                    structlog.get_logger().warning(
+                        "store.waiting_answer_dropped", reason=type(error).__name__
+                    )
                 await self._queue.remove(waiting.number)
             self._counts = await self._queue.counts()
         return True

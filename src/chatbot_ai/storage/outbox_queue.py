@@ -1,4 +1,4 @@
-"""Turns that wait for their database, in a small SQLite file."""
+"""What waits for its database, in a small SQLite file."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import json
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from chatbot_ai.domain.conversation import ConversationKey, NewTurn
-from chatbot_ai.storage.records import answer_fields, answer_from
+from chatbot_ai.domain.conversation import ConversationKey
+from chatbot_ai.storage.operations import Operation, fields_of, name_of, operation_of
 from chatbot_ai.storage.sqlite_connection import SqliteConnection
 from chatbot_ai.storage.sqlite_schema import Migration
 
@@ -30,20 +29,23 @@ MIGRATIONS: tuple[Migration, ...] = (
             """,
         ),
     ),
+    # `turn` may hold other operations than a new turn from here on, and `turn_id` their names. No
+    # statement is needed, but an earlier version could not read them.
+    Migration("0002_operations", ()),
 )
 _OF_KEY = "assistant = ? AND user_id = ? AND db_id = ?"
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One waiting turn; `number` is its place in the order of arrival."""
+    """One waiting operation; `number` is its place in the order of arrival."""
 
     number: int
-    turn: NewTurn
+    operation: Operation
 
 
 class OutboxQueue:
-    """Turns in order of arrival, each once per conversation and turn_id; durable as a store is."""
+    """Operations in order of arrival, each once by its name; durable as a store is."""
 
     def __init__(self, path: Path) -> None:
         self._connection = SqliteConnection(path, 5.0, MIGRATIONS)
@@ -54,31 +56,30 @@ class OutboxQueue:
     async def close(self) -> None:
         await self._connection.close()
 
-    async def put(self, key: ConversationKey, turn: NewTurn) -> int:
-        """Keep `turn`, unless it waits already, and return how many wait before it."""
-        name, text = turn.turn_id, json.dumps(_fields(turn))
+    async def put(self, key: ConversationKey, operation: Operation) -> list[Operation]:
+        """Keep it, unless it waits already, and return what waits before it."""
+        name, text = name_of(operation), json.dumps(fields_of(operation))
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: sqlite3.Connection) -> list[str]:
             connection.execute(
                 "INSERT INTO waiting (assistant, user_id, db_id, turn_id, turn)"
                 " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 (*_identity(key), name, text),
             )
-            row = connection.execute(
-                f"SELECT count(*) FROM waiting WHERE {_OF_KEY} AND number <"  # noqa: S608
-                f" (SELECT number FROM waiting WHERE {_OF_KEY} AND turn_id = ?)",
+            rows = connection.execute(
+                f"SELECT turn FROM waiting WHERE {_OF_KEY} AND number <"  # noqa: S608
+                f" (SELECT number FROM waiting WHERE {_OF_KEY} AND turn_id = ?) ORDER BY number",
                 (*_identity(key), *_identity(key), name),
-            ).fetchone()
-            before: int = row[0]
-            return before
+            )
+            return [row[0] for row in rows]
 
-        return await self._connection.write(work)
+        return [operation_of(json.loads(row)) for row in await self._connection.write(work)]
 
     async def first(self, key: ConversationKey) -> Waiting | None:
-        """Return the conversation's oldest waiting turn."""
+        """Return the conversation's oldest waiting operation."""
         statement = f"SELECT number, turn FROM waiting WHERE {_OF_KEY} ORDER BY number LIMIT 1"  # noqa: S608
         row = await self._connection.read(lambda c: c.execute(statement, _identity(key)).fetchone())
-        return None if row is None else Waiting(row[0], _turn(json.loads(row[1])))
+        return None if row is None else Waiting(row[0], operation_of(json.loads(row[1])))
 
     async def remove(self, number: int) -> None:
         await self._connection.write(
@@ -86,12 +87,12 @@ class OutboxQueue:
         )
 
     async def drop(self, key: ConversationKey) -> int:
-        """Forget a conversation's waiting turns, and return how many there were."""
+        """Forget what waits for a conversation, and return how much it was."""
         statement = f"DELETE FROM waiting WHERE {_OF_KEY}"  # noqa: S608
         return await self._connection.write(lambda c: c.execute(statement, _identity(key)).rowcount)
 
     async def counts(self) -> dict[ConversationKey, int]:
-        """Return how many turns wait for each conversation, the longest waiting first."""
+        """Return how much waits for each conversation, the longest waiting first."""
         rows = await self._connection.read(
             lambda c: c.execute(
                 "SELECT assistant, user_id, db_id, count(*) FROM waiting"
@@ -99,31 +100,6 @@ class OutboxQueue:
             ).fetchall()
         )
         return {ConversationKey(*row[:3]): row[3] for row in rows}
-
-
-def _fields(turn: NewTurn) -> dict[str, Any]:
-    return {
-        "turn_id": turn.turn_id,
-        "input": turn.input,
-        "answer": answer_fields(turn.answer),
-        "sent": turn.sent,
-        "window_start": turn.window_start,
-    }
-
-
-def _turn(fields: dict[str, Any]) -> NewTurn:
-    """Return a waiting turn, also as an earlier version left it: with the answer's fields flat."""
-    answer = fields.get("answer")
-    if answer is None:
-        answer = {name: fields[name] for name in ("model", "status", "created_at")}
-        answer["text"] = fields["output"]
-    return NewTurn(
-        turn_id=fields["turn_id"],
-        input=fields["input"],
-        answer=answer_from(answer, answer["created_at"]),
-        sent=fields["sent"],
-        window_start=fields["window_start"],
-    )
 
 
 def _identity(key: ConversationKey) -> tuple[str, str, str]:

@@ -117,6 +117,15 @@ def restored_turn(turn: Turn) -> Turn:
     )
 
 
+def is_same_turn(stored: Turn, new: Turn) -> bool:
+    """Whether `stored` is what became of `new`; it may have been answered again since."""
+    return (stored.turn_id, stored.input, stored.answers[0]) == (
+        new.turn_id,
+        new.input,
+        new.answers[0],
+    )
+
+
 def with_answer(
     answers: Sequence[TurnAnswer], answer: TurnAnswer
 ) -> tuple[tuple[TurnAnswer, ...], int]:

@@ -27,6 +27,7 @@ from chatbot_ai.storage.records import (
     checked_key,
     checked_name,
     clean,
+    is_same_turn,
     restored_turn,
     stored_turn,
     with_answer,
@@ -86,6 +87,23 @@ class SqliteConversationStore:
 
         return await self._writer.write(work)
 
+    async def replace_from(self, key: ConversationKey, first: int, turn: NewTurn) -> Turn:
+        checked_key(key)
+        new = stored_turn(0, turn)
+
+        def work(connection: sqlite3.Connection) -> Turn:
+            conversation = rows.ensure_conversation(connection, key)
+            known = _found(connection, key, new.turn_id)
+            if known is not None and (known.index != first or is_same_turn(known, new)):
+                return known
+            rows.truncate(connection, conversation, first)
+            (index,) = connection.execute(rows.NEXT_INDEX, (conversation,)).fetchone()
+            stored = replace(new, index=index)
+            rows.insert_turn(connection, conversation, stored)
+            return stored
+
+        return await self._writer.write(work)
+
     async def recent_turns(self, key: ConversationKey, limit: int) -> list[Turn]:
         arguments = (*rows.identity(checked_key(key)), min(max(limit, 0), _MAX_INTEGER))
         return (await self._turns(rows.RECENT_TURNS, arguments))[::-1]
@@ -126,11 +144,7 @@ class SqliteConversationStore:
             conversation = rows.conversation_id(connection, key)
             if conversation is None:
                 return 0
-            removed = connection.execute(
-                "DELETE FROM turns WHERE conversation = ? AND idx >= ?", (conversation, first)
-            ).rowcount
-            rows.refresh(connection, conversation, added=-removed)
-            return removed
+            return rows.truncate(connection, conversation, first)
 
         return await self._writer.write(work)
 

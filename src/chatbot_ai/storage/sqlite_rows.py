@@ -119,6 +119,15 @@ def insert_turn(connection: sqlite3.Connection, conversation: int, turn: Turn) -
     return inserted == 1
 
 
+def truncate(connection: sqlite3.Connection, conversation: int, first: int) -> int:
+    """Remove the turns from `first` on and return how many there were."""
+    removed = connection.execute(
+        "DELETE FROM turns WHERE conversation = ? AND idx >= ?", (conversation, first)
+    ).rowcount
+    refresh(connection, conversation, added=-removed)
+    return removed
+
+
 def refresh(connection: sqlite3.Connection, conversation: int, added: int) -> None:
     """Bring a conversation's line up to date after `added` turns came (or, negative, went)."""
     first = connection.execute(
