@@ -82,3 +82,32 @@ def test_openapi_document_has_no_loose_ends(assistant: Assistant) -> None:
         for operation in operations.values():
             open_path = path in ("/healthz", "/readyz", "/metrics")
             assert ("401" in operation["responses"]) != open_path, path
+
+
+@pytest.mark.parametrize("assistant", ASSISTANTS)
+def test_openapi_document_says_how_keys_are_sent(assistant: Assistant) -> None:
+    """The page has its Authorize button; what asks for no key says nothing of one."""
+    schema = schema_of(assistant)
+    schemes = schema["components"]["securitySchemes"]
+    assert {scheme["type"] for scheme in schemes.values()} == {"http", "apiKey"}
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
+            named = {name for way in operation.get("security", []) for name in way}
+            expected = set(schemes) if "401" in operation["responses"] else set()
+            assert named == expected, path
+
+
+@pytest.mark.parametrize("assistant", ASSISTANTS)
+def test_openapi_document_has_the_headers_that_calls_may_send(assistant: Assistant) -> None:
+    """Whatever answers or makes something declares the headers that it reads."""
+    answering = {"Idempotency-Key", "X-Resumable"}
+    for path, operations in schema_of(assistant)["paths"].items():
+        for method, operation in operations.items():
+            answer = operation["responses"].get("200", {}).get("content", {})
+            expected: set[str] = set()
+            if method == "post" and "text/event-stream" in answer:
+                expected = answering | (set() if "/v1/" in path else {"X-Include-Sources"})
+            elif path in ("/characters", "/characters/import", "/conversations/{db_id}/branch"):
+                expected = {"Idempotency-Key"} if method == "post" else set()
+            found = {p["name"] for p in operation.get("parameters", []) if p["in"] == "header"}
+            assert found - {"last-event-id"} == expected, f"{method} {path}"

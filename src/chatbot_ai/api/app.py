@@ -45,11 +45,9 @@ Korean or, with `Accept-Language: en`, in English. 429 and 503 always carry `Ret
 Where keys are configured every call but those of health and documentation needs one, as
 `Authorization: Bearer` or `X-API-Key`; `X-RateLimit-…` headers tell what is left of its limits."""
 
-#: What a page of another origin may send to us and read of our answers.
-CORS_REQUEST_HEADERS = (
-    "Accept", "Accept-Language", "Authorization", "Content-Type", "Idempotency-Key",
-    "Last-Event-ID", "X-API-Key", "X-Include-Sources", "X-Request-ID", "X-Resumable",
-)  # fmt: skip
+#: A page of a listed origin may send any header: clients such as OpenAI's add their own.
+CORS_REQUEST_HEADERS = ("*",)
+#: What it may read of our answers.
 CORS_ANSWER_HEADERS = (
     "Content-Disposition", "Idempotent-Replayed", "Location", "Retry-After", "Server-Timing",
     "X-Backup-Answer", "X-Model", "X-Queue-Position", "X-Queue-Wait", "X-Request-ID",

@@ -24,6 +24,7 @@ from chatbot_ai.api.character_access import (
     checked_picture,
 )
 from chatbot_ai.api.character_bodies import CharacterView, sheet_of
+from chatbot_ai.api.openapi import MAKING
 from chatbot_ai.cards import Asset, CharacterCard, read_card, write_card
 from chatbot_ai.cards.errors import CardError
 from chatbot_ai.domain.characters import CharacterFile, CharacterSheet
@@ -39,7 +40,9 @@ def router() -> APIRouter:
     )
 
     @routes.post(
-        "/import", status_code=201, openapi_extra={"requestBody": _file_body("The card's file.")}
+        "/import",
+        status_code=201,
+        openapi_extra={"requestBody": _file_body("The card's file.")} | MAKING,
     )
     async def import_card(making: Annotated[Making, Depends()], request: Request) -> CharacterView:
         """Import a Character Card V1, V2 or V3 from a PNG, JSON or CHARX file."""

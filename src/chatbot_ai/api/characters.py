@@ -29,6 +29,7 @@ from chatbot_ai.api.character_bodies import (
     view_of,
 )
 from chatbot_ai.api.errors import language_for
+from chatbot_ai.api.openapi import MAKING
 from chatbot_ai.api.services import Services, services_of
 from chatbot_ai.api.stored_characters import fields_of
 from chatbot_ai.cards import CharacterCard
@@ -65,7 +66,7 @@ def router() -> APIRouter:
         after = found[-1].updated_at if len(found) == limit else None
         return CharacterList(characters=[line_of(item) for item in found], before=after)
 
-    @routes.post("", status_code=201)
+    @routes.post("", status_code=201, openapi_extra=MAKING)
     async def create(body: NewCharacter, making: Annotated[Making, Depends()]) -> CharacterView:
         """Make a character (a V3 card)."""
         fields = body.card_fields()

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 
 from chatbot_ai.api.access import principal_of, queue_name
 from chatbot_ai.api.answering import ANSWER_RESPONSES, documented, respond, wants_stream
+from chatbot_ai.api.openapi import SPEAKING
 from chatbot_ai.api.schemas import CharacterRequest, OfficeRequest
 from chatbot_ai.api.services import ApiOptions, Services, services_of
 from chatbot_ai.api.stored_characters import as_stored
@@ -43,14 +44,24 @@ def router(options: ApiOptions) -> APIRouter:
 
     if options.assistant == "office":
 
-        @routes.post("/Llama", responses=ANSWER_RESPONSES, response_class=JSONResponse)
+        @routes.post(
+            "/Llama",
+            openapi_extra=SPEAKING,
+            responses=ANSWER_RESPONSES,
+            response_class=JSONResponse,
+        )
         async def office_llama(
             body: OfficeRequest, request: Request, services: ServicesOf
         ) -> Response:
             """Ask the office assistant; the team's own model answers."""
             return await office(LLAMA, body, request, services)
 
-        @routes.post("/{model}", responses=ANSWER_RESPONSES, response_class=JSONResponse)
+        @routes.post(
+            "/{model}",
+            openapi_extra=SPEAKING,
+            responses=ANSWER_RESPONSES,
+            response_class=JSONResponse,
+        )
         async def office_model(
             model: Alias, body: OfficeRequest, request: Request, services: ServicesOf
         ) -> Response:
@@ -59,14 +70,24 @@ def router(options: ApiOptions) -> APIRouter:
 
     else:
 
-        @routes.post("/Llama", responses=PLAYED_RESPONSES, response_class=JSONResponse)
+        @routes.post(
+            "/Llama",
+            openapi_extra=SPEAKING,
+            responses=PLAYED_RESPONSES,
+            response_class=JSONResponse,
+        )
         async def character_llama(
             body: CharacterRequest, request: Request, services: ServicesOf
         ) -> Response:
             """Talk to a character; the team's own model plays it."""
             return await character(LLAMA, body, request, services)
 
-        @routes.post("/{model}", responses=PLAYED_RESPONSES, response_class=JSONResponse)
+        @routes.post(
+            "/{model}",
+            openapi_extra=SPEAKING,
+            responses=PLAYED_RESPONSES,
+            response_class=JSONResponse,
+        )
         async def character_model(
             model: Alias, body: CharacterRequest, request: Request, services: ServicesOf
         ) -> Response:

@@ -18,6 +18,7 @@ from chatbot_ai.api.conversation_schemas import (
     Index,
     OfficeEdit,
 )
+from chatbot_ai.api.openapi import SPEAKING
 from chatbot_ai.api.schemas import CharacterFields
 from chatbot_ai.api.services import ApiOptions, services_of
 from chatbot_ai.api.stored_characters import as_stored
@@ -122,6 +123,11 @@ def router(options: ApiOptions) -> APIRouter:
     paths = ("/regenerate", "/continue", "/turns/{index}/edit")
     for path, way in zip(paths, ways, strict=True):
         routes.add_api_route(
-            path, way, methods=["POST"], responses=RESPONSES, response_class=JSONResponse
+            path,
+            way,
+            methods=["POST"],
+            responses=RESPONSES,
+            response_class=JSONResponse,
+            openapi_extra=SPEAKING,
         )
     return routes

@@ -30,6 +30,7 @@ from chatbot_ai.api.conversation_schemas import (
 )
 from chatbot_ai.api.export import MEDIA_TYPES, exported
 from chatbot_ai.api.idempotency import REPLAYED, claim_of
+from chatbot_ai.api.openapi import MAKING
 from chatbot_ai.api.services import Services, services_of
 from chatbot_ai.core.library import ConversationLibrary
 from chatbot_ai.domain.conversation import ConversationKey
@@ -182,7 +183,13 @@ def router() -> APIRouter:
         methods=["POST"],
         responses=NOT_FOUND | BODY_RESPONSES,
     )
-    add(f"{one}/branch", branch, methods=["POST"], responses=NOT_FOUND | BODY_RESPONSES)
+    add(
+        f"{one}/branch",
+        branch,
+        methods=["POST"],
+        responses=NOT_FOUND | BODY_RESPONSES,
+        openapi_extra=MAKING,
+    )
     files = {kind: {"schema": {"type": "string"}} for kind, _ in MEDIA_TYPES.values()}
     add(
         f"{one}/export",

@@ -12,6 +12,8 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from chatbot_ai.api.openapi import secure
+
 ERROR_SCHEMA = {
     "type": "object",
     "required": ["error"],
@@ -87,6 +89,7 @@ def install(app: FastAPI, *, title: str) -> None:
             for name in ("HTTPValidationError", "ValidationError"):
                 components.pop(name, None)
             _drop_framework_errors(schema)
+            secure(schema)
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -17,6 +17,7 @@ from chatbot_ai.api.access import Caller, principal_of, queue_name
 from chatbot_ai.api.answering import respond
 from chatbot_ai.api.openai_form import CompletionForm
 from chatbot_ai.api.openai_schemas import ChatCompletionRequest
+from chatbot_ai.api.openapi import ANSWERING
 from chatbot_ai.api.services import ApiOptions, Services, services_of
 from chatbot_ai.api.stored_characters import Played, played
 from chatbot_ai.core.chat import Chat
@@ -95,7 +96,12 @@ def router(options: ApiOptions) -> APIRouter:
         """Read one model."""
         return _card(services, alias_of(services.chat, model))
 
-    @routes.post("/chat/completions", responses=COMPLETION_RESPONSES, response_class=JSONResponse)
+    @routes.post(
+        "/chat/completions",
+        openapi_extra=ANSWERING,
+        responses=COMPLETION_RESPONSES,
+        response_class=JSONResponse,
+    )
     async def chat_completions(
         body: ChatCompletionRequest, request: Request, services: ServicesOf, caller: Caller
     ) -> Response:

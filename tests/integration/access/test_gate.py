@@ -319,7 +319,8 @@ async def test_listed_origins_may_call(lab: Lab) -> None:
     preflight = {
         "Origin": ORIGIN,
         "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "authorization,content-type,idempotency-key",
+        "Access-Control-Request-Headers": "authorization,content-type,idempotency-key,"
+        "x-stainless-lang,openai-organization,openai-project,x-include-sources",
     }
     async with lab.caller() as http:
         answer = await http.options("/Llama", headers=preflight)

@@ -1,0 +1,51 @@
+"""What of our interface the framework cannot see for itself: keys, and headers read by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Ways of sending a key. Optional in the document, as without any key this machine is served.
+SECURITY_SCHEMES = {
+    "Bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer cbk_…`"},
+    "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+_SECURITY: list[dict[str, list[str]]] = [{}, {"Bearer": []}, {"ApiKey": []}]
+
+_HEADERS: dict[str, dict[str, Any]] = {
+    "Idempotency-Key": {
+        "description": "A fresh text for each wish; the same one again gives the first answer.",
+        "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
+    },
+    "X-Resumable": {
+        "description": "Whether a stream outlives its connection; see GET /streams/{stream_id}.",
+        "schema": {"type": "boolean"},
+    },
+    "X-Include-Sources": {
+        "description": "Whether a JSON answer ends with the list of its sources.",
+        "schema": {"type": "boolean"},
+    },
+}
+
+
+def headers(*names: str) -> dict[str, Any]:
+    """`openapi_extra` of a route that reads these headers."""
+    return {
+        "parameters": [
+            {"name": name, "in": "header", "required": False, **_HEADERS[name]} for name in names
+        ]
+    }
+
+
+#: Of routes that make something, that answer, and that answer in this project's own form.
+MAKING = headers("Idempotency-Key")
+ANSWERING = headers("Idempotency-Key", "X-Resumable")
+SPEAKING = headers("Idempotency-Key", "X-Resumable", "X-Include-Sources")
+
+
+def secure(schema: dict[str, Any]) -> None:
+    """Say how keys are sent, on every operation that may answer 401."""
+    schema.setdefault("components", {})["securitySchemes"] = SECURITY_SCHEMES
+    for path in schema["paths"].values():
+        for operation in path.values():
+            if "401" in operation["responses"]:
+                operation["security"] = _SECURITY
