@@ -18,7 +18,8 @@ class EngineOptions:
     """How the engine runs. docs/operations.md lists each with llama.cpp's name for it.
 
     context_tokens is for one conversation; the engine is given `slots` times as much.
-    rope_scale stretches the trained context linearly; 1 leaves it.
+    rope_scale stretches the trained context linearly; 1 leaves it. split_mode is "none" (one GPU),
+    "layer" or "row"; tensor_split holds the GPUs' shares by commas, empty for llama.cpp's own.
     """
 
     model_path: str
@@ -30,6 +31,9 @@ class EngineOptions:
     micro_batch_tokens: int = 512
     threads: int = 12
     gpu_layers: int = -1
+    split_mode: str = "none"
+    main_gpu: int = 0
+    tensor_split: str = ""
     flash_attention: bool = True
     continuous_batching: bool = True
     kv_cache_type: str = "f16"

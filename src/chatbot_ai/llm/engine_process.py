@@ -16,6 +16,11 @@ import xllamacpp as llama
 from chatbot_ai.domain.errors import EXIT_CONFIGURATION
 from chatbot_ai.llm.engine import EngineOptions, may_lock_memory, usable_threads
 
+#: llama.cpp's levels: at 3 it keeps to itself what it made of the parameters, at 4 it says it once
+#: while loading and writes some 2 kB a request; text of a prompt or an answer is in neither
+#: (tests/integration/test_engine_log.py).
+LOG_VERBOSITY = 4
+
 
 def parameters(options: EngineOptions) -> llama.CommonParams:
     """llama.cpp's parameters for our options. What the machine cannot do is said and skipped."""
@@ -23,6 +28,7 @@ def parameters(options: EngineOptions) -> llama.CommonParams:
     params.model.path = options.model_path
     # what /v1/models and every answer call it; without it the whole path
     params.model_alias = {Path(options.model_path).name.removesuffix(".gguf")}
+    params.verbosity = LOG_VERBOSITY
     params.hostnames = ["127.0.0.1"]
     params.port = options.port
     params.api_keys = [options.api_key]
@@ -85,9 +91,16 @@ def _gpu(params: llama.CommonParams, options: EngineOptions) -> None:
     if not has_gpu and options.gpu_layers != 0:
         say("no GPU that this build can use: the whole model runs on the processor")
     params.n_gpu_layers = options.gpu_layers if has_gpu else 0
-    # one GPU holds the whole model; CUDA_VISIBLE_DEVICES has chosen which
-    params.split_mode = llama.llama_split_mode.LLAMA_SPLIT_MODE_NONE
-    params.main_gpu = 0
+    # without a split one GPU holds the whole model, and CUDA_VISIBLE_DEVICES has chosen which
+    params.split_mode = getattr(
+        llama.llama_split_mode, f"LLAMA_SPLIT_MODE_{options.split_mode.upper()}"
+    )
+    params.main_gpu = options.main_gpu if has_gpu else 0
+    if options.tensor_split and has_gpu:
+        shares = [float(share) for share in options.tensor_split.split(",")]
+        params.tensor_split = (shares + [0.0] * len(params.tensor_split))[
+            : len(params.tensor_split)
+        ]
 
 
 def say(text: str) -> None:

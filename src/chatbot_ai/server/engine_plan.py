@@ -19,6 +19,9 @@ from chatbot_ai.settings import AssistantSettings, Config
 
 log = structlog.get_logger()
 
+#: All GPUs taken together, as a number that no GPU has.
+POOL = -1
+
 
 @dataclass(frozen=True, slots=True)
 class EnginePlan:
@@ -81,8 +84,8 @@ def plan_engines(
             groups.append([candidate])
         else:
             match.append(candidate)
-    needs = [_need(group) for group in groups]
-    given = share_out(needs, found, available_memory_bytes())
+    needs = _pooled([_need(group) for group in groups], [group[0] for group in groups])
+    given = share_out(needs, found | {POOL: sum(found.values())}, available_memory_bytes())
     plans = [
         _plan(*one, whole=len(groups) == 1 and len(names) > 1)
         for one in zip(groups, needs, given, strict=True)
@@ -120,6 +123,13 @@ def _need(group: Sequence[_Candidate]) -> EngineNeed:
         host_cache_mib=options.host_cache_mib,
         wishes=tuple(_wish(one.settings) for one in group),
     )
+
+
+def _pooled(needs: list[EngineNeed], candidates: Sequence[_Candidate]) -> list[EngineNeed]:
+    """The same needs; where a model is spread over the GPUs, all on GPUs count as on one."""
+    if all(one.gpu is None or one.options.split_mode == "none" for one in candidates):
+        return needs
+    return [need if need.gpu is None else replace(need, gpu=POOL) for need in needs]
 
 
 def _wish(settings: AssistantSettings) -> Wish:

@@ -96,6 +96,10 @@ def engine_options(
         micro_batch_tokens=settings.micro_batch_tokens,
         threads=settings.threads,
         gpu_layers=settings.layers_on_gpu,
+        split_mode=settings.split_mode,
+        # alone it is number 0, whatever it is called outside
+        main_gpu=0 if settings.split_mode == "none" else settings.gpu_index,
+        tensor_split=settings.tensor_split,
         flash_attention=settings.flash_attention,
         continuous_batching=settings.continuous_batching,
         kv_cache_type=settings.kv_cache_type,
@@ -119,6 +123,7 @@ def engine_process(
 
     gpu  its number in PCI order, as nvidia-smi counts; None: the one that the settings name
     """
+    visible = {"CUDA_VISIBLE_DEVICES": str(settings.gpu_index if gpu is None else gpu)}
     return ProcessSpec(
         name=name,
         command=options.command(),
@@ -126,7 +131,7 @@ def engine_process(
         environment={
             # CUDA counts the fastest first, nvidia-smi and our settings by the bus
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-            "CUDA_VISIBLE_DEVICES": str(settings.gpu_index if gpu is None else gpu),
+            **(visible if options.split_mode == "none" else {}),
             **ENGINE_ENVIRONMENT,
         },
         standard_input=options.standard_input(),

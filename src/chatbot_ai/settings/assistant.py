@@ -43,6 +43,17 @@ class EngineSettings(BaseSettings):
     gpu_layers: OptionalInt = Field(
         None, ge=-1, description="Layers on the GPU, -1 all (n_gpu_layers)."
     )
+    split_mode: Literal["none", "layer", "row"] = Field(
+        "none",
+        description="One GPU holds the model, or its layers or rows are spread over all of them, "
+        "with GPU as the main one (split_mode, main_gpu).",
+    )
+    tensor_split: str = Field(
+        "",
+        pattern=r"^([0-9]+(\.[0-9]+)?(,[0-9]+(\.[0-9]+)?)*)?$",
+        description="Shares of GPU 0, 1 … where SPLIT_MODE spreads the model, such as 3,2; "
+        "empty: by their free memory (tensor_split).",
+    )
     context_tokens: int = Field(
         8191,
         ge=256,
@@ -67,7 +78,11 @@ class EngineSettings(BaseSettings):
     mmap: bool = Field(False, description="Map the model file instead of reading it (load_mode).")
     mlock: bool = Field(True, description="Keep the model in RAM where permitted (load_mode).")
     rope_scale: float | None = Field(
-        None, gt=0, le=16, description="Linear RoPE stretch; empty: the model's own, 2 for Llama."
+        None,
+        gt=0,
+        le=16,
+        description="Linear RoPE stretch; empty: 2 for a file named Meta-Llama-3.1-8B-Claude…, the "
+        "reference model, and 1 for every other.",
     )
     numa: bool = Field(False, description="NUMA distribution (numa).")
     host_cache_mib: int = Field(

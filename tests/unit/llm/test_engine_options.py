@@ -22,6 +22,7 @@ OPTIONS = EngineOptions(
 FLASH = llama.llama_flash_attn_type
 LOAD = llama.llama_load_mode
 NUMA = llama.ggml_numa_strategy
+SPLIT = llama.llama_split_mode
 ROPE = llama.llama_rope_scaling_type
 
 
@@ -131,9 +132,31 @@ def test_gpu_layers(
     assert ("GPU" in capsys.readouterr().err) == (not gpu)
 
 
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("none", SPLIT.LLAMA_SPLIT_MODE_NONE),
+        ("layer", SPLIT.LLAMA_SPLIT_MODE_LAYER),
+        ("row", SPLIT.LLAMA_SPLIT_MODE_ROW),
+    ],
+)
+def test_a_model_may_be_spread_over_gpus(
+    options: EngineOptions, monkeypatch: pytest.MonkeyPatch, mode: str, expected: object
+) -> None:
+    """How, with which main GPU and in which shares; the rest of the shares are none."""
+    found = llama.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_GPU
+    monkeypatch.setattr(llama, "get_device_info", lambda: [{"type": found}] * 2)
+    params = parameters(replace(options, split_mode=mode, main_gpu=1, tensor_split="3,1.5"))
+    assert (params.split_mode, params.main_gpu) == (expected, 1)
+    shares = list(params.tensor_split)
+    assert shares[:2] == [3.0, 1.5]
+    assert not any(shares[2:])
+
+
 def test_every_option_is_tested() -> None:
     """A new option is given its line here."""
     elsewhere = {"model_path", "api_key", "threads", "gpu_layers", "mmap", "mlock"}
+    elsewhere |= {"split_mode", "main_gpu", "tensor_split"}
     assert {f.name for f in fields(EngineOptions)} == elsewhere | {row[0] for row in EFFECTS}
 
 

@@ -190,6 +190,24 @@ def test_the_bus_decides_which_gpu(machine: Machine) -> None:
     assert spec.environment["CUDA_VISIBLE_DEVICES"] == "0"
 
 
+def test_a_model_that_is_spread_counts_on_all_gpus(machine: Machine) -> None:
+    """SPLIT_MODE shows the engine every GPU, and their memory is one room for the slots."""
+    changes = {"CHATBOT_SPLIT_MODE": "layer", "CHATBOT_TENSOR_SPLIT": "3,2", "CHATBOT_GPU": "0"}
+    config = machine(RTX_3060, RTX_2080, models=("Q4_0",), CHATBOT_MAX_CONCURRENT="auto", **changes)
+    (plan,) = plan_engines(config)
+    assert plan.options.slots == sizing.MOST_SLOTS
+    assert (plan.options.split_mode, plan.options.tensor_split) == ("layer", "3,2")
+    spec = engine_process(plan.name, plan.options, config.office, plan.gpu, print)
+    assert "CUDA_VISIBLE_DEVICES" not in spec.environment
+
+
+@pytest.mark.parametrize("shares", ["3;2", "a", "1,", "-1", "1,2,"])
+def test_shares_that_are_none_are_refused(machine: Machine, shares: str) -> None:
+    """The setting is named, not llama.cpp's assertion."""
+    with pytest.raises(ConfigurationError, match="TENSOR_SPLIT"):
+        machine(CHATBOT_TENSOR_SPLIT=shares)
+
+
 def test_a_gpu_that_is_not_there_is_said(machine: Machine) -> None:
     """Of several GPUs none is guessed: the processor does the work, with a warning."""
     config = machine(RTX_3060, RTX_2080, OFFICE_GPU="5")
