@@ -9,7 +9,7 @@ from typing import Literal
 from chatbot_ai.domain.grounding import Source
 
 #: A citation: numbers of at most three digits in brackets, as models write them.
-_MARKER = re.compile(
+CITATION = re.compile(
     r"[\[【［][ ]{0,2}(?:\^|(?:출처|자료|참고|source|ref)[ ]{0,2}[:.]?[ ]{0,2})?"
     r"(?P<numbers>[0-9]{1,3}(?:[ ]{0,2}[,;·\-~–][ ]{0,2}[0-9]{1,3}){0,9})[ ]{0,2}[\]】］]",
     re.IGNORECASE,
@@ -20,7 +20,7 @@ _OPENING = "[【［"
 _CLOSING = "]】］"
 _INSIDE_CHAR = re.compile(r"[\^:., ;·\-~–0-9출처자료참고sourcef]", re.IGNORECASE)
 _INSIDE = re.compile(f"{_INSIDE_CHAR.pattern}*", re.IGNORECASE)
-#: The longest marker that _MARKER takes is shorter.
+#: The longest marker that CITATION takes is shorter.
 _MAX_MARKER_CHARS = 96
 _HEADINGS = {"ko": "출처", "en": "Sources"}
 
@@ -90,7 +90,7 @@ class CitationFilter:
                 end = self._marker_end(text, at, final=final)
                 if end is None:
                     break
-                marker = _MARKER.fullmatch(text, at, end)
+                marker = CITATION.fullmatch(text, at, end)
                 if marker is not None:
                     kept = self._kept(marker)
                     self._emit(out, kept or self._seam(), text[spaces_from:at] if kept else "")

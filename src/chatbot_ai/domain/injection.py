@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
+
+from chatbot_ai.domain.citations import CITATION
 
 #: Everything that is not seen: controls but tab and newline, soft hyphen, zero-width and
 #: bidirectional marks, Hangul fillers, variation selectors, tags (U+E0000), lone surrogates.
@@ -25,12 +28,20 @@ _MARKERS = re.compile(
     r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|IMG|gMASK|sMASK)\]"
     r"|<{1,2}/?SYS>{1,2}"
     r"|</?(?:s|bos|eos|unk|pad|sop|eop|start_of_turn|end_of_turn|think|thinking|reasoning"
-    r"|tool_call|tool_response|function_call|system|assistant|user|자료)[ ]{0,4}/?>",
+    r"|tool_call|tool_response|function_call|system|assistant|user)[ ]{0,4}/?>",
     re.IGNORECASE,
 )
-#: A number in brackets would pass for one of our own sources.
+#: What our own reference text is framed with, in any brackets that look alike.
+_FRAMES = re.compile(
+    r"[\[【［〔][ ]{0,4}(?:웹[ ]{0,4}검색(?:[ ]{0,4}자료)?|참고[ ]{0,4}자료|검색어[ ]{0,4}만들기)"
+    r"(?:[ ]{0,4}끝)?[ ]{0,4}[\]】］〕]"
+    r"|[<‹〈＜《⟨«][ ]{0,4}[/／]?[ ]{0,4}자료[ ]{0,4}[/／]?[ ]{0,4}[>›〉＞》⟩»]"
+)
+#: A number in brackets would pass for one of our own sources; digits of other scripts as well.
 _FORGED_NUMBER = re.compile(
-    r"[\[【［][ ]{0,2}\^?\d{1,3}(?:[ ]{0,2}[,\-~–][ ]{0,2}\d{1,3}){0,8}[ ]{0,2}[\]】］]"
+    CITATION.pattern
+    + r"|[\[【［][ ]{0,2}\^?\d{1,3}(?:[ ]{0,2}[,;·\-~–][ ]{0,2}\d{1,3}){0,9}[ ]{0,2}[\]】］]",
+    re.IGNORECASE,
 )
 _STEERING = re.compile(
     r"(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instruction|prompt|rule|guideline|context"
@@ -57,6 +68,7 @@ _ROLE_LABELS = re.compile(
     re.IGNORECASE,
 )
 _MAX_PASSES = 6
+_SENTENCE_ENDS = tuple(".!?。！？")
 _SENTENCES = re.compile(r"(?<=[.!?。！？])\s+")
 _SPACES = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
 _BLANK_LINES = re.compile(r"\n{3,}")
@@ -69,13 +81,14 @@ def clean_text(text: str) -> str:
     result. Linear in the length of `text`.
     """
     text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text.replace("\r", "\n")))
-    lines = (_clean_line(line) for line in text.split("\n"))
+    lines = _without_split_orders(_clean_line(line) for line in text.split("\n"))
     return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
 
 
 def clean_line(text: str, max_chars: int) -> str:
     """Return `text` cleaned the same way, on one line of at most `max_chars` characters."""
-    line = " ".join(clean_text(text).split())
+    # again as one line: what was no marker on two may be one now
+    line = clean_text(" ".join(clean_text(text).split()))
     if len(line) <= max_chars:
         return line
     return line[: max_chars - 1].rstrip() + "…"
@@ -92,8 +105,33 @@ def _clean_line(line: str) -> str:
     return ""
 
 
+def _without_split_orders(lines: Iterable[str]) -> list[str]:
+    """Drop sentences that steer only together: an order may go on in the next line with text."""
+    kept: list[str] = []
+    last = -1  # the last line in `kept` that is not blank
+    for following in lines:
+        line = following
+        for _ in range(_MAX_PASSES):
+            if not line or last < 0:
+                break
+            tail = _SENTENCES.split(kept[last])[-1]
+            head = _SENTENCES.split(line)[0]
+            if tail[-1:] in _SENTENCE_ENDS or not _STEERING.search(f"{tail} {head}"):
+                break
+            kept[last] = _clean_line(kept[last].removesuffix(tail))
+            line = _clean_line(line.removeprefix(head))
+            while last >= 0 and not kept[last]:
+                last -= 1
+        else:
+            line = ""  # made to outlast this
+        kept.append(line)
+        if line:
+            last = len(kept) - 1
+    return kept
+
+
 def _clean_once(line: str) -> str:
-    line = _FORGED_NUMBER.sub("", _MARKERS.sub(" ", line))
+    line = _FORGED_NUMBER.sub("", _FRAMES.sub(" ", _MARKERS.sub(" ", line)))
     line = _ROLE_LABELS.sub("", line)
     kept = [part for part in _SENTENCES.split(line) if not _STEERING.search(part)]
     return unicodedata.normalize("NFC", _SPACES.sub(" ", " ".join(kept)).strip())
