@@ -9,14 +9,25 @@ import ssl
 import subprocess
 import zlib
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.scripted_web import Answer, Request, ScriptedWeb, cut, redirect, scripted_web
+from tests.scripted_web import (
+    Answer,
+    Request,
+    ScriptedWeb,
+    answer_json,
+    cut,
+    redirect,
+    scripted_web,
+)
 
 from chatbot_ai.search.address import Address, AddressPolicy
 from chatbot_ai.search.failures import ExchangeFailed, FetchRefused
 from chatbot_ai.search.fetch import PageFetch
+from chatbot_ai.search.json_api import JsonApi
 
 LIMIT_BYTES = 100_000
 PAGE = Answer("<p>안녕</p>".encode())
@@ -434,3 +445,37 @@ def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(cert, key)
     return server, ssl.create_default_context(cafile=cert)
+
+
+class NoThreads(ThreadPoolExecutor):
+    """An event loop's threads that nothing may be put into."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("the event loop's own threads were used")
+
+
+async def test_a_providers_name_is_resolved_apart(web: ScriptedWeb) -> None:
+    """A search provider's host name costs none of the event loop's threads, which a name server
+    that hangs would fill."""
+    asyncio.get_running_loop().set_default_executor(NoThreads())
+    web.pages["/search"] = answer_json({"results": []})
+    api = JsonApi(f"http://localhost:{web.port}")
+    answer = await api.get("search", {"q": "서울"}, timeout_s=5)
+    await api.close()
+    assert (answer.status, answer.content) == (200, {"results": []})
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+async def test_a_huge_robots_file_counts_as_far_as_it_is_read(
+    web: ScriptedWeb, fetch: PageFetch, compressed: bool
+) -> None:
+    """RFC 9309: of a robots.txt over 500 KiB the beginning counts, without the rule that is cut."""
+    filler = b"# nothing to see here, go on reading\n" * 20_000
+    body = b"User-agent: *\nDisallow: /closed\n" + filler + b"Disallow: /open\n"
+    headers = {"Content-Encoding": "gzip"} if compressed else {}
+    web.pages["/robots.txt"] = Answer(gzip.compress(body) if compressed else body, headers=headers)
+    web.pages["/open"] = PAGE
+    assert (await fetch.fetch(url(web, "/open"))).body == PAGE.body
+    with pytest.raises(FetchRefused) as refused:
+        await fetch.fetch(url(web, "/closed"))
+    assert refused.value.reason == "robots"

@@ -129,7 +129,9 @@ class PageFetch:
             if location is None and reply.status == 200:
                 if require is not None:
                     require(reply.media_type)
-                body = await reply.read(limit_bytes)
+                    body = await reply.read(limit_bytes)
+                else:
+                    body = await reply.read_beginning(limit_bytes)
             return _Answer(
                 reply.status,
                 reply.headers.get("content-type", ""),

@@ -94,8 +94,11 @@ class Grounding:
         return self._chain.providers if self._chain is not None else ()
 
     async def start(self) -> None:
-        """Start the reading processes ahead of the first question, if there is a search at all."""
+        """Make ready what the first question would wait for, if there is a search at all: the
+        reading processes, and the ranking's libraries."""
         if self._chain is not None:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._ranking, rank, [Passage(0, 0, "가나")], "가나")
             try:
                 await self._reader.start()
             except SearchUnavailable as error:

@@ -1,5 +1,5 @@
-"""The only way the page fetcher reaches the network: resolve, check every address, connect to
-exactly a checked one. A name is resolved anew for each connection, so an answer that changes
+"""How searches and pages reach the network: resolve, check every address of a page's host, connect
+to exactly a checked one. A name is resolved anew for each connection, so an answer that changes
 between check and use (DNS rebinding) changes nothing."""
 
 from __future__ import annotations
@@ -44,15 +44,18 @@ def _lookup(host: str) -> list[str]:
     return [str(info[4][0]) for info in infos]
 
 
-class GuardedBackend(httpcore2.AsyncNetworkBackend):
-    """Connects for httpcore2. The URL keeps its host name, so Host, SNI and the certificate check
-    are those of the name, while the socket goes to the address that passed the policy."""
+class ResolvingBackend(httpcore2.AsyncNetworkBackend):
+    """Connects for httpcore2, by a name resolution that is not the event loop's own: a name server
+    that hangs holds up nothing else. The URL keeps its host name, so Host, SNI and the certificate
+    check are those of the name."""
 
-    def __init__(self, policy: AddressPolicy, resolve: Resolver, *, attempt_s: float = 1.0) -> None:
-        self._policy = policy
+    def __init__(self, resolve: Resolver, *, attempt_s: float = 2.0) -> None:
         self._resolve = resolve
         self._attempt_s = attempt_s
         self._network = httpcore2.AnyIOBackend()
+
+    def check(self, addresses: Sequence[Address], port: int) -> None:
+        """Raise FetchRefused where one of `addresses` must not be connected to. Any may be."""
 
     async def connect_tcp(
         self,
@@ -62,11 +65,9 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """Connect to the first address of `host` that answers. Raises FetchRefused if any address
-        of it is refused: a name that mixes public and private addresses means no good."""
+        """Connect to the first address of `host` that answers. Raises FetchRefused."""
         addresses = await self._addresses(host)
-        for address in addresses:
-            self._policy.check(address, port)
+        self.check(addresses, port)
         attempt_s = self._attempt_s if timeout is None else min(timeout, self._attempt_s)
         failure: Exception | None = None
         for address in sorted(addresses, key=lambda item: item.version):
@@ -106,3 +107,18 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         if len(addresses) > _MAX_ADDRESSES:
             raise FetchRefused("address")
         return addresses
+
+
+class GuardedBackend(ResolvingBackend):
+    """The same, to no address but those that pass the policy: the socket goes to the very address
+    that was checked."""
+
+    def __init__(self, policy: AddressPolicy, resolve: Resolver, *, attempt_s: float = 1.0) -> None:
+        super().__init__(resolve, attempt_s=attempt_s)
+        self._policy = policy
+
+    def check(self, addresses: Sequence[Address], port: int) -> None:
+        """Raise FetchRefused if any address is refused: a name that mixes public and private
+        addresses means no good."""
+        for address in addresses:
+            self._policy.check(address, port)

@@ -15,6 +15,7 @@ from chatbot_ai.domain.errors import SearchUnavailable
 from chatbot_ai.domain.injection import clean_line
 from chatbot_ai.domain.ports import SearchResult
 from chatbot_ai.search.failures import ExchangeFailed, SearchQuotaExceeded
+from chatbot_ai.search.guarded import Resolver, ResolvingBackend, SystemResolver
 from chatbot_ai.search.wire import connection_pool, exchange
 
 MAX_TITLE_CHARS = 200
@@ -35,11 +36,22 @@ class JsonAnswer:
 
 
 class JsonApi:
-    """GETs JSON from one server, which is the operator's choice and may be a private one."""
+    """GETs JSON from one server, which is the operator's choice and may be a private one.
 
-    def __init__(self, base_url: str, *, ssl_context: ssl.SSLContext | None = None) -> None:
+    Its name is resolved in threads of its own, by `resolve` where that is given.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        resolve: Resolver | None = None,
+    ) -> None:
         self._base_url = httpx2.URL(base_url.rstrip("/") + "/")
-        self._pool = connection_pool(ssl_context=ssl_context)
+        self._resolver = SystemResolver(threads=2)
+        backend = ResolvingBackend(resolve or self._resolver)
+        self._pool = connection_pool(backend=backend, ssl_context=ssl_context)
 
     async def get(
         self,
@@ -66,6 +78,7 @@ class JsonApi:
 
     async def close(self) -> None:
         await self._pool.aclose()
+        self._resolver.close()
 
 
 def quota_exceeded(provider: str, answer: JsonAnswer) -> SearchQuotaExceeded:

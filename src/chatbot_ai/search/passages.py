@@ -46,7 +46,7 @@ def split(text: str, page: int, max_chars: int = PASSAGE_CHARS) -> list[Passage]
 
 def rank(passages: Sequence[Passage], question: str) -> list[Passage]:
     """Return the passages that have any term of the question, most relevant first (BM25)."""
-    # brings NumPy: loaded by the first search, in its thread, and not by every start
+    # brings NumPy: loaded in the ranking thread, by the start of a service that searches
     import bm25s  # type: ignore[import-untyped]  # noqa: PLC0415
 
     wanted = list(dict.fromkeys(terms(question)))

@@ -54,10 +54,11 @@ class BoundedBody:
 
     def feed(self, chunk: bytes) -> None:
         self._wire_bytes += len(chunk)
+        if self._inflate is None:
+            self._body += chunk[: self._limit_bytes - len(self._body)]
         if self._wire_bytes > self._limit_bytes:
             raise ExchangeFailed("too_large")
         if self._inflate is None:
-            self._body += chunk
             return
         room = self._limit_bytes - len(self._body)
         try:
@@ -66,6 +67,11 @@ class BoundedBody:
             raise ExchangeFailed("protocol") from error
         if len(self._body) > self._limit_bytes:
             raise ExchangeFailed("too_large")
+
+    @property
+    def beginning(self) -> bytes:
+        """What is there so far, at most `limit_bytes`; also after "too_large"."""
+        return bytes(self._body[: self._limit_bytes])
 
     def finish(self) -> bytes:
         if self._inflate is not None and self._wire_bytes and not self._inflate.eof:
@@ -86,6 +92,19 @@ class Reply:
     @property
     def media_type(self) -> str:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    async def read_beginning(self, limit_bytes: int) -> bytes:
+        """Return the decompressed body, of a larger one its beginning. Raises ExchangeFailed."""
+        body = BoundedBody(self.headers.get("content-encoding", "").strip().lower(), limit_bytes)
+        try:
+            with exchange_errors():
+                async for chunk in self._response.aiter_stream():
+                    body.feed(chunk)
+            return body.finish()
+        except ExchangeFailed as error:
+            if error.reason != "too_large":
+                raise
+            return body.beginning
 
     async def read(self, limit_bytes: int) -> bytes:
         """Return the decompressed body. Raises ExchangeFailed."""
