@@ -13,12 +13,19 @@ import pytest
 from chatbot_ai.core.admission import Admission
 from chatbot_ai.core.clock import SystemClock
 from chatbot_ai.domain.conversation import Message
-from chatbot_ai.domain.errors import BackendProtocolError, BackendUnavailable
+from chatbot_ai.domain.errors import (
+    BackendProtocolError,
+    BackendUnavailable,
+    ConfigurationError,
+)
 from chatbot_ai.domain.generation import Finished, GenerationRequest, Sampling
+from chatbot_ai.llm.backup import ModelWithBackup
+from chatbot_ai.llm.llama import LlamaModel
 from chatbot_ai.llm.remote import RemoteModel
 from chatbot_ai.llm.served import display_name
 from chatbot_ai.server import assistant_engine
 from chatbot_ai.server.assistant_engine import follow, open_engine, try_to_learn
+from chatbot_ai.server.compose import backup_engine
 from chatbot_ai.settings import CharacterSettings, load_config
 from support.engines import RunningEngine
 from support.faulty_server import (
@@ -281,3 +288,35 @@ async def test_the_chunks_of_a_plain_stream_still_read(server: FaultyServer) -> 
     server.script = [sse(delta("x"), finish(), DONE)]
     assert (await finished_of(model, request())).model == "m"
     await model.close()
+
+
+async def test_a_backup_engine_has_key_and_model(
+    server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own settings reach it, and its answer names what it really serves."""
+    monkeypatch.setenv("BACKUP_ENGINE_URL", server.url)
+    monkeypatch.setenv("BACKUP_ENGINE_MODEL", "second-best")
+    monkeypatch.setenv("BACKUP_ENGINE_API_KEY", "backup-key")
+    backup = backup_engine(load_config(None).shared)
+    assert backup is not None
+    engine = LlamaModel("http://127.0.0.1:9", name="engine", context_tokens=4096)
+    guarded = ModelWithBackup(engine, [backup])
+    async with aclosing(guarded.stream(request())) as events:
+        *_, last = [event async for event in events]
+    assert isinstance(last, Finished)
+    assert (last.model, last.backup) == ("m", True)
+    (asked,) = server.asked
+    assert asked.body["model"] == "second-best"
+    assert asked.headers["authorization"] == "Bearer backup-key"
+    await guarded.close()
+
+
+@pytest.mark.parametrize("url", ["localhost:8080", "ftp://host", "http://", "http://a b"])
+@pytest.mark.parametrize("name", ["OFFICE_ENGINE_URL", "BACKUP_ENGINE_URL"])
+def test_an_address_that_is_none_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, url: str
+) -> None:
+    """The setting is named at the start, instead of a server that never answers."""
+    monkeypatch.setenv(name, url)
+    with pytest.raises(ConfigurationError, match=name):
+        load_config(None)

@@ -88,5 +88,5 @@ class RemoteModel(LlamaModel):
 def _json(response: Any) -> Any:
     try:
         return response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -14,7 +14,14 @@ from pydantic_settings import (
 )
 
 from chatbot_ai.domain.conversation import Assistant
-from chatbot_ai.settings.kinds import Blank, OptionalInt, OptionalSecret, OptionalStr, Positive
+from chatbot_ai.settings.kinds import (
+    Blank,
+    OptionalInt,
+    OptionalSecret,
+    OptionalStr,
+    OptionalUrl,
+    Positive,
+)
 
 LLAMA_REPOSITORY = "QuantFactory"
 
@@ -26,7 +33,7 @@ class EngineSettings(BaseSettings):
         frozen=True, extra="ignore", env_ignore_empty=True, env_file_encoding="utf-8"
     )
 
-    engine_url: OptionalStr = Field(
+    engine_url: OptionalUrl = Field(
         None, description="Use this OpenAI-compatible server instead of starting an engine."
     )
     engine_api_key: OptionalSecret = Field(None, description="Bearer key for ENGINE_URL.")

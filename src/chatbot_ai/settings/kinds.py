@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, StringConstraints
 
 
 def blank_to_none(value: Any) -> Any:
@@ -15,6 +15,9 @@ def blank_to_none(value: Any) -> Any:
 Blank = BeforeValidator(blank_to_none)
 OptionalStr = Annotated[str | None, Blank]
 OptionalSecret = Annotated[SecretStr | None, Blank]
+OptionalUrl = Annotated[
+    Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+(/\S*)?$")] | None, Blank
+]
 OptionalInt = Annotated[int | None, Blank]
 Positive = Annotated[int, Field(ge=1)]
 OptionalPath = Annotated[Path | None, Blank]

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from chatbot_ai.settings.kinds import Blank, OptionalSecret, OptionalStr, listed
+from chatbot_ai.settings.kinds import Blank, OptionalSecret, OptionalStr, OptionalUrl, listed
 
 #: As browsers write it (RFC 6454, section 6.1): scheme, host and a port that is not the usual one.
 ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
@@ -99,7 +99,7 @@ class Settings(BaseSettings):
         description="Alias of OPENAI_MODELS that answers when the engine cannot; "
         "empty: never. The answer names the model that gave it.",
     )
-    backup_engine_url: OptionalStr = Field(None, description="A second engine for backup answers.")
+    backup_engine_url: OptionalUrl = Field(None, description="A second engine for backup answers.")
     backup_engine_api_key: OptionalSecret = Field(
         None, description="Bearer key for BACKUP_ENGINE_URL."
     )
