@@ -130,6 +130,10 @@ const MESSAGES = {
     "검색 결과가 없어 검색 없이 답했습니다.",
     "The search found nothing; this answer was given without it.",
   ],
+  search_left_out: [
+    "찾은 자료가 길이 한도를 넘어 검색 없이 답했습니다.",
+    "What was found did not fit; this answer was given without it.",
+  ],
   search_snippets_only: [
     "페이지를 읽지 못해 검색 요약만 보고 답했습니다.",
     "Pages could not be read; only the search's excerpts were used.",

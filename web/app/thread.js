@@ -73,10 +73,17 @@ export function ThreadView({ assistant, dbId, greeting }) {
   </div>`;
 }
 
+const WARNINGS = [
+  "search_unavailable",
+  "search_disabled",
+  "search_empty",
+  "search_left_out",
+  "search_snippets_only",
+];
+
 function NoteLine({ note }) {
   if (!note) return null;
-  const known = ["search_unavailable", "search_disabled", "search_empty", "search_snippets_only"];
-  const warnings = (note.warnings || []).filter((warning) => known.includes(warning));
+  const warnings = (note.warnings || []).filter((warning) => WARNINGS.includes(warning));
   const leftOut = note.turns_left_out;
   const title = t("left_out_title", { used: note.used_tokens, limit: note.limit_tokens });
   return html`<div class="notes" role="status">

@@ -117,7 +117,11 @@ class Settings(BaseSettings):
     search_budget_s: float = Field(
         3, gt=0, le=30, description="Seconds that search, pages and ranking may take together."
     )
-    search_tokens: int = Field(1500, ge=100, description="Tokens of web passages in a prompt.")
+    search_tokens: int = Field(
+        1500,
+        ge=100,
+        description="Tokens of web passages in a prompt; never more than a third of it.",
+    )
     search_rewrite: bool = Field(
         True, description="Let the model turn a question that leans on earlier turns into a query."
     )
