@@ -44,6 +44,10 @@ fuzz: ## Call every route 10,000 times with calls that nobody thought of (about 
 	@scripts/setup.sh dev
 	@$(PY) scripts/fuzz_check.py $(FUZZ)
 
+chaos: ## kill -9 of every part, MongoDB too, at random under load for 5 minutes (CHAOS="--seed 7")
+	@scripts/setup.sh dev
+	@$(PY) tests/e2e/chaos.py --seconds 300 --json logs/chaos.json $(CHAOS)
+
 clients-check: ## Let OpenAI's clients, LangChain and llm talk to http://localhost:8001 (URL=..., KEY=...)
 	@scripts/setup.sh dev
 	@scripts/system_packages.sh

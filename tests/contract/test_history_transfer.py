@@ -12,16 +12,23 @@ from uuid import uuid4
 
 import pytest
 from bson import ObjectId
+from conversation_stores import new_turn
 from pymongo import MongoClient
 from typer.testing import CliRunner
 
 from chatbot_ai.cli.history import BAD_INPUT, DISAGREES, UNAVAILABLE, history_app
+from chatbot_ai.cli.history_places import DataFolder
+from chatbot_ai.domain.characters import CharacterSheet, StoredCharacter
 from chatbot_ai.domain.conversation import ConversationKey, Turn, TurnAnswer
 from chatbot_ai.domain.errors import ConfigurationError, StoreUnavailable
 from chatbot_ai.domain.grounding import Source
 from chatbot_ai.domain.ports import ConversationStore
 from chatbot_ai.storage.backup import read_backup, turns_in_backup, write_backup
 from chatbot_ai.storage.location import database_of, store_at
+from chatbot_ai.storage.operations import Appended
+from chatbot_ai.storage.outbox_files import outbox_file, waiting_in
+from chatbot_ai.storage.outbox_queue import OutboxQueue
+from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
 from chatbot_ai.storage.transfer import Record, Tally, copy, history
 from support.mongodb_process import MongodbProcess
 
@@ -118,15 +125,16 @@ def content_at(location: str) -> dict[ConversationKey, tuple[str | None, list[Tu
 
 
 @pytest.fixture
-def command(sqlite: str) -> CommandRunner:
-    return CommandRunner(sqlite)
+def command(sqlite: str, tmp_path: Path) -> CommandRunner:
+    return CommandRunner(sqlite, tmp_path)
 
 
 class CommandRunner:
     """Runs `history` commands whose configured store is a SQLite file."""
 
-    def __init__(self, configured: str) -> None:
-        self._app = history_app(lambda: store_at(configured))
+    def __init__(self, configured: str, folder: Path) -> None:
+        made = DataFolder(folder, folder / "characters.sqlite3")
+        self._app = history_app(lambda: store_at(configured), lambda: made)
         self.said = ""
 
     def __call__(self, *arguments: str, answer: str | None = None) -> int:
@@ -254,6 +262,101 @@ def test_export_import_and_delete_commands(
     partial = str(tmp_path / "partial.jsonl")
     assert command("export", partial, "--user", "홍길동", "--assistant", "character") == 0
     assert turns_in_backup(Path(partial)) == 1
+
+
+def left_in_the_outbox(folder: Path, *keys: ConversationKey) -> None:
+    """Let turns wait, as a service leaves them whose database is away."""
+
+    async def work() -> None:
+        for assistant in ("office", "character"):
+            queue = OutboxQueue(outbox_file(folder, assistant))
+            await queue.open()
+            for number, key in enumerate(keys):
+                if key.assistant == assistant:
+                    await queue.put(key, Appended(new_turn(f"w{number}", text="비밀" * 100)))
+            await queue.close()
+
+    asyncio.run(work())
+
+
+def kept_characters(folder: Path, *user_ids: str) -> None:
+    async def work() -> None:
+        store = SqliteCharacterStore(folder / "characters.sqlite3")
+        await store.open()
+        for number, user_id in enumerate(user_ids):
+            sheet = CharacterSheet("레이첼", "", "{}", None, None, ())
+            await store.add(StoredCharacter(f"{number:032x}", user_id, sheet, 1.0, 1.0))
+        await store.close()
+
+    asyncio.run(work())
+
+
+def counted_characters(folder: Path, user_id: str) -> int:
+    async def work() -> int:
+        store = SqliteCharacterStore(folder / "characters.sqlite3")
+        await store.open()
+        count = await store.count(user_id)
+        await store.close()
+        return count
+
+    return asyncio.run(work())
+
+
+def test_deleting_a_user_deletes_what_waits_and_the_characters(
+    command: CommandRunner, sqlite: str, tmp_path: Path
+) -> None:
+    """Nothing of the user is left anywhere, and nothing of others goes."""
+    prepared(sqlite)
+    left_in_the_outbox(tmp_path, *KEYS)
+    kept_characters(tmp_path, "홍길동", "홍길동", "u2")
+    assert command("delete", "홍길동", "--assistant", "office", "--yes", "--lang", "en") == 0
+    assert "Deleted 1 turns that waited to be stored, and 0 characters." in command.said
+    assert command("delete", "홍길동", "--yes", "--lang", "en") == 0
+    assert "Deleted 1 turns that waited to be stored, and 2 characters." in command.said
+    assert set(content_at(sqlite)) == {KEYS[1]}
+    assert asyncio.run(waiting_in(tmp_path)) == asyncio.run(waiting_in(tmp_path, "office", "u2"))
+    assert (counted_characters(tmp_path, "홍길동"), counted_characters(tmp_path, "u2")) == (0, 1)
+
+
+def test_what_lies_here_is_deleted_while_the_database_is_away(tmp_path: Path) -> None:
+    """The exit code says that the database's part is still to be done; running again does it."""
+    away = "mongodb://127.0.0.1:1/x?serverSelectionTimeoutMS=100"
+    command = CommandRunner(away, tmp_path)
+    left_in_the_outbox(tmp_path, *KEYS)
+    kept_characters(tmp_path, "홍길동")
+    assert command("delete", "홍길동", "--yes") == UNAVAILABLE
+    assert asyncio.run(waiting_in(tmp_path, user_id="홍길동")) == 0
+    assert asyncio.run(waiting_in(tmp_path)) == 1
+    assert counted_characters(tmp_path, "홍길동") == 0
+
+
+def test_an_export_tells_what_it_cannot_hold(
+    command: CommandRunner, sqlite: str, tmp_path: Path
+) -> None:
+    """Turns that wait for the database are counted, as far as they are asked for."""
+    prepared(sqlite)
+    backup = str(tmp_path / "backup.jsonl")
+    assert command("export", backup, "--lang", "en") == 0
+    assert "Attention" not in command.said
+    left_in_the_outbox(tmp_path, *KEYS)
+    assert command("export", backup, "--lang", "en") == 0
+    assert "Attention: 3 turns still wait" in " ".join(command.said.split())
+    assert command("export", backup, "--user", "u2", "--lang", "en") == 0
+    assert "Attention: 1 turns still wait" in " ".join(command.said.split())
+
+
+def test_a_store_can_be_named_by_a_variable(
+    command: CommandRunner, sqlite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`env:NAME` stands for what the variable holds, so that no password is on a command line."""
+    source = f"sqlite:{tmp_path / 'source.db'}"
+    prepared(source)
+    assert command("migrate", "--from", "env:OLD_STORE", "--apply") == BAD_INPUT
+    assert "OLD_STORE" in command.said
+    monkeypatch.setenv("OLD_STORE", source)
+    assert command("migrate", "--from", "env:OLD_STORE", "--apply") == 0
+    assert content_at(sqlite) == content_at(source)
+    assert command("export", str(tmp_path / "b.jsonl"), "--store", "env:OLD_STORE") == 0
 
 
 def test_damaged_backups_are_refused(command: CommandRunner, sqlite: str, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
+from chatbot_ai.cli.history_places import DataFolder, resolved
 from chatbot_ai.cli.history_texts import TEXTS
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.errors import ConfigurationError, Unavailable
@@ -43,7 +44,8 @@ class AssistantName(StrEnum):
 StoreOption = Annotated[
     str | None,
     typer.Option(
-        "--store", help="저장소: sqlite:파일 또는 mongodb://… / sqlite:PATH or mongodb://…"
+        "--store",
+        help="저장소: sqlite:파일, mongodb://…, env:이름 / sqlite:PATH, mongodb://… or env:NAME",
     ),
 ]
 AssistantOption = Annotated[
@@ -53,8 +55,11 @@ UserOption = Annotated[str | None, typer.Option("--user", help="한 사용자만
 LanguageOption = Annotated[Language, typer.Option("--lang", help="출력 언어 / output language")]
 
 
-def history_app(configured: Callable[[], ConversationStore]) -> typer.Typer:
-    """Return the sub-app; `configured` makes the store that the settings name, not yet open."""
+def history_app(
+    configured: Callable[[], ConversationStore], folder: Callable[[], DataFolder]
+) -> typer.Typer:
+    """Return the sub-app; `configured` makes the store that the settings name, not yet open, and
+    `folder` tells what lies beside it."""
     app = typer.Typer(
         name="history",
         help="대화 기록 백업·복원·삭제·이전 / back up, restore, delete and move conversations",
@@ -62,7 +67,9 @@ def history_app(configured: Callable[[], ConversationStore]) -> typer.Typer:
     )
 
     def chosen(location: str | None, *, must_exist: bool) -> ConversationStore:
-        return configured() if location is None else store_at(location, must_exist=must_exist)
+        if location is None:
+            return configured()
+        return store_at(resolved(location), must_exist=must_exist)
 
     @app.command("export", help="JSONL 파일로 백업 / back up to a JSONL file")
     def export(
@@ -82,6 +89,8 @@ def history_app(configured: Callable[[], ConversationStore]) -> typer.Typer:
                     )
                     count = await write_backup(file, records)
             console.print(TEXTS["exported"][lang.value].format(turns=count, file=file))
+            if store is None:
+                await _tell_waiting(console, folder(), user, _name(assistant), lang)
             return 0
 
         _run(work, lang)
@@ -110,17 +119,17 @@ def history_app(configured: Callable[[], ConversationStore]) -> typer.Typer:
             typer.confirm(TEXTS["confirm_delete"][lang.value].format(user=user), abort=True)
 
         async def work(console: Console) -> int:
-            async with _opened(chosen(store, must_exist=True)) as target:
-                removed = await target.delete_user(user, _name(assistant))
-                left = [key async for key, _ in target.scan(_name(assistant), user)]
-            console.print(TEXTS["deleted"][lang.value].format(turns=removed))
-            return DISAGREES if left else 0
+            beside = folder() if store is None else None
+            target = chosen(store, must_exist=True)
+            return await _deleted(console, target, beside, user, _name(assistant), lang)
 
         _run(work, lang)
 
     @app.command("migrate", help="다른 저장소로 이전 (기본: 시험 실행) / move to another store")
     def migrate(
-        source: Annotated[str, typer.Option("--from", help="원본 / sqlite:PATH or mongodb://…")],
+        source: Annotated[
+            str, typer.Option("--from", help="원본 / sqlite:PATH, mongodb://… or env:NAME")
+        ],
         target: Annotated[str | None, typer.Option("--to", help="대상 / target store")] = None,
         predecessor: Annotated[
             bool, typer.Option("--predecessor", help="v1.7 구조의 원본 / source is of v1.7")
@@ -130,9 +139,10 @@ def history_app(configured: Callable[[], ConversationStore]) -> typer.Typer:
     ) -> None:
         async def work(console: Console) -> int:
             tally = Tally()
+            place = resolved(source)
             async with _opened(chosen(target, must_exist=False)) as to:
                 if predecessor:
-                    old = PredecessorHistory(source, database_of(source))
+                    old = PredecessorHistory(place, database_of(place))
                     try:
                         total = await _told_size(console, old.records(Tally()), lang)
                         records = old.records(tally)
@@ -142,7 +152,7 @@ def history_app(configured: Callable[[], ConversationStore]) -> typer.Typer:
                     finally:
                         await old.close()
                 else:
-                    async with _opened(store_at(source, must_exist=True)) as of:
+                    async with _opened(store_at(place, must_exist=True)) as of:
                         total = await _told_size(console, history(of), lang)
                         await _copied(
                             console, history(of), to, lang, apply=apply, tally=tally, total=total
@@ -154,6 +164,39 @@ def history_app(configured: Callable[[], ConversationStore]) -> typer.Typer:
         _run(work, lang)
 
     return app
+
+
+async def _tell_waiting(
+    console: Console,
+    beside: DataFolder,
+    user_id: str | None,
+    assistant: Assistant | None,
+    lang: Language,
+) -> None:
+    count = await beside.waiting(user_id, assistant)
+    if count:
+        console.print(TEXTS["waiting"][lang.value].format(count=count))
+
+
+async def _deleted(
+    console: Console,
+    target: ConversationStore,
+    beside: DataFolder | None,
+    user_id: str,
+    assistant: Assistant | None,
+    lang: Language,
+) -> int:
+    """Delete a user's data. What waits goes first, as it must not arrive behind the deletion, and
+    what lies here can be deleted while the database is away."""
+    if beside is not None:
+        waiting, characters = await beside.forget(user_id, assistant)
+        told = TEXTS["forgotten"][lang.value]
+        console.print(told.format(waiting=waiting, characters=characters))
+    async with _opened(target):
+        removed = await target.delete_user(user_id, assistant)
+        left = [key async for key, _ in target.scan(assistant, user_id)]
+    console.print(TEXTS["deleted"][lang.value].format(turns=removed))
+    return DISAGREES if left else 0
 
 
 async def _copied(

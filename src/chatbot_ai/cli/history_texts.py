@@ -8,10 +8,20 @@ TEXTS: dict[str, dict[str, str]] = {
     },
     "copying": {"ko": "복사 중", "en": "Copying"},
     "confirm_delete": {
-        "ko": "사용자 {user}의 대화 기록을 모두 삭제할까요? 되돌릴 수 없습니다.",
-        "en": "Delete every conversation of user {user}? This cannot be undone.",
+        "ko": "사용자 {user}의 대화와 캐릭터를 모두 삭제할까요? 되돌릴 수 없습니다.",
+        "en": "Delete every conversation and character of user {user}? This cannot be undone.",
     },
     "deleted": {"ko": "대화 {turns}건을 삭제했습니다.", "en": "Deleted {turns} turns."},
+    "forgotten": {
+        "ko": "저장을 기다리던 대화 {waiting}건과 캐릭터 {characters}개를 삭제했습니다.",
+        "en": "Deleted {waiting} turns that waited to be stored, and {characters} characters.",
+    },
+    "waiting": {
+        "ko": "주의: 대화 {count}건이 데이터베이스를 기다리고 있어 이 백업에 없습니다. "
+        "서비스가 저장한 뒤에 다시 백업하세요.",
+        "en": "Attention: {count} turns still wait for the database and are not in this backup; "
+        "make another one when the services have stored them.",
+    },
     "dry_run": {
         "ko": "시험 실행입니다. 아무것도 쓰지 않았습니다. 실제로 이전하려면 --apply를 붙이세요.",
         "en": "This was a dry run; nothing was written. Add --apply to do it.",

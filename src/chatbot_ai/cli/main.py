@@ -78,10 +78,17 @@ def _add_keys(made: typer.Typer) -> None:
 
 def _add_history(made: typer.Typer) -> None:
     from chatbot_ai.cli.history import history_app
-    from chatbot_ai.server.stores import conversation_store
+    from chatbot_ai.cli.history_places import DataFolder
+    from chatbot_ai.server.stores import CHARACTERS_FILE, conversation_store
     from chatbot_ai.settings import load_config
 
-    made.add_typer(history_app(lambda: conversation_store(load_config().shared)), name="history")
+    def folder() -> DataFolder:
+        data_dir = load_config().shared.data_dir
+        return DataFolder(data_dir, data_dir / CHARACTERS_FILE)
+
+    made.add_typer(
+        history_app(lambda: conversation_store(load_config().shared), folder), name="history"
+    )
 
 
 Commands.makers = {

@@ -10,6 +10,7 @@ from chatbot_ai.domain.ports import ConversationStore
 from chatbot_ai.settings import Settings
 from chatbot_ai.settings.kinds import plain
 from chatbot_ai.storage.outbox import OutboxConversationStore
+from chatbot_ai.storage.outbox_files import outbox_file
 from chatbot_ai.storage.sqlite import SqliteConversationStore
 from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
 
@@ -65,7 +66,7 @@ def service_store(
     store = conversation_store(shared)
     if isinstance(store, SqliteConversationStore):
         return store, lambda: 0
-    outbox = OutboxConversationStore(store, shared.data_dir / f"outbox-{assistant}.sqlite3")
+    outbox = OutboxConversationStore(store, outbox_file(shared.data_dir, assistant))
     return outbox, outbox.pending
 
 
