@@ -16,6 +16,7 @@ import httpx2
 
 from chatbot_ai.llm.engine import EngineOptions
 from chatbot_ai.llm.llama import LlamaModel
+from chatbot_ai.server.engines import ENGINE_ENVIRONMENT
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 CONTEXT_TOKENS = 2048
@@ -78,7 +79,7 @@ def running_engine(options: EngineOptions, log: Path) -> Iterator[RunningEngine]
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE)},
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE)} | ENGINE_ENVIRONMENT,
         )
     try:
         assert process.stdin is not None

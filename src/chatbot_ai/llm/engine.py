@@ -42,7 +42,7 @@ class EngineOptions:
     mlock: bool = True
     rope_scale: float = 1.0
     numa: bool = False
-    host_cache_mib: int = 1024
+    host_cache_mib: int = 2048
 
     @property
     def url(self) -> str:

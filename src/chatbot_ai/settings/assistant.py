@@ -93,7 +93,7 @@ class EngineSettings(BaseSettings):
     )
     numa: bool = Field(False, description="NUMA distribution (numa).")
     host_cache_mib: int = Field(
-        1024, ge=0, description="RAM for prefixes parked outside the slots (cache_ram_mib)."
+        2048, ge=0, description="RAM for prefixes parked outside the slots (cache_ram_mib)."
     )
     engine_start_timeout_s: float = Field(180, gt=0, description="Seconds for loading a model.")
 
