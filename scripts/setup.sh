@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# setup.sh runtime|dev: makes .venv from the lock file, once; a second call with the same lock costs milliseconds.
+# setup.sh runtime|loadtest|dev: makes .venv from the lock file, once; a second call with the same lock costs milliseconds.
 # Environment: PYTHON (default: the first of python3, python3.13, python3.12, python3.11 that is new enough).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -55,6 +55,6 @@ say "Installing the packages of $lock (about half a minute the first time)"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r "$lock" ||
     fail "the packages could not be installed; pip's message is above. Run the same command again: what is downloaded stays."
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
-# the dev lock holds all of the runtime lock
-[ "$kind" = dev ] && (lock=requirements/runtime.lock; hash_of) >"$venv/.installed-runtime"
+# the other locks hold all of the runtime lock
+[ "$kind" != runtime ] && (lock=requirements/runtime.lock; hash_of) >"$venv/.installed-runtime"
 hash_of >"$stamp"

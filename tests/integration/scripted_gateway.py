@@ -31,6 +31,7 @@ class Asked:
     accept: str
     body: dict[str, Any]
     at: float
+    authorization: str = ""
 
 
 @dataclass
@@ -119,7 +120,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers["Content-Length"]))
-        asked = Asked(self.path, self.headers["Accept"], json.loads(raw), time.monotonic())
+        asked = Asked(
+            self.path,
+            self.headers["Accept"],
+            json.loads(raw),
+            time.monotonic(),
+            self.headers.get("Authorization", ""),
+        )
         with self.server.lock:
             self.server.asked.append(asked)
             step = self.server.script(asked)

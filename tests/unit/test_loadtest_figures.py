@@ -24,6 +24,7 @@ from chatbot_ai.loadtest.figures import (
     overview,
     quantile,
     round_up,
+    waits,
 )
 from chatbot_ai.loadtest.questions import OFFICE_QUESTIONS
 from chatbot_ai.loadtest.record import Record, RecordFile, run_name
@@ -168,11 +169,26 @@ def test_files_without_requests_are_named(tmp_path: Path) -> None:
     assert skipped == ["a.csv", "b.csv"]
 
 
+def waiter(at_s: float, **fields: Any) -> Record:
+    return record(at_s, queue_position=2, **fields)
+
+
+def test_no_wait_is_too_short_to_be_judged() -> None:
+    """All that stood in the queue count, those that were served at once do not."""
+    run = [
+        waiter(0, queue_s=0.2, announced_wait_s=0.6),
+        waiter(1, queue_s=2.0, announced_wait_s=2.0),
+        record(2, queue_s=0.0001, announced_wait_s=0.0, queue_position=0),
+    ]
+    assert waits(run) == [(0.6, 0.2), (2.0, 2.0)]
+    assert overview(run).wait_error == pytest.approx(1.0)
+
+
 def test_figures_of_a_known_run() -> None:
     """Questions, success, rates and quantiles follow from the records alone."""
     run = [
-        record(0, total_s=2.0, queue_s=1.0, first_token_s=1.5, announced_wait_s=1.2),
-        record(1, total_s=4.0, queue_s=2.0, first_token_s=2.5, announced_wait_s=1.0),
+        waiter(0, total_s=2.0, queue_s=1.0, first_token_s=1.5, announced_wait_s=1.2),
+        waiter(1, total_s=4.0, queue_s=2.0, first_token_s=2.5, announced_wait_s=1.0),
         record(2, status=503, outcome="refused", cause="busy", total_s=0.01, is_final=False),
         record(3, status=503, outcome="refused", cause="busy", total_s=0.03, retries=1),
         record(4, status=503, outcome="refused", cause="busy", total_s=0.02, is_final=False),

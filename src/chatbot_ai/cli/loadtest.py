@@ -13,11 +13,13 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from chatbot_ai.cli.locust_setup import ensure_locust
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.loadtest.figures import Overview, causes, overview
 from chatbot_ai.loadtest.report import write_report
 from chatbot_ai.loadtest.results import Run, read_run
-from chatbot_ai.loadtest.run import LoadPlan, LoadRunFailed, run
+from chatbot_ai.loadtest.run import KEY_VARIABLE, LoadPlan, LoadRunFailed, run
+from chatbot_ai.settings import process_environment
 
 
 class Scenario(StrEnum):
@@ -59,6 +61,10 @@ def loadtest(
         float,
         typer.Option("--grace", min=0.0, help="Seconds that open requests get at the end."),
     ] = 60.0,
+    key: Annotated[
+        str,
+        typer.Option(envvar=KEY_VARIABLE, help="API key to send; better set in the environment."),
+    ] = "",
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Test a host that is not this machine.")
     ] = False,
@@ -78,8 +84,10 @@ def loadtest(
         grace_s=grace_s,
         label=label,
         allow_remote=allow_remote,
+        environment=process_environment() | {KEY_VARIABLE: key},
     )
     try:
+        ensure_locust(console.print)
         path, page, recorded = run_load_test(plan, console)
     except LoadRunFailed as error:
         console.print(error.log, markup=False, highlight=False)

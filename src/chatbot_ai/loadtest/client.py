@@ -32,10 +32,16 @@ class ChatClient:
     """Sends questions to one host. Safe for use by many threads or greenlets at once.
 
     timeout_s  bounds a whole request, streamed or not, and each wait for the next byte
+    key        an API key to send along; "" sends none
     """
 
     def __init__(
-        self, host: str, timeout_s: float = 300.0, clock: Callable[[], float] = time.perf_counter
+        self,
+        host: str,
+        timeout_s: float = 300.0,
+        clock: Callable[[], float] = time.perf_counter,
+        *,
+        key: str = "",
     ) -> None:
         parts = urlsplit(host)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -45,6 +51,7 @@ class ChatClient:
         self._base = parts.path.rstrip("/")
         self._timeout_s = timeout_s
         self._clock = clock
+        self._access = {"Authorization": f"Bearer {key}"} if key else {}
 
     def ask(self, endpoint: str, body: Mapping[str, object], mode: Mode, reply: Reply) -> None:
         """Sends one request and fills `reply` as the answer arrives.
@@ -58,6 +65,7 @@ class ChatClient:
             "Content-Type": "application/json",
             "Accept": "text/event-stream" if mode == "stream" else "application/json",
             "User-Agent": "chatbot-ai-loadtest",
+            **self._access,
         }
         kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
         connection = kind(self._host, self._port, timeout=self._timeout_s)

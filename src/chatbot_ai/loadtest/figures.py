@@ -37,7 +37,7 @@ class Overview:
     duration_s      first request sent until last reply
     answers_per_h   answered questions an hour over that time
     *_s             seconds over complete answers; refusal_s the median time until a refusal
-    wait_error      median of |foretold - real| / real wait over those that waited a second or more
+    wait_error      median of |foretold - real| / real wait over all that stood in the queue
     waits           how many those are
     """
 
@@ -103,11 +103,11 @@ def overview(records: Sequence[Record]) -> Overview:
 
 
 def waits(records: Sequence[Record]) -> list[tuple[float, float]]:
-    """Foretold and real wait of each answer that really waited a second or more."""
+    """Foretold and real wait of each answer that stood in the queue, however shortly."""
     return [
         (r.announced_wait_s, r.queue_s)
         for r in records
-        if r.announced_wait_s is not None and r.queue_s is not None and r.queue_s >= 1.0
+        if r.queue_position and r.announced_wait_s is not None and r.queue_s
     ]
 
 

@@ -13,9 +13,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
@@ -25,6 +24,8 @@ from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.loadtest.record import run_name
 
 _PEOPLE: Mapping[Assistant, str] = {"office": "OfficePerson", "character": "CharacterPerson"}
+#: Carries the API key to Locust's process, whose command line others can read.
+KEY_VARIABLE = "LOADTEST_KEY"
 #: What Locust may need to start and to leave beyond the test's own time.
 _OVERHEAD_S = 30.0
 _LOOK_UP_S = 0.5
@@ -36,7 +37,8 @@ class LoadPlan:
     """One run. `grace_s` is what requests under way get to finish when the time is over.
 
     spawn_rate is people per second; stream_share and think_s as in the Locust file's options;
-    allow_remote permits hosts that are not this machine.
+    allow_remote permits hosts that are not this machine; environment is what Locust's process gets,
+    KEY_VARIABLE with an API key to send among it; None means what this process has.
     """
 
     assistant: Assistant
@@ -52,6 +54,7 @@ class LoadPlan:
     grace_s: float = 60.0
     label: str = ""
     allow_remote: bool = False
+    environment: Mapping[str, str] | None = field(default=None, repr=False)
 
 
 class LoadRunFailed(ConfigurationError):
@@ -80,6 +83,7 @@ def run(plan: LoadPlan, progress: Callable[[float, Counter[str]], None] | None =
             stderr=log,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            env=plan.environment,
         )
         try:
             _wait(child, plan, path, progress)
@@ -99,8 +103,6 @@ def check(plan: LoadPlan) -> None:
         raise ConfigurationError("--users, --minutes and --spawn-rate must be above 0")
     if not 0 <= plan.stream_share <= 1:
         raise ConfigurationError("--stream-share must be between 0 and 1")
-    if find_spec("locust") is None:
-        raise ConfigurationError("Locust is not installed; install it with: pip install locust")
     if not plan.allow_remote and not is_loopback(parts.hostname):
         raise ConfigurationError(
             f"{parts.hostname} is not this machine. A load test can bring a server down; "

@@ -24,6 +24,7 @@ from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.loadtest.client import ChatClient
 from chatbot_ai.loadtest.record import Record, RecordFile, run_name
 from chatbot_ai.loadtest.reply import Reply
+from chatbot_ai.loadtest.run import KEY_VARIABLE
 from chatbot_ai.loadtest.visitor import Patience, Visitor
 
 #: A person who waits to ask again looks up this often whether the test is over.
@@ -31,6 +32,10 @@ _LOOK_UP_S = 0.25
 
 
 def _add_options(parser: LocustArgumentParser) -> None:
+    key_help = "API key to send along; better set in the environment"
+    parser.add_argument(
+        "--api-key", default="", env_var=KEY_VARIABLE, is_secret=True, help=key_help
+    )
     group = parser.add_argument_group("ChatBot AI")
     group.add_argument("--records", default="", help="CSV file to write, one row per request")
     group.add_argument("--stream-share", type=float, default=0.5, help="0 = JSON, 1 = streams")
@@ -84,7 +89,7 @@ class Person(User):
             assistant=self.assistant,
             number=number,
             run_id=self._run_id,
-            client=ChatClient(self.host or "", options.request_timeout_s),
+            client=ChatClient(self.host or "", options.request_timeout_s, key=options.api_key),
             chance=random.Random(number),  # noqa: S311 - the same people each run
             sink=self._note,
             sleep=self._sleep,
