@@ -13,7 +13,9 @@ from typing import Self, TypeVar
 
 from chatbot_ai.access.key import Key, KeyKind, Limits, digest_of, id_of, new_secret
 from chatbot_ai.access.schema import migrate
+from chatbot_ai.domain.access import MAX_USER_CHARS
 from chatbot_ai.domain.errors import InvalidRequest, NotFound, StoreUnavailable
+from chatbot_ai.domain.text import clean
 
 T = TypeVar("T")
 
@@ -26,6 +28,22 @@ _COLUMNS = (
 _INSERT = f"INSERT INTO keys ({_COLUMNS}) VALUES ({', '.join('?' * 11)})"  # noqa: S608 - constants
 _SELECT = f"SELECT {_COLUMNS} FROM keys ORDER BY created_at, id"  # noqa: S608 - constants
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+
+def cleaned(kind: str, name: str, user_id: str | None) -> tuple[str, str | None]:
+    """A key's name and user in the form that those of requests have, else a key of `user_id`
+    would be another user's. Raises InvalidRequest where they do not fit the kind of key."""
+    field = "name"
+    try:
+        name = clean(name)
+        field = "user_id"
+        user_id = None if user_id is None else clean(user_id)
+    except UnicodeEncodeError:
+        raise InvalidRequest(field, "field_surrogate") from None
+    fits = user_id is None or 0 < len(user_id) <= MAX_USER_CHARS
+    if not fits or (kind == "user") != (user_id is not None):
+        raise InvalidRequest("user_id", "field_invalid")
+    return name, user_id
 
 
 class KeyLedger:
@@ -104,9 +122,11 @@ class KeyLedger:
         user_id: str | None = None,
         limits: Limits | None = None,
     ) -> tuple[Key, str]:
-        """Store a new key and return it with its text, which nothing can bring back later."""
-        if (kind == "user") != (user_id is not None):
-            raise InvalidRequest("user_id", "field_invalid")
+        """Store a new key and return it with its text, which nothing can bring back later.
+
+        Raises InvalidRequest as `cleaned` does.
+        """
+        name, user_id = cleaned(kind, name, user_id)
         secret = new_secret()
         known = limits or Limits()
         key = Key(id_of(secret), digest_of(secret), name, kind, user_id, known, now)

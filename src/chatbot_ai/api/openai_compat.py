@@ -89,12 +89,16 @@ def router(options: ApiOptions) -> APIRouter:
     @routes.get("/models")
     async def models(services: ServicesOf) -> ModelList:
         """List the models."""
-        return ModelList(data=[_card(services, alias) for alias in services.chat.models])
+        offered = [alias for alias in services.chat.models if alias not in services.unconfigured]
+        return ModelList(data=[_card(services, alias) for alias in offered])
 
     @routes.get("/models/{model}", responses=MODEL_RESPONSES)
     async def model(model: ModelName, services: ServicesOf) -> ModelCard:
         """Read one model."""
-        return _card(services, alias_of(services.chat, model))
+        alias = alias_of(services.chat, model)
+        if alias in services.unconfigured:
+            raise UnknownModel(model, tuple(services.chat.models))
+        return _card(services, alias)
 
     @routes.post(
         "/chat/completions",

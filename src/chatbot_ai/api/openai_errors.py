@@ -41,6 +41,8 @@ def reshaped(status: int, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         "param": param,
         "code": CODES.get(ours, ours),
     }
+    if limit := error.get("limit"):
+        found["limit"] = limit  # ours: which of this caller's limits is used up
     return STATUSES.get(ours, status), {"error": found}
 
 

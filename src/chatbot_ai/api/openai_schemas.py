@@ -107,7 +107,7 @@ class ChatMessage(BaseModel):
 class StreamOptions(BaseModel):
     """What a stream tells besides its text."""
 
-    include_usage: StrictBool = False
+    include_usage: StrictBool | None = False
 
 
 class ChatCompletionRequest(StoredChoice):
@@ -139,7 +139,7 @@ class ChatCompletionRequest(StoredChoice):
     user: Annotated[PlainText, Field(max_length=256)] | None = Field(
         None, description="Your user, for fairness in the queue."
     )
-    web_search: StrictBool = Field(
+    web_search: StrictBool | None = Field(
         False, description="Ground the answer in a web search; an extension of ours."
     )
     web_search_options: dict[str, Any] | None = Field(
@@ -163,7 +163,7 @@ class ChatCompletionRequest(StoredChoice):
 
     @property
     def searches(self) -> bool:
-        return self.web_search or self.web_search_options is not None
+        return bool(self.web_search) or self.web_search_options is not None
 
     def sampling(self) -> Sampling:
         return Sampling(

@@ -10,7 +10,9 @@ from pydantic_core import PydanticCustomError
 
 #: What one schema may hold. The engine turns it into a grammar, which takes the third power of an
 #: object's optional properties and holds up everybody's answers meanwhile: measured 1.4 s for 250,
-#: 20 s for 1,000, over a minute for 3,000, and 18 s for an enum of 1,000.
+#: 20 s for 1,000, over a minute for 3,000, and 18 s for an enum of 1,000. Repetitions are not its
+#: weakness: maxLength and maxItems of 20,000, nested ones and patterns of nested `{1,100}` took no
+#: longer than a plain string, and `minLength` above 2,000 it refuses by itself.
 MAX_NAMES = 128
 MAX_LIST = 128
 MAX_VALUES = 1024

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
+from chatbot_ai.domain.access import MAX_USER_CHARS
 from chatbot_ai.domain.persona import Character
-
-#: Control characters that text may keep; the others carry no meaning in a chat.
-KEPT_CONTROLS = "\n\t"
+from chatbot_ai.domain.text import plain
 
 
 def plain_text(value: object) -> object:
-    """Normalise text: composed Hangul (NFC), newlines as line ends, no control characters.
-
-    macOS sends Hangul as separate letters (NFD), three characters for a syllable; lengths count
-    what the user sees. A lone surrogate is refused: it is no character at all.
-    """
+    """Text in its one form, see domain/text.py. A lone surrogate is refused."""
     if not isinstance(value, str):
         return value
     try:
-        value.encode()
+        return plain(value)
     except UnicodeEncodeError:
         raise PydanticCustomError("surrogate", "unpaired surrogate") from None
-    text = value.replace("\r\n", "\n").replace("\r", "\n")
-    text = "".join(c for c in text if c in KEPT_CONTROLS or unicodedata.category(c) != "Cc")
-    return unicodedata.normalize("NFC", text)
 
 
 def clean_text(value: object) -> object:
@@ -61,7 +52,9 @@ DbId = Annotated[
 ]
 #: As the store of characters makes them. The pattern is the string's own, as above.
 CharacterId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-UserName = Annotated[str, BeforeValidator(clean_text), Field(min_length=1, max_length=50)]
+UserName = Annotated[
+    str, BeforeValidator(clean_text), Field(min_length=1, max_length=MAX_USER_CHARS)
+]
 UserId = Annotated[
     UserName | None,
     BeforeValidator(_strict_string),

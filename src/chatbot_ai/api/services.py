@@ -49,6 +49,7 @@ class Services:
     creations  things that are made once for each idempotency key
     once    answers that are given once for each idempotency key
     characters  only where the assistant plays them
+    unconfigured  aliases of models that lack their key; no list offers them
     outbox  tells how many answered turns are not in the database yet
     """
 
@@ -57,6 +58,7 @@ class Services:
     engine: Callable[[], Awaitable[dict[str, Any]]]
     access: Access
     outbox: Callable[[], int] = lambda: 0
+    unconfigured: frozenset[str] = frozenset()
     characters: CharacterStore | None = None
     jobs: Jobs[ChatEvent] = field(default_factory=Jobs)
     creations: Creations = field(default_factory=Creations)

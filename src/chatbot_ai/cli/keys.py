@@ -20,10 +20,10 @@ from rich.table import Table
 from rich.text import Text
 
 from chatbot_ai.access.key import Key, Limits
-from chatbot_ai.access.ledger import FILE, KeyLedger
+from chatbot_ai.access.ledger import FILE, KeyLedger, cleaned
 from chatbot_ai.cli.keys_texts import TEXTS
 from chatbot_ai.cli.language import Language, LanguageOption, language_of
-from chatbot_ai.domain.errors import NotFound
+from chatbot_ai.domain.errors import InvalidRequest, NotFound
 
 
 class Kind(StrEnum):
@@ -69,17 +69,14 @@ def build_keys(defaults: Callable[[], KeyDefaults]) -> typer.Typer:
         lang: LanguageOption = "ko",
     ) -> None:
         language = language_of(lang)
-        wanted = user if user is None else user.strip()
-        if (kind is Kind.user) != bool(wanted) or (wanted and len(wanted) > 50):
-            typer.echo(TEXTS["user_needed"][language], err=True)
-            raise typer.Exit(2)
+        title, owner = _names(kind, name, user, language)
         with KeyLedger(defaults().path) as ledger:
             is_first = not ledger.list_keys()
             key, secret = ledger.create(
                 kind.value,
-                name=name or wanted or kind.value,
+                name=title or owner or kind.value,
                 now=time.time(),
-                user_id=wanted or None,
+                user_id=owner,
                 limits=Limits(rpm, tokens_per_day, concurrent),
             )
         if as_json:
@@ -134,6 +131,15 @@ def build_keys(defaults: Callable[[], KeyDefaults]) -> typer.Typer:
             typer.echo(TEXTS["opened"][language], err=True)
 
     return app
+
+
+def _names(kind: Kind, name: str, user: str | None, language: Language) -> tuple[str, str | None]:
+    try:
+        return cleaned(kind.value, name, user)
+    except InvalidRequest as error:
+        wrong = "name_wrong" if error.field == "name" else "user_needed"
+        typer.echo(TEXTS[wrong][language], err=True)
+        raise typer.Exit(2) from None
 
 
 @contextmanager

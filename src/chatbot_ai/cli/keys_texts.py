@@ -20,8 +20,13 @@ TEXTS: Final[Catalogue] = {
         "en": 'Use it: curl -H "Authorization: Bearer KEY" …',
     },
     "user_needed": {
-        "ko": "사용자 키에는 --user 가, 백엔드 키에는 --user 없음이 필요합니다.",
-        "en": "A user key needs --user; a backend key speaks for anybody and takes none.",
+        "ko": "사용자 키에는 1~50자의 --user 가, 백엔드 키에는 --user 없음이 필요합니다.",
+        "en": "A user key needs --user of 1 to 50 characters; a backend key speaks for anybody "
+        "and takes none.",
+    },
+    "name_wrong": {
+        "ko": "키 이름이 올바른 유니코드 문자가 아닙니다.",
+        "en": "The key's name is not valid Unicode text.",
     },
     "none": {
         "ko": "키가 없습니다. 이 컴퓨터에서 오는 호출만 받습니다.",

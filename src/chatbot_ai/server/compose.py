@@ -104,6 +104,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
                 access=access,
                 characters=characters,
                 outbox=outbox_turns,
+                unconfigured=unconfigured(config),
                 jobs=Jobs(JobLimits(shared.stream_resume_s, shared.stream_resume_s)),
             )
 
@@ -128,6 +129,13 @@ def admissions(
         beside=own,
     )
     return own, remote
+
+
+def unconfigured(config: Config) -> frozenset[str]:
+    """Aliases of remote models that have neither a key nor a server of the team's own."""
+    shared = config.shared
+    has_access = shared.openai_api_key is not None or shared.openai_base_url is not None
+    return frozenset() if has_access else frozenset(shared.openai_aliases)
 
 
 def chat_models(

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -146,6 +147,18 @@ def test_mistakes_make_no_key(tmp_path: Path, arguments: tuple[str, ...], code: 
     assert done.stderr
     assert "Traceback" not in done.stderr
     assert json.loads(run(tmp_path, "keys", "list", "--json").stdout) == []
+
+
+def test_a_users_name_is_the_one_that_requests_have(tmp_path: Path) -> None:
+    """A name typed on a Mac, in separate letters and with blanks, is the user's of the API."""
+    typed = unicodedata.normalize("NFD", " 민아\t")
+    assert run(tmp_path, "keys", "create", "--kind", "user", "--user", typed).returncode == 0
+    listed = json.loads(run(tmp_path, "keys", "list", "--json").stdout)
+    assert (listed[0]["user_id"], listed[0]["name"]) == ("민아", "민아")
+    fifty = unicodedata.normalize("NFD", "가" * 50)
+    assert run(tmp_path, "keys", "create", "--kind", "user", "--user", fifty).returncode == 0
+    long = run(tmp_path, "keys", "create", "--kind", "user", "--user", "가" * 51)
+    assert long.returncode == 2
 
 
 @pytest.mark.parametrize("command", [("up",), ("serve", "office")])

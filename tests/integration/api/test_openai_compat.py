@@ -13,6 +13,7 @@ import pytest
 from api_lab import Lab, SpokenModel, TableAccess, running_lab, until
 from openai import AsyncOpenAI
 
+from chatbot_ai.api.openai_errors import reshaped
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.errors import BackendUnavailable
 
@@ -286,3 +287,32 @@ async def test_missing_key_is_401(tmp_path: Path) -> None:
             usage = raw.parse().usage
             assert usage is not None
             assert access.tokens == {"ka": usage.total_tokens}
+
+
+async def test_models_without_their_key_are_not_offered(tmp_path: Path) -> None:
+    """What would be 503 is neither listed nor found; the alias itself still says why."""
+
+    def keyless(arguments: dict[str, Any]) -> None:
+        arguments["unconfigured"] = frozenset({"gpt4.1"})
+
+    async with running_lab(tmp_path, "office", prepare=keyless) as lab:
+        listed = (await lab.http.get("/v1/models")).json()["data"]
+        assert [one["id"] for one in listed] == ["Llama"]
+        assert (await lab.http.get("/v1/models/gpt4.1")).status_code == 404
+        body = {"model": "gpt4.1", "messages": [{"role": "user", "content": "안녕"}]}
+        assert (await lab.http.post("/v1/chat/completions", json=body)).status_code == 503
+
+
+async def test_null_is_no_wish(lab: Lab) -> None:
+    """Clients that send every parameter send null for what they do not want."""
+    body = {"model": "Llama", "messages": [{"role": "user", "content": "안녕"}], "stream": True,
+            "web_search": None, "stream_options": {"include_usage": None}}  # fmt: skip
+    answer = await lab.http.post("/v1/chat/completions", json=body)
+    assert answer.status_code == 200, answer.text
+
+
+async def test_a_limit_is_named_in_their_shape_too() -> None:
+    """Which limit is used up is told to OpenAI's clients as well."""
+    ours = {"code": "rate_limited", "message": "m", "limit": "tokens_per_day", "request_id": "r"}
+    status, body = reshaped(429, {"error": ours})
+    assert (status, body["error"]["limit"]) == (429, "tokens_per_day")
