@@ -113,6 +113,22 @@ def test_a_gpu_that_the_settings_name_must_be_there(install: Install) -> None:
 
 
 @pytest.mark.parametrize(
+    ("spread_gb", "codes_expected"),
+    [(16, ["gpu_ok", "gpu_ok"]), (21, ["gpu_taken", "gpu_taken"]), (30, ["gpu_small"] * 2)],
+)
+def test_a_spread_model_is_shared_by_memory(
+    install: Install, spread_gb: int, codes_expected: list[str]
+) -> None:
+    """What lies on all GPUs together takes of each according to its size."""
+    install("nvidia-smi", f"{RTX_3060}\n{RTX_2080}\n")
+    found = check_gpu({}, spread_bytes=spread_gb * GB)
+    assert codes(found) == codes_expected
+    assert [float(one.facts["needed_gb"]) for one in found] == pytest.approx(
+        [spread_gb * 0.6, spread_gb * 0.4], abs=0.1
+    )
+
+
+@pytest.mark.parametrize(
     ("status", "text", "code"),
     [
         (18, MISMATCH, "gpu_mismatch"),

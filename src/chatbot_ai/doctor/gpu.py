@@ -36,10 +36,12 @@ def check_gpu(
     needed_bytes: Mapping[int, int],
     wanted: Collection[int] = (),
     *,
+    spread_bytes: int = 0,
     pci: Path = Path("/sys/bus/pci/devices"),
 ) -> list[Finding]:
-    """Look at every GPU; `needed_bytes` is what the services put on each, by GPU number, and
-    `wanted` the numbers that the settings name."""
+    """Look at every GPU; `needed_bytes` is what the services put on each, by GPU number,
+    `spread_bytes` what they put on all together, and `wanted` the numbers that the settings name.
+    """
     if not is_installed("nvidia-smi"):
         if _has_nvidia_card(pci):
             return [warn("gpu", "gpu_no_driver")]
@@ -54,7 +56,13 @@ def check_gpu(
         warn("gpu", "gpu_absent", index=index, count=len(gpus))
         for index in sorted({*needed_bytes, *wanted} - {gpu.index for gpu in gpus})
     ]
-    return [_judge(gpu, needed_bytes.get(gpu.index, 0)) for gpu in gpus] + absent
+    total = sum(gpu.total_bytes or 0 for gpu in gpus)
+    found = []
+    for gpu in gpus:
+        # llama.cpp fills them by their memory unless it is told other shares
+        share = spread_bytes * (gpu.total_bytes or 0) // total if total else 0
+        found.append(_judge(gpu, needed_bytes.get(gpu.index, 0) + share))
+    return found + absent
 
 
 def parse_gpus(text: str) -> list[Gpu]:

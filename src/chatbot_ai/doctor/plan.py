@@ -42,8 +42,8 @@ class Plan:
     `models` maps a service to its model file (a name or path that the library knows), and has no
     entry for a service whose engine is elsewhere. `gpus` maps a service to its GPU's number, and is
     empty for a machine that is meant to run without; `wanted_gpus` are those that the settings
-    name, there or not. `sharers` use another service's engine and so its copy of the model.
-    `cache_bytes` is the KV cache of one service.
+    name, there or not, and `spread` the services whose model lies on all. `sharers` use another
+    service's engine and so its copy of the model. `cache_bytes` is the KV cache of one service.
     `mongodb_version` is the version that the deployment pins, None where MongoDB runs elsewhere or
     not at all. With `compose` all runs in containers, which bring Python, nginx, a database and
     their folders: only what they need of this machine is looked at. Secrets come as facts
@@ -59,6 +59,7 @@ class Plan:
     gpus: Mapping[str, int] = field(default_factory=dict)
     wanted_gpus: frozenset[int] = frozenset()
     sharers: frozenset[str] = frozenset()
+    spread: frozenset[str] = frozenset()
     cache_bytes: Mapping[str, int] = field(default_factory=dict)
     services: int = 2
     compose: bool = False
@@ -79,7 +80,10 @@ class Plan:
         }
         on_gpu: dict[int, int] = {}
         for service, number in self.gpus.items():
+            if service in self.spread:
+                continue
             on_gpu[number] = on_gpu.get(number, 0) + needs.get(service, 0)
+        on_all = sum(needs.get(service, 0) for service in self.spread)
         in_ram = sum(need for service, need in needs.items() if service not in self.gpus)
         largest = max((sizes[s] for s in sizes if s not in self.gpus), default=0)
         looks: dict[str, Callable[[], list[Finding]]] = {
@@ -92,7 +96,7 @@ class Plan:
             "kernel": partial(check_kernel, mongodb_version=self.mongodb_version),
             "memory": partial(check_memory, self.services * SERVICE_BYTES + in_ram),
             "disk": partial(check_disk, self.library.folder, self._missing_bytes()),
-            "gpu": partial(check_gpu, on_gpu, self.wanted_gpus),
+            "gpu": partial(check_gpu, on_gpu, self.wanted_gpus, spread_bytes=on_all),
             "docker": partial(check_docker, required=self.compose),
             "model": partial(check_models, self.library, tuple(self.models.values())),
             "port": partial(check_ports, self.ports, self.host),

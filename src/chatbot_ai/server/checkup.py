@@ -31,12 +31,15 @@ def plan_checks(config: Config, *, compose: bool = False) -> Plan:
     gpus: dict[str, int] = {}
     caches: dict[str, int] = {}
     sharers: set[str] = set()
+    spread: set[str] = set()
     for engine in plan_engines(config, say=False):
         for name in engine.assistants:
             models[name] = str(engine.model.path.relative_to(shared.model_dir))
             caches[name] = engine.need.slot_bytes * engine.slots[name]
             if engine.gpu is not None:
                 gpus[name] = engine.gpu
+                if engine.options.split_mode != "none":
+                    spread.add(name)
         if not compose:
             # containers have an engine each
             sharers.update(engine.assistants[1:])
@@ -54,6 +57,7 @@ def plan_checks(config: Config, *, compose: bool = False) -> Plan:
         gpus=gpus,
         wanted_gpus=_wanted_gpus(config),
         sharers=frozenset(sharers),
+        spread=frozenset(spread),
         cache_bytes=caches,
         wants_mlock=config.office.mlock or config.character.mlock,
         nginx_binary=_nginx(shared.nginx_binary),

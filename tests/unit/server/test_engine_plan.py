@@ -199,6 +199,7 @@ def test_a_model_that_is_spread_counts_on_all_gpus(machine: Machine) -> None:
     assert (plan.options.split_mode, plan.options.tensor_split) == ("layer", "3,2")
     spec = engine_process(plan.name, plan.options, config.office, plan.gpu, print)
     assert "CUDA_VISIBLE_DEVICES" not in spec.environment
+    assert plan_checks(config).spread == {"office", "character"}
 
 
 @pytest.mark.parametrize("shares", ["3;2", "a", "1,", "-1", "1,2,"])
