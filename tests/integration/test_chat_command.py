@@ -1,0 +1,98 @@
+"""`chatbot-ai chat`, the real command, against a real HTTP server that speaks the chat API."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+import pytest
+from scripted_gateway import DONE, Step, event, gateway, refusal, stream
+
+END = {
+    "finish_reason": "length",
+    "model": "tiny",
+    "backup": True,
+    "context": {"turns_left_out": 3},
+    "warnings": ["search_unavailable"],
+    "sources": [{"n": 1, "title": "[red]제목[/nope]", "url": "https://example.com/"}],
+}
+
+
+def chat(*arguments: str, said: str = "안녕\n") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "chatbot_ai.cli.main", "chat", *arguments, "--lang", "en"]
+    return subprocess.run(
+        command, input=said, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def answered(*events: bytes) -> subprocess.CompletedProcess[str]:
+    with gateway(lambda _: stream(*events)) as server:
+        return chat("office", "--url", server.url)
+
+
+def test_an_answer_is_shown_with_what_it_rests_on() -> None:
+    """Brackets are text, not markup; sources, warnings and the model that answered are told."""
+    text = event("delta", {"text": "*[smiles]* [/x] 안녕"})
+    done = answered(event("queued", {"position": 2, "wait_s": 4.5}), text, event("done", END))
+    assert done.returncode == 0, done.stderr
+    for shown in (
+        "number 2 in the queue, about 4 s",
+        "*[smiles]* [/x] 안녕",
+        "[1] [red]제목[/nope] https://example.com/",
+        "Web search is unavailable",
+        "cut at its greatest length",
+        "3 early turns were left out",
+        "a backup model answered: tiny",
+    ):
+        assert shown in done.stdout
+
+
+def test_a_characters_own_words_are_text() -> None:
+    """A name and a greeting with brackets are shown as they are."""
+    with gateway(lambda _: stream(event("delta", {"text": "네"}), event("done", END))) as server:
+        done = chat("character", "--url", server.url, "--name", "[/b]", "--greeting", "[waves]")
+        assert server.asked[0].body["character_name"] == "[/b]"
+        assert server.asked[0].path == "/character/Llama"
+    assert "[/b]: [waves]" in done.stdout
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("step", "shown"),
+    [
+        (refusal(), "나중에"),
+        (Step(502, {"Content-Type": "text/html"}, (b"<h1>Bad Gateway</h1>",)), "status 502"),
+        (Step(200, {"Content-Type": "text/html"}, (b"<h1>Hello</h1>",)), "status 200"),
+        (Step(500, {"Content-Type": "application/json"}, (b'["x"]',)), "status 500"),
+        (stream(event("delta", {"text": "half"})), "broke off"),
+        (stream(b"data: {nonsense\n\n"), "broke off"),
+    ],
+)
+def test_what_goes_wrong_is_one_sentence(step: Step, shown: str) -> None:
+    """Refusals, foreign pages and cut streams are told, without a traceback; the chat goes on."""
+    with gateway(lambda _: step) as server:
+        done = chat("office", "--url", server.url, said="하나\n둘\n")
+        assert len(server.asked) == 2
+    assert shown in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.returncode == 0
+
+
+def test_nobody_there() -> None:
+    """Without a gateway the command says where it looked and what to do, and fails."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        done = chat("office", "--url", url)
+    assert done.returncode == 1
+    assert url in done.stdout
+    assert "make run" in done.stdout
+
+
+def test_only_the_two_assistants() -> None:
+    """A misspelt assistant is refused before anything is sent."""
+    with gateway(lambda _: stream(DONE)) as server:
+        done = chat("offic", "--url", server.url)
+        assert not server.asked
+    assert done.returncode == 2
