@@ -50,6 +50,18 @@ Wanted = Annotated[
         "1000 newest before `before`; `next_before` goes on from there.",
     ),
 ]
+Prefix = Annotated[
+    str | None, Query(max_length=64, description="Only those whose `db_id` begins with this.")
+]
+
+
+class Search:
+    """Which conversations are meant."""
+
+    def __init__(self, q: Wanted = None, db_id_prefix: Prefix = None) -> None:
+        self.wanted = unicodedata.normalize("NFC", q) if q else None
+        self.prefix = db_id_prefix
+
 
 RESPONSES = {
     **CALLER_RESPONSES,
@@ -92,14 +104,15 @@ def router() -> APIRouter:
     async def list_conversations(
         user: User,
         library: LibraryOf,
+        search: Annotated[Search, Depends()],
         limit: Limit = 50,
         before: Before = None,
-        q: Wanted = None,
     ) -> ConversationPage:
         """List a user's conversations, newest first. A page holds more than `limit` only where
         several have the very same time."""
-        wanted = unicodedata.normalize("NFC", q) if q else None
-        found, more = await library.page(user, limit=limit, before=before, wanted=wanted)
+        found, more = await library.page(
+            user, limit=limit, before=before, wanted=search.wanted, prefix=search.prefix
+        )
         return ConversationPage(
             conversations=[Conversation.of(one) for one in found], next_before=more
         )

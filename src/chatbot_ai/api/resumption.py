@@ -6,6 +6,7 @@ import asyncio
 
 from fastapi import Request
 
+from chatbot_ai.api.presence import CallerLeft
 from chatbot_ai.api.streaming import EventStream, StreamForm, first_event
 from chatbot_ai.core.exchange import ChatEvent
 from chatbot_ai.core.jobs import Job, Numbered
@@ -14,6 +15,9 @@ RESUMABLE = "X-Resumable"
 STREAM_ID = "X-Stream-Id"
 #: Milliseconds that a browser's EventSource waits before it comes back.
 RETRY_MS = 1000
+#: Seconds for which the headers wait for the first event, so that an early error has a status.
+#: After them the caller knows the stream's name, also while a long prompt is still being read.
+NAMED_WITHIN_S = 0.5
 
 
 def wants_resumable(request: Request) -> bool:
@@ -54,9 +58,16 @@ class NumberedForm:
 async def followed(
     request: Request, job: Job[ChatEvent], form: StreamForm[ChatEvent]
 ) -> EventStream[Numbered[ChatEvent]]:
-    """The first following of a job: errors before the first event have a status."""
+    """The first following of a job: errors within NAMED_WITHIN_S have a status of their own.
+
+    A caller who leaves before it knows the stream's name can never take it up: the job ends.
+    """
     events = job.follow()
-    pending = await first_event(request.receive, events)
+    try:
+        pending = await first_event(request.receive, events, NAMED_WITHIN_S)
+    except CallerLeft:
+        job.cancel()
+        raise
     return EventStream(pending, events, NumberedForm(job, form), {STREAM_ID: job.id})
 
 

@@ -148,9 +148,9 @@ class EventStream(Response, Generic[Event]):
 
 
 async def first_event(
-    receive: Receive, events: AsyncGenerator[Event, None]
+    receive: Receive, events: AsyncGenerator[Event, None], within_s: float = HEARTBEAT_S
 ) -> asyncio.Future[Event]:
-    """Wait for the first event, an error, the heartbeat interval or the caller's leaving.
+    """Wait for the first event, an error, `within_s` or the caller's leaving.
 
     The future is done or still pending; an error that came first is raised here.
     """
@@ -158,7 +158,7 @@ async def first_event(
     gone = asyncio.create_task(until_gone(receive))
     either: set[asyncio.Future[Any]] = {pending, gone}
     try:
-        await asyncio.wait(either, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(either, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
     finally:
         gone.cancel()
     if pending.done():

@@ -38,23 +38,29 @@ class ConversationLibrary:
         limit: int,
         before: float | None = None,
         wanted: str | None = None,
+        prefix: str | None = None,
     ) -> tuple[list[ConversationSummary], float | None]:
         """Conversations newest first, and the `before` of the next page if there is one.
 
-        wanted  text that title or preview must hold, in any case; then at most SEARCHED are looked
-                at, and a page may be short or empty although more follow
+        wanted  text that title or preview must hold, in any case
+        prefix  what db_id must begin with
+
+        With either, at most SEARCHED are looked at, and a page may be short or empty although
+        more follow.
         """
-        size = SEARCHED if wanted else limit
+        is_search = bool(wanted or prefix)
+        size = SEARCHED if is_search else limit
         candidates, more = await self._newest(user_id, size, before)
-        if wanted is None:
+        if not is_search:
             return candidates, more
-        needle = _folded(wanted)
+        needle = _folded(wanted or "")
         found: list[ConversationSummary] = []
         last: float | None = None
         for one in candidates:
             if len(found) >= limit and one.updated_at != last:
                 return found, last
-            if needle in _folded(f"{one.title or ''}\n{one.preview}"):
+            is_meant = one.key.db_id.startswith(prefix or "")
+            if is_meant and needle in _folded(f"{one.title or ''}\n{one.preview}"):
                 found.append(one)
             last = one.updated_at
         return found, more

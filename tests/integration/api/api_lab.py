@@ -51,6 +51,7 @@ class SpokenModel:
     """A ChatModel that says which call it was and repeats the last message, a word a delta.
 
     gate     where given, every delta after the first waits for it
+    prefill  where given, the first delta waits for it
     faults   one is raised instead of the next answer, in order
     pause_s  before each word but the first
     breaks   one is raised after the first word of the next answer, in order
@@ -60,6 +61,7 @@ class SpokenModel:
     context_tokens: int = 4096
     pause_s: float = 0.0
     gate: asyncio.Event | None = None
+    prefill: asyncio.Event | None = None
     faults: list[BaseException] = field(default_factory=list)
     breaks: list[BaseException] = field(default_factory=list)
     requests: list[GenerationRequest] = field(default_factory=list)
@@ -76,6 +78,8 @@ class SpokenModel:
         wished = request.sampling.max_tokens or len(words)
         self.running += 1
         try:
+            if self.prefill is not None:
+                await self.prefill.wait()
             for at, word in enumerate(words[:wished]):
                 if at and self.breaks:
                     raise self.breaks.pop(0)

@@ -56,6 +56,17 @@ async def test_search_looks_at_titles_and_first_inputs(lab: Lab) -> None:
     assert none == {"conversations": [], "next_before": None}
 
 
+async def test_conversations_are_found_by_the_beginning_of_their_name(lab: Lab) -> None:
+    """`db_id_prefix` looks at db_id alone, and narrows what `q` finds."""
+    for db_id, text in (("mina-1", "하나"), ("mina-2", "둘"), ("sora-1", "하나 mina-")):
+        await lab.say(text, db_id=db_id)
+    params = {**A, "db_id_prefix": "mina-"}
+    found = (await lab.http.get("/conversations", params=params)).json()["conversations"]
+    assert [c["db_id"] for c in found] == ["mina-2", "mina-1"]
+    both = (await lab.http.get("/conversations", params={**params, "q": "하나"})).json()
+    assert [c["db_id"] for c in both["conversations"]] == ["mina-1"]
+
+
 async def test_title_is_set_and_taken_away(lab: Lab) -> None:
     """PATCH names a conversation, null unnames it, and reading it tells."""
     await lab.say("안녕")

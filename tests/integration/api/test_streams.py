@@ -134,6 +134,27 @@ async def test_other_streams_end_with_their_connection(lab: Lab) -> None:
     assert len(lab.services.jobs) == 0
 
 
+async def test_a_stream_has_its_name_before_its_first_word(lab: Lab) -> None:
+    """While a long prompt is still being read the caller can already lose its connection."""
+    lab.model.prefill = asyncio.Event()
+    async with lab.http.stream("POST", "/Llama", json=body(), headers=RESUMABLE) as answer:
+        stream_id = answer.headers["X-Stream-Id"]
+    lab.model.prefill.set()
+    rest = await lab.http.get(f"/streams/{stream_id}", params={"user_id": "a"})
+    assert events_of(rest.text)[-1][0] == "done"
+
+
+async def test_leaving_before_the_name_is_known_ends_the_generation(lab: Lab) -> None:
+    """Nobody can take such a stream up, so it does not go on for its grace."""
+    lab.services.jobs.limits = Limits(grace_s=60)
+    lab.model.prefill = asyncio.Event()
+    call = asyncio.create_task(lab.http.post("/Llama", json=body(), headers=RESUMABLE))
+    await until(lambda: lab.model.running == 1)
+    call.cancel()
+    assert await until(lambda: lab.model.running == 0) < 5
+    assert len(lab.services.jobs) == 0
+
+
 async def test_delete_ends_a_stream(lab: Lab) -> None:
     """DELETE stops the generation at once and says whether there was anything to stop."""
     stream_id, _, _ = await first_words(lab)
