@@ -89,6 +89,7 @@ class CharacterList(BaseModel):
 class CharacterView(CharacterLine):
     """A character with what people read and edit of its card."""
 
+    spoken_name: str = Field(description="What {{char}} becomes: the nickname, else the name.")
     greeting: str
     alternate_greetings: list[str]
     context: str
@@ -123,6 +124,7 @@ def view_of(
     return CharacterView(
         id=character.id,
         name=card.name,
+        spoken_name=card.spoken_name,
         tagline=character.sheet.tagline,
         has_picture=character.sheet.picture is not None,
         created_at=character.created_at,

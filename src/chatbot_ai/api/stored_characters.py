@@ -37,7 +37,7 @@ def fields_of(
     fields = to_request_fields(
         card,
         user_name,
-        greeting,
+        greeting_in(card, greeting),
         seed=seed,
         count=likely_tokens,
         context_budget=int(context_tokens * CARD_SHARE),
@@ -45,6 +45,12 @@ def fields_of(
     if len(fields.context) > MAX_CONTEXT_CHARS:
         raise CardError("text_too_long")
     return fields
+
+
+def greeting_in(card: CharacterCard, greeting: int) -> int:
+    """A conversation outlives the greeting that it began with: the first one stands in for one
+    that was taken out of the card."""
+    return greeting if greeting < len(card.greetings) else 0
 
 
 async def played(
@@ -93,7 +99,7 @@ def _played(text: str, persona: Persona, context_tokens: int, greeting: int, see
     lore = lore_of(
         card,
         scope,
-        greeting_index=greeting,
+        greeting_index=greeting_in(card, greeting),
         budget=int(context_tokens * LORE_SHARE),
         count=likely_tokens,
     )

@@ -169,12 +169,31 @@ async def test_what_is_no_id_is_422(lab: Lab, wrong: object) -> None:
     assert answer.status_code == 200
 
 
-async def test_a_greeting_that_is_not_there_is_refused(lab: Lab) -> None:
-    """The card's own refusal, also in OpenAI's shape."""
+async def test_a_greeting_that_is_not_there_is_the_first_one(lab: Lab) -> None:
+    """Taken out of the card since the conversation began, which goes on all the same."""
     character = await stored(lab)
-    body = {"character_id": character, "greeting_index": 9, "input_data": "안녕", **MINA}
+    prompts = []
+    for index in (9, 0):
+        body = {"character_id": character, "greeting_index": index, "input_data": "안녕", **MINA}
+        answer = await lab.http.post("/Llama", json=body)
+        assert answer.status_code == 200
+        prompts.append(lab.model.requests[-1].messages)
+    assert prompts[0] == prompts[1]
+
+
+async def test_a_card_that_cannot_be_played_is_refused(lab: Lab) -> None:
+    """The card's own refusal, also in OpenAI's shape."""
+    long = {"name": "하늘", "description": "가" * 40_001, "first_mes": "안녕"}
+    text = json.dumps({"spec": "chara_card_v2", "spec_version": "2.0", "data": long})
+    made = await lab.http.post(
+        "/characters/import",
+        params={"user_id": "mina"},
+        content=text.encode(),
+        headers={"Content-Type": "application/octet-stream"},
+    )
+    body = {"character_id": made.json()["id"], "input_data": "안녕", **MINA}
     answer = await lab.http.post("/Llama", json=body)
-    assert answer.json()["error"]["reason"] == "greeting_missing"
+    assert answer.json()["error"]["reason"] == "text_too_long"
     sent = {"model": "Llama", "user": "mina", "messages": [{"role": "user", "content": "안녕"}]}
     answer = await lab.http.post("/v1/chat/completions", json=sent | body)
     assert answer.json()["error"].keys() == {"message", "type", "param", "code"}
