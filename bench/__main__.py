@@ -52,6 +52,7 @@ COMPARISONS = {
         "threads": "--rounds 1 --tokens 16",
         "overhead": "--requests 50",
         "gateway": "--requests 100",
+        "page": "--visits 2",
         "storage": "--turns 20000 --runs 10",
         "waiting": "--users 6 --minutes 0.2 --flood-questions 3",
     }.items()
