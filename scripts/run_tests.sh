@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every test but those of the pages (make browser-test). Those with a real browser run in processes of their own: the browser's library keeps an event loop
+# Every test but those of the dashboard (make browser-test). Those with a real browser run in processes of their own: the browser's library keeps an event loop
 # open in the main thread, which other asynchronous tests cannot share. Compose (make compose-test) comes last,
 # where an engine or the lab script is; in CI always.
 set -uo pipefail
@@ -13,5 +13,7 @@ failed=0
 for place in "${browser[@]}"; do
     "$python" -m pytest "$place" || failed=1
 done
+# the chat page: one process, one running group for all of it
+"$python" -m pytest tests/browser --ignore=tests/browser/test_dashboard.py --durations=5 || failed=1
 scripts/compose_test.sh --if-possible || failed=1
 exit $failed

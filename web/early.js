@@ -13,4 +13,6 @@
   if (saved.theme === "light" || saved.theme === "dark") root.dataset.theme = saved.theme;
   const preferred = (navigator.languages || [navigator.language]).find((l) => /^(ko|en)/.test(l));
   root.lang = saved.language || (preferred && preferred.slice(0, 2) === "en" ? "en" : "ko");
+  // another view than the first one: its welcome would only flash
+  if (!/^(#\/?)?$/.test(location.hash)) root.dataset.elsewhere = "";
 })();

@@ -1,4 +1,5 @@
 // Every sentence of the page, in Korean and English.
+import { MARKED, particle } from "./app/particles.js";
 import { getState } from "./app/store.js";
 
 const MESSAGES = {
@@ -13,6 +14,8 @@ const MESSAGES = {
   skip: ["입력란으로 건너뛰기", "Skip to the message field"],
   settings: ["설정", "Settings"],
   conversations: ["대화", "Conversations"],
+  search_characters: ["캐릭터 찾기", "Search characters"],
+  no_character_matches: ["찾는 캐릭터가 없습니다.", "No character matches."],
   search_chats: ["대화 찾기", "Search conversations"],
   no_chats: ["아직 나눈 대화가 없습니다.", "No conversations yet."],
   no_matches: ["찾는 대화가 없습니다.", "No conversation matches."],
@@ -38,7 +41,7 @@ const MESSAGES = {
   ],
   // settings
   language: ["언어", "Language"],
-  theme: ["화면", "Appearance"],
+  theme: ["화면 테마", "Theme"],
   theme_auto: ["기기 설정", "As the device"],
   theme_light: ["밝게", "Light"],
   theme_dark: ["어둡게", "Dark"],
@@ -57,28 +60,28 @@ const MESSAGES = {
   // talking
   welcome: ["무엇을 도와드릴까요?", "What can I help with?"],
   welcome_text: [
-    "글쓰기, 요약, 번역, 자료 정리까지. 편하게 물어보세요.",
-    "Writing, summaries, translation, research. Just ask.",
+    "글쓰기, 번역, 수식, 아이디어까지. 편하게 물어보세요.",
+    "Writing, translation, formulas, ideas. Just ask.",
   ],
   idea_mail: ["정중한 메일 쓰기", "Write a polite mail"],
   idea_mail_text: [
     "거래처에 회의 일정을 다음 주로 미루자고 정중하게 부탁하는 메일을 써 줘.",
     "Write a polite mail asking a client to move our meeting to next week.",
   ],
-  idea_summary: ["회의록 요약하기", "Summarise minutes"],
-  idea_summary_text: [
-    "다음 회의 내용을 결정 사항과 할 일로 나누어 요약해 줘.\n\n",
-    "Summarise these minutes into decisions and to-dos.\n\n",
+  idea_translate: ["한 문장 번역하기", "Translate a sentence"],
+  idea_translate_text: [
+    "“검토한 뒤 다음 주 수요일까지 답을 드리겠습니다.”를 공손한 영어 메일 문장으로 옮겨 줘.",
+    "Put “We will review it and reply by next Wednesday” into polite Korean for a mail.",
   ],
   idea_sheet: ["엑셀 수식 만들기", "Make a formula"],
   idea_sheet_text: [
     "엑셀에서 B열의 날짜가 이번 달인 행만 C열 금액을 더하는 수식을 알려 줘.",
     "Give me a spreadsheet formula that sums column C where the date in column B is this month.",
   ],
-  idea_report: ["주간 보고 다듬기", "Polish a report"],
-  idea_report_text: [
-    "아래 메모를 주간 업무 보고 형식으로 다듬어 줘.\n\n",
-    "Turn these notes into a weekly report.\n\n",
+  idea_outline: ["발표 목차 짜기", "Outline a talk"],
+  idea_outline_text: [
+    "신입 사원에게 회사 보안 수칙을 알려 주는 10분 발표의 목차를 다섯 항목으로 짜 줘.",
+    "Outline a ten-minute talk on office security for new colleagues in five points.",
   ],
   ask_office: ["메시지를 입력하세요", "Write a message"],
   ask_character: ["{name}에게 말하기", "Talk to {name}"],
@@ -87,7 +90,11 @@ const MESSAGES = {
   stop: ["멈추기", "Stop"],
   web_search: ["웹 검색", "Web search"],
   enter_hint: ["Enter로 보내고 Shift+Enter로 줄을 바꿉니다", "Enter sends, Shift+Enter makes a line"],
-  too_long: ["{count}/{limit}자", "{count} of {limit} characters"],
+  count: ["{count}/{limit}자", "{count} of {limit} characters"],
+  too_long: [
+    "한 번에 {limit}자까지 보낼 수 있습니다 (지금 {count}자)",
+    "A message may have {limit} characters (this one: {count})",
+  ],
   you: ["나", "You"],
   answer: ["답변", "Answer"],
   writing: ["답변을 쓰고 있습니다", "Writing an answer"],
@@ -103,6 +110,11 @@ const MESSAGES = {
   code: ["코드", "code"],
   edit: ["고쳐서 다시 보내기", "Edit and send again"],
   edit_label: ["고칠 메시지", "Message to edit"],
+  edit_early: ["뒤의 대화가 지워집니다", "Later turns will be deleted"],
+  edit_early_text: [
+    "이 메시지를 고쳐서 보내면 그 뒤에 나눈 대화 {n}개가 지워지고 되돌릴 수 없습니다.",
+    "Sending the edited message deletes the {n} turns after it for good.",
+  ],
   regenerate: ["다시 답변받기", "Answer again"],
   proceed: ["이어서 쓰기", "Continue"],
   previous_answer: ["이전 답변", "Previous answer"],
@@ -111,13 +123,17 @@ const MESSAGES = {
   next_greeting: ["다음 첫인사", "Next greeting"],
   of: ["{n}/{all}", "{n}/{all}"],
   nth_answer: ["답변 {all}개 중 {n}번째", "Answer {n} of {all}"],
+  nth_greeting: ["첫인사 {all}개 중 {n}번째", "Greeting {n} of {all}"],
   interrupted: ["여기서 멈췄습니다", "Stopped here"],
   cut: ["길이 한도에서 멈췄습니다", "Stopped at the length limit"],
   left_out: [
     "앞의 대화 {n}개는 길이 한도를 넘어 이번 답변에 쓰이지 않았습니다.",
     "{n} earlier turns did not fit and were left out of this answer.",
   ],
-  left_out_title: ["문맥 {used}/{limit}토큰", "Context: {used} of {limit} tokens"],
+  left_out_title: [
+    "한 번에 읽을 수 있는 분량의 {share}%를 썼습니다.",
+    "{share}% of what can be read at once was used.",
+  ],
   search_unavailable: [
     "웹 검색이 되지 않아 검색 없이 답했습니다.",
     "The web search failed; this answer was given without it.",
@@ -182,20 +198,20 @@ const MESSAGES = {
     "What the character says first. Mix *actions* and “speech”; {{user}} becomes your name.",
   ],
   alternate_greeting: ["다른 첫인사 {n}", "Other greeting {n}"],
-  add_greeting: ["첫인사 더하기", "Add a greeting"],
-  remove_greeting: ["첫인사 {n} 빼기", "Remove greeting {n}"],
+  add_greeting: ["첫인사 추가", "Add a greeting"],
+  remove_greeting: ["첫인사 {n} 삭제", "Remove greeting {n}"],
   context: ["설정", "Who the character is"],
   context_hint: [
     "성격, 말투, 관계, 배경. 대화 내내 캐릭터가 기억합니다.",
     "Nature, manner of speaking, relations, background. The character keeps to it.",
   ],
-  notes: ["만든이의 말", "Creator's notes"],
+  notes: ["만든 이의 말", "Creator's notes"],
   notes_hint: ["읽는 사람을 위한 글이며 대화에는 쓰이지 않습니다.", "For readers; not used in talks."],
-  picture: ["그림", "Picture"],
-  choose_picture: ["그림 고르기", "Choose a picture"],
-  remove_picture: ["그림 빼기", "Remove the picture"],
+  picture: ["이미지", "Picture"],
+  choose_picture: ["이미지 고르기", "Choose a picture"],
+  remove_picture: ["이미지 삭제", "Remove the picture"],
   picture_unreadable: [
-    "이 그림은 열 수 없습니다. PNG, JPEG, WebP, GIF 그림을 골라 주세요.",
+    "이 이미지는 열 수 없습니다. PNG, JPEG, WebP, GIF 파일을 골라 주세요.",
     "This picture cannot be opened. Choose a PNG, JPEG, WebP or GIF.",
   ],
   file_too_large: ["파일이 너무 큽니다. 8 MB까지 받을 수 있습니다.", "The file is larger than 8 MB."],
@@ -203,16 +219,23 @@ const MESSAGES = {
     "이 대화의 캐릭터가 지워져 더 이야기할 수 없습니다.",
     "This conversation's character was deleted, so it cannot go on.",
   ],
-  picture_of: ["{name}의 그림", "Picture of {name}"],
+  picture_of: ["{name}의 이미지", "Picture of {name}"],
   choose_greeting: ["첫인사 고르기", "Choose a greeting"],
-  by: ["만든이 {name}", "By {name}"],
+  by: ["만든 이 {name}", "By {name}"],
   back: ["뒤로", "Back"],
 };
 
-/** A sentence in the reader's language, with `{name}` filled in from `values`. */
+const PLACE = new RegExp(`\\{(\\w+)\\}(?:([’”]?)(${MARKED}))?`, "g");
+
+/** A sentence in the reader's language, with `{name}` filled in from `values` and a particle
+ * behind it chosen by the value's last sound. */
 export function t(key, values = {}) {
   const found = MESSAGES[key];
   if (!found) return key;
   const text = found[getState().language === "en" ? 1 : 0];
-  return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+  return text.replace(PLACE, (whole, name, quote = "", marked = "") => {
+    const value = values[name];
+    if (value === undefined || value === null) return whole;
+    return `${value}${quote}${marked && particle(String(value), marked)}`;
+  });
 }

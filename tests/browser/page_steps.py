@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx2
+from e2e_group import eventually
 from playwright.sync_api import Locator, Page, Route
 
 #: Milliseconds for anything the page waits for, on a machine that is busy with other things.
@@ -133,3 +137,56 @@ def refusing(times: int, status: int, error: dict[str, Any]) -> Callable[[Route]
         route.fulfill(status=status, content_type="application/json", body=body)
 
     return answer
+
+
+@contextmanager
+def occupied(url: str) -> Iterator[None]:
+    """Other users who keep the only slot taken, and a place in the queue, until the end."""
+    done_with = threading.Event()
+
+    def occupy(user: str) -> None:
+        body = {"input_data": "Tell me a long story about the sea.", "user_id": user}
+        call: dict[str, Any] = {
+            "json": body,
+            "headers": {"Accept": "text/event-stream"},
+            "timeout": 90,
+        }
+        while not done_with.is_set():
+            with (
+                httpx2.Client(trust_env=False) as client,
+                client.stream("POST", f"{url}/office/Llama", **call) as answer,
+            ):
+                for _ in answer.iter_lines():
+                    if done_with.is_set():
+                        break
+
+    others = [threading.Thread(target=occupy, args=(f"other-{n}",)) for n in range(5)]
+    for other in others:
+        other.start()
+    try:
+        eventually(
+            lambda: httpx2.get(f"{url}/office/performance", trust_env=False).json()["waiting"] > 2,
+            60,
+            "some wait",
+        )
+        yield
+    finally:
+        done_with.set()
+        for other in others:
+            other.join()
+
+
+def bring(page: Page, name: str, data: bytes) -> None:
+    """Import a file through the page."""
+    page.goto("/chat/#/characters")
+    file: Any = {"name": name, "mimeType": "application/octet-stream", "buffer": data}
+    page.get_by_label("PNG · JSON · CHARX 카드").set_input_files(file)
+
+
+def saved(page: Page, format: str, folder: Path) -> bytes:
+    """Export the open character through the page."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name=format, exact=True).click()
+    path = folder / f"card.{format.lower()}"
+    download.value.save_as(path)
+    return path.read_bytes()

@@ -11,7 +11,7 @@ from typing import Any
 import card_samples as samples
 import pytest
 from e2e_group import Group
-from page_steps import Api, answered, place_of, say
+from page_steps import Api, answered, bring, place_of, saved, say
 from playwright.sync_api import Page, expect
 
 from chatbot_ai.cards import inspect_picture, read_card
@@ -32,22 +32,6 @@ CARD = {
 }
 
 
-def bring(page: Page, name: str, data: bytes) -> None:
-    """Import a file through the page."""
-    page.goto("/chat/#/characters")
-    file: Any = {"name": name, "mimeType": "application/octet-stream", "buffer": data}
-    page.get_by_label("PNG · JSON · CHARX 카드").set_input_files(file)
-
-
-def saved(page: Page, format: str, folder: Path) -> bytes:
-    """Export the open character through the page."""
-    with page.expect_download() as download:
-        page.get_by_role("button", name=format, exact=True).click()
-    path = folder / f"card.{format.lower()}"
-    download.value.save_as(path)
-    return path.read_bytes()
-
-
 def test_a_character_is_made_with_a_picture_that_becomes_a_small_png(
     page: Page, group: Group
 ) -> None:
@@ -57,11 +41,11 @@ def test_a_character_is_made_with_a_picture_that_becomes_a_small_png(
     page.get_by_role("link", name="새 캐릭터").click()
     page.get_by_label("이름", exact=True).fill("하늘")
     page.get_by_label("첫인사", exact=False).first.fill("왔구나, {{user}}!")
-    page.get_by_role("button", name="첫인사 더하기").click()
+    page.get_by_role("button", name="첫인사 추가").click()
     page.get_by_label("다른 첫인사 1").fill("또 왔네?")
     page.get_by_label("설정", exact=False).last.fill("밝고 수다스러운 친구.")
     picture: Any = {"name": "wide.jpg", "mimeType": "image/jpeg", "buffer": photo(page)}
-    page.get_by_label("그림", exact=True).set_input_files(picture)
+    page.get_by_label("이미지", exact=True).set_input_files(picture)
     expect(page.locator(".form-picture img")).to_be_visible()
     page.get_by_role("button", name="저장").click()
     expect(page.get_by_role("heading", name="하늘")).to_be_visible()

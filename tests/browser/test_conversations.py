@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from e2e_group import Group
-from page_steps import Api, Script, answered, place_of, say
-from playwright.sync_api import BrowserContext, Page, expect
+from page_steps import PATIENCE_MS, Api, Script, answered, place_of, say
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 
 def ask(page: Page, text: str) -> None:
@@ -58,6 +58,12 @@ def test_conversations_are_listed_found_renamed_exported_and_deleted(
     with page.expect_download() as saved:
         choose(page, "보고서", "문서로 내보내기")
     assert saved.value.suggested_filename.endswith(".md")
+    saved.value.save_as(file)
+    document = file.read_text("utf-8")
+    (turn,) = Api(page, group.url).turns()
+    assert turn["input"] in document
+    assert turn["output"].strip() in document
+    assert document.startswith("# ")
 
     _, db_id = place_of(page)
     choose(page, "보고서", "삭제")
@@ -120,3 +126,114 @@ def test_tabs_stay_in_step(page: Page, context: BrowserContext) -> None:
     expect(other).to_have_url(re.compile(r"#/$"))
     expect(other.locator(".chats .title")).to_have_count(0)
     other.close()
+
+
+def test_each_conversation_keeps_its_own_draft(page: Page) -> None:
+    """Changing between conversations brings back what was being written in each."""
+    Script().on(page)
+    places = []
+    for text in ("하나", "둘"):
+        page.goto("/chat/#/")
+        say(page, text)
+        answered(page, 1)
+        places.append(page.url)
+        page.locator("#message").fill(f"{text}의 초안")
+    for place, draft in zip(places, ("하나의 초안", "둘의 초안"), strict=True):
+        page.goto(place)
+        expect(page.locator("#message")).to_have_value(draft)
+        page.reload()
+        expect(page.locator("#message")).to_have_value(draft)
+
+
+def test_a_new_conversation_in_another_tab_leaves_this_draft_alone(
+    page: Page, context: BrowserContext
+) -> None:
+    """Two tabs begin a conversation each; sending in one wipes nothing in the other."""
+    page.locator("#message").press_sequentially("이 탭의 글")
+    other = context.new_page()
+    other.goto("/chat/#/")
+    other.wait_for_selector("#message")
+    Script().on(other)
+    other.locator("#message").fill("")
+    say(other, "다른 탭의 글")
+    answered(other, 1)
+    expect(page.locator("#message")).to_have_value("이 탭의 글")
+    page.reload()
+    expect(page.locator("#message")).to_have_value("이 탭의 글")
+    other.close()
+
+
+def test_sending_in_one_tab_leaves_what_another_writes_in_the_same_conversation(
+    page: Page, context: BrowserContext, group: Group
+) -> None:
+    """The message that was sent disappears from both fields, anything else stays."""
+    ask(page, "Hello!")
+    other = context.new_page()
+    other.goto(page.url)
+    answered(other, 1)
+    other.locator("#message").fill("half a sentence")
+    say(page, "And you?")
+    answered(page, 2)
+    answered(other, 2)
+    expect(other.locator("#message")).to_have_value("half a sentence")
+    assert len(Api(page, group.url).turns()) == 2
+    other.close()
+
+
+def test_one_assistant_that_is_down_hides_only_its_own_conversations(page: Page) -> None:
+    """The other one's stay, and the page says what is wrong."""
+    ask(page, "Hello!")
+    error = {"error": {"code": "unavailable", "message": "캐릭터 서비스를 쓸 수 없습니다."}}
+    page.route(
+        re.compile("/character/conversations"), lambda route: route.fulfill(status=503, json=error)
+    )
+    page.reload()
+    expect(page.locator(".chats .title")).to_have_text("Hello!")
+    expect(page.locator(".nothing")).to_have_text("캐릭터 서비스를 쓸 수 없습니다.")
+
+
+def test_a_conversations_menu_opens_and_closes_by_keyboard(page: Page) -> None:
+    """Enter opens it on its first line, arrows move, Escape and Tab close it, focus comes back."""
+    ask(page, "Hello!")
+    page.locator(".chats a").focus()
+    page.keyboard.press("Tab")
+    opener = page.get_by_role("button", name=re.compile("더 보기"))
+    expect(opener).to_be_focused()
+    for close in ("Escape", "Tab"):
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("menu")).to_be_visible()
+        expect(page.get_by_role("menuitem", name="이름 바꾸기")).to_be_focused()
+        page.keyboard.press("ArrowDown")
+        expect(page.get_by_role("menuitem", name="문서로 내보내기")).to_be_focused()
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("ArrowUp")
+        expect(page.get_by_role("menuitem", name="삭제")).to_be_focused()
+        page.keyboard.press(close)
+        expect(page.get_by_role("menu")).to_have_count(0)
+        opener.focus()
+        expect(opener).to_have_attribute("aria-expanded", "false")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog", name="이름 바꾸기")).to_be_visible()
+
+
+def test_on_a_tablet_the_menu_of_a_conversation_can_be_seen(browser: Browser, group: Group) -> None:
+    """Where nothing hovers, the button is there without hovering."""
+    tablet = browser.new_context(
+        locale="ko-KR",
+        viewport={"width": 1180, "height": 820},
+        is_mobile=True,
+        has_touch=True,
+        base_url=group.url,
+    )
+    tablet.set_default_timeout(PATIENCE_MS)
+    page = tablet.new_page()
+    page.goto("/chat/")
+    page.locator("#message").fill("Hello!")
+    page.get_by_role("button", name="보내기").tap()
+    answered(page, 1)
+    opener = page.get_by_role("button", name=re.compile("더 보기"))
+    expect(opener).to_have_css("opacity", "1")
+    opener.tap()
+    expect(page.get_by_role("menu")).to_be_visible()
+    tablet.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 from subprocess import run
 
 import pytest
+from accessibility import check
 from e2e_group import COMMAND, Group, environment, started
 from page_steps import PATIENCE_MS, Script, answered, say, watched
 from playwright.sync_api import Browser, Page, expect
@@ -67,9 +68,11 @@ def test_with_keys_it_asks_once_and_keeps_the_key(visitor: Page, guarded: Guarde
     dialog = visitor.get_by_role("dialog")
     field = dialog.get_by_label("API 키")
     expect(field).to_be_focused()
+    check(visitor)
     field.fill("cbk_wrong")
     field.press("Enter")
     expect(dialog.get_by_role("alert")).to_be_visible()
+    check(visitor)
     field.fill(guarded.backend)
     field.press("Enter")
     expect(dialog).to_have_count(0)

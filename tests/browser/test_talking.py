@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import threading
 
-import httpx2
 from cutting_proxy import cutting_proxy
 from e2e_group import Group
-from page_steps import Api, Script, answered, done, refusing, say
+from page_steps import Api, Script, answered, done, occupied, refusing, say
 from playwright.sync_api import BrowserContext, Page, expect
 
 #: Presses the stop button in the moment in which the first words show.
@@ -44,26 +42,16 @@ def test_an_answer_streams_and_is_what_the_server_stored(page: Page, group: Grou
 
 
 def test_the_place_in_the_queue_shows_before_the_first_word(page: Page, group: Group) -> None:
-    """While another answer has the only slot, the page says where the message stands."""
-
-    def occupy(user: str) -> None:
-        body = {"input_data": "Tell me a long story about the sea.", "user_id": user}
-        httpx2.post(f"{group.url}/office/Llama", json=body, timeout=90, trust_env=False)
-
-    page.evaluate(KEEP_QUEUE_STATES)
-    others = [threading.Thread(target=occupy, args=(f"other-{n}",)) for n in range(3)]
-    for other in others:
-        other.start()
-    performance = f"{group.url}/office/performance"
-    page.wait_for_function(
-        "url => fetch(url).then(r => r.json()).then(p => p.waiting > 0)", arg=performance
-    )
-    say(page, "And me?")
+    """While another answer has the only slot, the page says where the message stands and how
+    long that will take."""
+    say(page, "Hello!")
     answered(page, 1)
-    states = page.evaluate("window.states")
-    assert any("번째" in state for state in states)
-    for other in others:
-        other.join()
+    page.evaluate(KEEP_QUEUE_STATES)
+    with occupied(group.url):
+        say(page, "And me?")
+        page.wait_for_function("() => states.some((line) => /번째/.test(line))")
+        page.wait_for_function("() => states.some((line) => /약 [0-9]+(초|분) 뒤/.test(line))")
+    answered(page, 2)
 
 
 def test_stopping_keeps_what_was_said_and_it_can_go_on(page: Page, group: Group) -> None:
@@ -101,7 +89,7 @@ def test_alternatives_are_kept_and_flipped_through(page: Page, group: Group) -> 
 
 
 def test_an_edited_message_replaces_the_turns_after_it(page: Page, group: Group) -> None:
-    """Editing the first of two turns leaves one turn with the new wording."""
+    """Editing the first of two turns asks first, then leaves one turn with the new wording."""
     say(page, "One.")
     answered(page, 1)
     say(page, "Two.")
@@ -113,6 +101,13 @@ def test_an_edited_message_replaces_the_turns_after_it(page: Page, group: Group)
     expect(field).to_be_focused()
     field.fill("Only one.")
     field.press("Enter")
+    dialog = page.get_by_role("dialog", name="뒤의 대화가 지워집니다")
+    expect(dialog).to_contain_text("1개")
+    dialog.get_by_role("button", name="취소").click()
+    expect(field).to_have_value("Only one.")
+    expect(page.locator(".turn")).to_have_count(2)
+    field.press("Enter")
+    dialog.get_by_role("button", name="보내기").click()
     answered(page, 1)
     assert [turn["input"] for turn in Api(page, group.url).turns()] == ["Only one."]
 

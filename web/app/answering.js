@@ -3,8 +3,9 @@ import { t } from "../messages.js";
 import { promptFields } from "./cast.js";
 import { CallError, eventError, request } from "./client.js";
 import { remember, remembered, userId } from "./device.js";
-import { answerEvents } from "./events.js";
+import { answerEvents, endStream } from "./events.js";
 import { refreshLibrary } from "./library.js";
+import { dropFrom, giveBack, isAsked, recover, settle } from "./settling.js";
 import { getState, setThread, toast } from "./store.js";
 import { tell } from "./tabs.js";
 import {
@@ -13,10 +14,12 @@ import {
   loadThread,
   pathOf,
   putTurn,
-  readTurns,
   refreshTurn,
   threadKey,
 } from "./threads.js";
+
+/** So often, in milliseconds, other tabs hear that an answer is still being followed here. */
+const BEAT_MS = 2000;
 
 const controllers = new Map();
 
@@ -33,7 +36,8 @@ export async function ask(assistant, dbId, { mode = "message", text = "", index 
     input: mode === "message" || mode === "edit" ? text : last.input,
     text: "",
     base: mode === "proceed" ? last.output : "",
-    search: Boolean(search),
+    // only a new message is looked up in the web
+    search: Boolean(search) && (mode === "message" || mode === "edit"),
     queue: null,
     sources: [],
     warnings: [],
@@ -63,7 +67,7 @@ export async function resume(assistant, dbId) {
   await follow(assistant, dbId, live, null, left.streamId);
 }
 
-/** End the answer that is under way. What was said of it stays. */
+/** End the answer that is under way. What was said of it stays. Resolves when that is stored. */
 export async function stop(assistant, dbId) {
   const key = threadKey(assistant, dbId);
   const running = controllers.get(key);
@@ -72,12 +76,24 @@ export async function stop(assistant, dbId) {
     return;
   }
   const { streamId } = running.place;
-  if (streamId) {
-    // a stream that can be taken up again goes on without its reader
-    request(`${assistant}/streams/${streamId}`, { method: "DELETE" }).catch(() => {});
-  }
+  running.ending ??= streamId ? endStream(assistant, streamId) : Promise.resolve();
   running.abort();
+  await running.ended;
 }
+
+/** End the answer that is under way in whatever tab, as the conversation is about to be deleted:
+ * an answer that is stored afterwards would bring it back. */
+export async function halt(assistant, dbId) {
+  const key = threadKey(assistant, dbId);
+  if (controllers.has(key)) return stop(assistant, dbId);
+  const left = remembered(`live:${key}`);
+  if (left?.streamId) await endStream(assistant, left.streamId);
+}
+
+/** This page is being left: another tab that shows one of its answers may take it up. */
+addEventListener("pagehide", () => {
+  for (const key of controllers.keys()) tell({ type: "left", key });
+});
 
 async function open(assistant, dbId, live, signal) {
   const { mode, input, index, search } = live;
@@ -104,11 +120,16 @@ async function follow(assistant, dbId, live, opening, streamId = null) {
   const key = threadKey(assistant, dbId);
   const controller = new AbortController();
   const place = { assistant, streamId, lastId: null };
-  controllers.set(key, { abort: () => controller.abort(), place });
+  const running = { abort: () => controller.abort(), place, ending: null };
+  running.ended = new Promise((resolve) => {
+    running.end = resolve;
+  });
+  controllers.set(key, running);
   remember(`unsent:${key}`, live.mode === "message" ? live.input : null);
   setThread(key, { live, note: null });
   const show = throttled(key, live);
   show();
+  const beat = setInterval(show.beat, BEAT_MS);
   let failure = null;
   try {
     const events = answerEvents({
@@ -139,12 +160,17 @@ async function follow(assistant, dbId, live, opening, streamId = null) {
     }
   } catch (error) {
     failure = error;
+  }
+  clearInterval(beat);
+  show.end();
+  await running.ending;
+  try {
+    if (failure) await fail(assistant, dbId, live, failure);
   } finally {
-    show.end();
     controllers.delete(key);
     remember(`live:${key}`, null);
+    running.end();
   }
-  if (failure) await fail(assistant, dbId, live, failure);
   tell({ type: "changed", key });
   refreshLibrary();
 }
@@ -156,7 +182,7 @@ async function finish(assistant, dbId, live, done) {
   const note = done.context?.turns_left_out ? done.context : null;
   const sources = done.sources?.length ? done.sources : live.sources;
   const index = done.turn ?? live.index;
-  if (live.mode === "message" || live.mode === "edit") {
+  if (isAsked(live)) {
     if (live.mode === "edit") dropFrom(key, index);
     const turn = {
       index,
@@ -184,57 +210,22 @@ async function finish(assistant, dbId, live, done) {
 async function fail(assistant, dbId, live, error) {
   const key = threadKey(assistant, dbId);
   live.running = false;
-  if (error.name === "AbortError") {
+  if (error.name === "AbortError" || error.code === "stream_cancelled") {
     await settle(assistant, dbId, live);
     return;
   }
   if (!(error instanceof CallError)) console.error(error);
-  if (live.text) await settle(assistant, dbId, live);
   const told = error instanceof CallError ? error : new CallError("page", t("error_unknown"));
-  setThread(key, ({ turns }) => {
-    const isStored = live.text && turns.at(-1)?.index >= live.index;
-    if (isStored && live.mode === "message") remember(`unsent:${key}`, null);
-    return { live: isStored ? null : { ...live, error: told } };
-  });
-  if (getState().threads[key].live === null) toast(told.message);
-}
-
-/** After an answer that was cut short: wait until the server has stored what there was of it. */
-async function settle(assistant, dbId, live) {
-  const key = threadKey(assistant, dbId);
-  const asked = live.mode === "message" || live.mode === "edit";
-  if (!live.text || live.mode === "edit") {
-    // an edit that broke off has changed nothing
-    setThread(key, { live: null });
-    if (live.mode === "message") {
-      if (!remembered(`draft:${key}`)) remember(`draft:${key}`, live.input);
-      tell({ type: "draft", key }, true);
-    }
-    remember(`unsent:${key}`, null);
+  if (told.code === "stream_gone") {
+    await recover(assistant, dbId, live, told);
     return;
   }
-  const before = getState().threads[key].turns.find((turn) => turn.index === live.index);
-  for (let attempt = 0; attempt < 12; attempt += 1) {
-    try {
-      const [turn] = await readTurns(assistant, dbId, live.index, 1);
-      const changed = turn && (turn.output !== before?.output || turn.input !== before?.input);
-      if (changed) {
-        putTurn(key, turn);
-        remember(`unsent:${key}`, null);
-        setThread(key, { live: null });
-        return;
-      }
-    } catch {
-      // the next attempt may do
-    }
-    await new Promise((resolve) => setTimeout(resolve, 250));
+  if (!live.text) {
+    setThread(key, { live: { ...live, error: told } });
+    return;
   }
-  if (asked) return;
-  setThread(key, { live: null });
-}
-
-function dropFrom(key, index) {
-  setThread(key, ({ turns }) => ({ turns: turns.filter((turn) => turn.index < index) }));
+  await settle(assistant, dbId, live);
+  toast(told.message);
 }
 
 /** Show `live` at most once a frame here and five times a second in other tabs. */
@@ -246,14 +237,18 @@ function throttled(key, live) {
     frame = 0;
     if (ended || !live.running) return;
     setThread(key, { live: { ...live } });
-    if (Date.now() - told > 200) {
-      told = Date.now();
-      tell({ type: "live", key, live: { ...live, remote: true } });
-    }
+  };
+  const tellOthers = () => {
+    if (ended || !live.running) return;
+    told = Date.now();
+    tell({ type: "live", key, live: { ...live, remote: true } });
   };
   const show = () => {
+    // not with the frame: a tab in the background draws none
+    if (Date.now() - told > 200) tellOthers();
     frame ||= document.hidden ? setTimeout(draw, 100) : requestAnimationFrame(draw);
   };
+  show.beat = tellOthers;
   show.end = () => {
     ended = true;
   };
@@ -269,9 +264,6 @@ export async function openThread(assistant, dbId) {
   const left = remembered(`unsent:${key}`);
   if (remembered(`live:${key}`)) await resume(assistant, dbId);
   else if (left && getState().threads[key].turns.at(-1)?.input !== left) {
-    if (!remembered(`draft:${key}`)) remember(`draft:${key}`, left);
-    remember(`unsent:${key}`, null);
-    tell({ type: "draft", key }, true);
+    giveBack(key, left);
   }
 }
-

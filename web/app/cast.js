@@ -101,7 +101,7 @@ export function asSpoken(text, character) {
   const user = getState().userName.trim() || t("default_user");
   return text
     .replace(/\{\{user\}\}|<USER>/gi, user)
-    .replace(/\{\{char\}\}|<BOT>/gi, character.name)
+    .replace(/\{\{char\}\}|<BOT>/gi, character.spoken_name || character.name)
     .replace(/\{\{[^}]*\}\}/g, "");
 }
 

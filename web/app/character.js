@@ -126,6 +126,16 @@ function Meeting({ character }) {
   </article>`;
 }
 
+/** What was edited: the card keeps everything else byte for byte, and its version. */
+function changesOf(fields, character) {
+  const body = {};
+  for (const [name, value] of Object.entries(fields)) {
+    if (character && JSON.stringify(value) === JSON.stringify(character[name])) continue;
+    body[name] = Array.isArray(value) ? value.filter((text) => text.trim()) : value;
+  }
+  return body;
+}
+
 function CharacterForm({ character }) {
   const [fields, setFields] = useState({
     name: character?.name || "",
@@ -166,12 +176,11 @@ function CharacterForm({ character }) {
     setSaving(true);
     setError(null);
     try {
-      const others = fields.alternate_greetings.filter((text) => text.trim());
-      const body = { ...fields, alternate_greetings: others };
-      if (character && fields.creator_notes === character.creator_notes) delete body.creator_notes;
+      const body = changesOf(fields, character);
       if (picture) body.picture = picture.png ? await toBase64(picture.png) : "";
-      const saved = await saveCharacter(character?.id, body);
-      location.hash = `#/characters/${saved.id}`;
+      const isChanged = !character || Object.keys(body).length > 0;
+      const { id } = isChanged ? await saveCharacter(character?.id, body) : character;
+      location.hash = `#/characters/${id}`;
     } catch (failure) {
       setError(failure.message);
       setSaving(false);

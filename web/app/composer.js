@@ -2,11 +2,11 @@
 import { t } from "../messages.js";
 import { ask, stop } from "./answering.js";
 import { remember, remembered } from "./device.js";
+import { draftOf, keepDraft } from "./drafts.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
 import { Icon } from "./icons.js";
 import { setState, useStore } from "./store.js";
-import { onTold, tell } from "./tabs.js";
-import { draftOf } from "./threads.js";
+import { onTold, tell, tellHere } from "./tabs.js";
 import { enterHandlers } from "./typing.js";
 
 /** Characters that a message may have. Source: the API contract. */
@@ -32,25 +32,33 @@ export function Composer({ threadKey, assistant, dbId, onSend, placeholder, disa
 
   const write = (value) => {
     setText(value);
-    remember(`draft:${threadKey}`, value || null);
+    keepDraft(threadKey, value);
   };
   const send = (value) => {
     const message = value.trim();
-    if (!message || lengthOf(value) > MAX_CHARS || running || disabled) return;
+    if (!message || lengthOf(value) > MAX_CHARS || running || disabled) return false;
     write("");
     onSend?.();
     ask(assistant, dbId, { text: message, search });
-    tell({ type: "draft", key: threadKey });
+    if (!threadKey.endsWith("/new")) tell({ type: "draft", key: threadKey, sent: value });
+    return true;
   };
-  const latest = useRef(send);
-  latest.current = send;
-  const handlers = useMemo(() => enterHandlers((value) => latest.current(value), entersSend), []);
+  const latest = useRef({ send, text });
+  latest.current = { send, text };
+  const handlers = useMemo(() => enterHandlers((value) => latest.current.send(value), entersSend), []);
 
   useEffect(() => {
     setText(draftOf(threadKey));
     if (entersSend()) field.current?.focus();
-    return onTold(({ type, key, focus }) => {
+    return onTold(({ type, key, focus, sent }) => {
       if (type !== "draft" || key !== threadKey) return;
+      if (sent !== undefined) {
+        // another tab sent its text; what is being written here is another matter
+        const { text: own } = latest.current;
+        if (own === sent) setText("");
+        else keepDraft(threadKey, own);
+        return;
+      }
       setText(draftOf(threadKey));
       if (focus) field.current?.focus();
     });
@@ -106,7 +114,7 @@ export function Composer({ threadKey, assistant, dbId, onSend, placeholder, disa
       </button>`}
       <span id="composer-note" class=${over ? "note wrong" : "note"}>
         ${count > COUNTED_CHARS
-          ? t("too_long", { count, limit: MAX_CHARS })
+          ? t(over ? "too_long" : "count", { count, limit: MAX_CHARS })
           : assistant === "office" && entersSend() && t("enter_hint")}
       </span>
       ${running
@@ -127,8 +135,8 @@ export function Composer({ threadKey, assistant, dbId, onSend, placeholder, disa
 
 /** Put text into a conversation's field, to be changed before it is sent. */
 export function suggest(threadKey, text) {
-  remember(`draft:${threadKey}`, text);
-  tell({ type: "draft", key: threadKey, focus: true }, true);
+  keepDraft(threadKey, text);
+  tellHere({ type: "draft", key: threadKey, focus: true });
 }
 
 export function savedSearch() {

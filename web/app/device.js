@@ -1,6 +1,7 @@
 // What this browser remembers between visits. Without storage everything still works, once.
 const PREFIX = "chatbot.";
 const memory = new Map();
+const here = new Map();
 
 export function remembered(name, fallback = null) {
   try {
@@ -19,6 +20,25 @@ export function remember(name, value) {
     else localStorage.setItem(PREFIX + name, JSON.stringify(value));
   } catch {
     // full or closed: this tab's memory has to do
+  }
+}
+
+/** What this tab alone keeps; it survives a reload. */
+export function rememberedHere(name, fallback = null) {
+  try {
+    const text = sessionStorage.getItem(PREFIX + name);
+    return text === null ? fallback : JSON.parse(text);
+  } catch {
+    return here.has(name) ? here.get(name) : fallback;
+  }
+}
+
+export function rememberHere(name, value) {
+  here.set(name, value);
+  try {
+    sessionStorage.setItem(PREFIX + name, JSON.stringify(value));
+  } catch {
+    // full or closed: this page's memory has to do
   }
 }
 

@@ -1,4 +1,5 @@
 // Server-sent events over fetch, with a dropped connection taken up again.
+import { t } from "../messages.js";
 import { CallError, connectionError, request } from "./client.js";
 
 /** Seconds between attempts to take a stream up again; after the last one it is lost. */
@@ -73,7 +74,8 @@ export async function* answerEvents({ opening, place, signal, onPlace, onLost })
     } catch (error) {
       if (error.name === "AbortError") throw error;
       if (error instanceof CallError && error.code !== "connection_lost" && !error.retryAfterS) {
-        throw error.status === 404 ? connectionError() : error;
+        const isGone = error.status === 404 || error.status === 410;
+        throw isGone ? new CallError("stream_gone", t("connection_lost")) : error;
       }
     }
     response = null;
@@ -81,6 +83,31 @@ export async function* answerEvents({ opening, place, signal, onPlace, onLost })
     onLost(true);
     await pause(RESUME_PAUSES_S[attempt++], signal);
   }
+}
+
+/** Milliseconds after which an ending is no longer waited for. */
+const END_MS = 8000;
+
+/**
+ * End a stream at the server and wait until it has ended there: a stream that can be taken up
+ * again goes on without its reader. False where that could not be done in time.
+ */
+export async function endStream(assistant, streamId) {
+  const path = `${assistant}/streams/${streamId}`;
+  const signal = AbortSignal.timeout(END_MS);
+  for (const wait of [0.3, 1, 2, null]) {
+    try {
+      await request(path, { method: "DELETE", signal });
+      const rest = await request(path, { headers: { Accept: "text/event-stream" }, signal });
+      await rest.text();
+      return true;
+    } catch (error) {
+      if (error.status === 404 || error.status === 410) return true;
+      if (wait === null || signal.aborted) return false;
+      await new Promise((resolve) => setTimeout(resolve, wait * 1000));
+    }
+  }
+  return false;
 }
 
 function pause(seconds, signal) {

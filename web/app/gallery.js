@@ -4,29 +4,40 @@ import { asSpoken, importCharacter, loadCast, loadMoreCast } from "./cast.js";
 import { html, useEffect, useRef, useState } from "./html.js";
 import { Icon } from "./icons.js";
 import { Portrait } from "./portrait.js";
-import { toast, useStore } from "./store.js";
+import { setState, toast, useStore } from "./store.js";
+
+/** Import files as characters; each that is refused is named with the reason. */
+export async function bringCards(files) {
+  setState({ refused: [] });
+  for (const file of files) {
+    try {
+      const character = await importCharacter(file);
+      toast([t("imported", { name: character.name }), ...character.warnings].join(" "));
+    } catch (error) {
+      const refusal = { name: file.name, message: error.message };
+      setState(({ refused }) => ({ refused: [...refused, refusal] }));
+    }
+  }
+}
 
 export function Gallery() {
   const cast = useStore((state) => state.cast);
+  const refused = useStore((state) => state.refused);
   useStore((state) => state.language);
   const [isOver, setOver] = useState(false);
-  const [refused, setRefused] = useState(null);
+  const [query, setQuery] = useState("");
   const chooser = useRef(null);
   useEffect(() => {
     loadCast();
+    return () => setState({ refused: [] });
   }, []);
-
-  const bring = async (files) => {
-    setRefused(null);
-    for (const file of files) {
-      try {
-        const character = await importCharacter(file);
-        toast([t("imported", { name: character.name }), ...character.warnings].join(" "));
-      } catch (error) {
-        setRefused({ name: file.name, message: error.message });
-      }
-    }
-  };
+  const bring = bringCards;
+  const wanted = folded(query);
+  useEffect(() => {
+    // a search looks through all of them
+    if (wanted && cast.more) loadMoreCast().catch((error) => toast(error.message));
+  }, [wanted, cast.more]);
+  const shown = cast.items.filter(({ name, tagline }) => folded(`${name}\n${tagline}`).includes(wanted));
   const drop = (event) => {
     event.preventDefault();
     setOver(false);
@@ -69,8 +80,11 @@ export function Gallery() {
         }}
       />
     </header>
-    ${refused &&
-    html`<p class="failure" role="alert"><strong>${refused.name}</strong> ${refused.message}</p>`}
+    ${refused.map(
+      (one) => html`<p key=${one.name} class="failure" role="alert">
+        <strong>${one.name}</strong> ${one.message}
+      </p>`,
+    )}
     ${cast.error && html`<p class="failure" role="alert">${cast.error.message}</p>`}
     ${cast.loaded &&
     !cast.items.length &&
@@ -80,8 +94,21 @@ export function Gallery() {
       <h2>${t("empty_gallery")}</h2>
       <p>${t("empty_gallery_text")}</p>
     </section>`}
+    ${cast.items.length > 0 &&
+    html`<label class="search">
+      <${Icon} name="search" />
+      <input
+        type="search"
+        aria-label=${t("search_characters")}
+        placeholder=${t("search_characters")}
+        value=${query}
+        maxlength="100"
+        onInput=${(event) => setQuery(event.currentTarget.value)}
+      />
+    </label>`}
+    ${wanted && !cast.more && !shown.length && html`<p class="nothing">${t("no_character_matches")}</p>`}
     <ul class="tiles">
-      ${cast.items.map(
+      ${shown.map(
         (character) => html`<li key=${character.id}>
           <a class="tile" href=${`#/characters/${character.id}`}>
             <${Portrait} character=${character} size="large" />
@@ -94,6 +121,7 @@ export function Gallery() {
       )}
     </ul>
     ${cast.more &&
+    !wanted &&
     html`<button
       type="button"
       class="more"
@@ -103,6 +131,10 @@ export function Gallery() {
     </button>`}
     <p class="drop-hint" aria-hidden="true">${t("drop_here")}</p>
   </div>`;
+}
+
+function folded(text) {
+  return text.normalize("NFC").toLowerCase().trim();
 }
 
 /** A greeting without its marks, for one line of a list. */

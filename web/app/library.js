@@ -20,12 +20,31 @@ export async function loadLibrary() {
   const { query } = getState().library;
   setLibrary({ loading: true });
   try {
-    const pages = await Promise.all(ASSISTANTS.map((assistant) => page(assistant, query, null)));
+    const asked = ASSISTANTS.map((assistant) => page(assistant, query, null));
+    // a conversation's id begins with its character's: found by the character's name as well
+    for (const id of charactersNamed(query)) asked.push(page("character", "", null, id));
+    const outcomes = await Promise.allSettled(asked);
     if (call !== latest) return;
-    setLibrary({ ...merged([], pages), loading: false, error: null });
+    const pages = outcomes.map(({ value }) => value);
+    const error = outcomes.find(({ reason }) => reason)?.reason ?? null;
+    // one assistant that is down leaves its lines as they were
+    const lost = ASSISTANTS.filter((_name, place) => !pages[place]);
+    const kept = getState().library.items.filter((item) => !query && lost.includes(item.assistant));
+    setLibrary({ ...merged(kept, pages), loading: false, error });
   } catch (error) {
     if (call === latest) setLibrary({ loading: false, error });
   }
+}
+
+/** At most so many characters of a name are asked for. */
+const NAMED = 5;
+
+function charactersNamed(query) {
+  const wanted = query.normalize("NFC").toLowerCase().trim();
+  if (!wanted) return [];
+  const { items } = getState().cast;
+  const named = items.filter(({ name }) => name.normalize("NFC").toLowerCase().includes(wanted));
+  return named.slice(0, NAMED).map(({ id }) => id);
 }
 
 export async function loadMore() {
@@ -48,8 +67,9 @@ export function searchLibrary(query) {
   refreshLibrary();
 }
 
-async function page(assistant, q, before) {
-  const found = await json(`${assistant}/conversations`, { query: { limit: PAGE, q, before } });
+async function page(assistant, q, before, prefix = "") {
+  const query = { limit: PAGE, q, before, db_id_prefix: prefix };
+  const found = await json(`${assistant}/conversations`, { query });
   return {
     assistant,
     items: found.conversations.map((one) => ({ ...one, assistant })),
@@ -62,7 +82,7 @@ function merged(items, pages) {
   const more = {};
   for (const one of pages) {
     if (!one) continue;
-    more[one.assistant] = one.next;
+    more[one.assistant] ||= one.next;
     for (const item of one.items) found.set(threadKey(item.assistant, item.db_id), item);
   }
   const sorted = [...found.values()].sort((a, b) => b.updated_at - a.updated_at);

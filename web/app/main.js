@@ -1,11 +1,12 @@
 // The page: which view the address names, and what other tabs say.
 import { t } from "../messages.js";
-import { stop } from "./answering.js";
+import { resume, stop } from "./answering.js";
 import { castChanged, loadCast } from "./cast.js";
 import { CharacterPage } from "./character.js";
 import { savedSearch } from "./composer.js";
 import { onRemembered, remembered } from "./device.js";
 import { Dialogs, applyAppearance } from "./dialogs.js";
+import { keepFilesIn } from "./drop.js";
 import { Gallery } from "./gallery.js";
 import { html, render, useEffect, useRef } from "./html.js";
 import { Icon } from "./icons.js";
@@ -91,13 +92,18 @@ function TopBar() {
   </header>`;
 }
 
+/** The name of a character, from the gallery's list or from the character itself. */
+function nameOf({ byId, items }, id) {
+  return byId[id]?.name || items.find((one) => one.id === id)?.name || "";
+}
+
 function titleOf({ route, threads, library, cast }) {
   if (route.view === "characters") return t("characters");
   if (route.view === "one") return cast.byId[route.id]?.name || t("characters");
   if (!route.dbId) return "";
   const key = `${route.view}/${route.dbId}`;
   const item = library.items.find((one) => `${one.assistant}/${one.db_id}` === key);
-  const who = route.view === "character" && cast.byId[characterOf(route.dbId)?.id]?.name;
+  const who = route.view === "character" && nameOf(cast, characterOf(route.dbId)?.id);
   const first = threads[key]?.turns[0]?.input || "";
   return item?.title || who || item?.preview || first.slice(0, 80);
 }
@@ -109,7 +115,19 @@ function Toast() {
   </div>`;
 }
 
-let stale = new Map();
+/** Milliseconds without a sign of life after which a tab counts as gone. */
+const GONE_MS = 7000;
+const stale = new Map();
+
+/** The tab that followed an answer is gone: take the answer up here, or show what is stored. */
+async function takeOver(assistant, dbId) {
+  const key = `${assistant}/${dbId}`;
+  clearTimeout(stale.get(key));
+  if (!getState().threads[key]?.live?.remote) return;
+  setThread(key, { live: null });
+  await loadThread(assistant, dbId);
+  await resume(assistant, dbId);
+}
 
 /** What another tab did: show it here as well. */
 function told({ type, key, live, id }) {
@@ -119,9 +137,9 @@ function told({ type, key, live, id }) {
   if (type === "live" && known && (!known.live || known.live.remote)) {
     setThread(key, { live });
     clearTimeout(stale.get(key));
-    // a tab that is closed says nothing more
-    stale.set(key, setTimeout(() => told({ type: "changed", key }), 20_000));
+    stale.set(key, setTimeout(() => takeOver(assistant, dbId), GONE_MS));
   }
+  if (type === "left" && known?.live?.remote) takeOver(assistant, dbId);
   if (type === "changed") {
     clearTimeout(stale.get(key));
     refreshLibrary();
@@ -157,6 +175,10 @@ onTold(told);
 onRemembered((name) => {
   if (["language", "theme", "userName", "search"].includes(name)) restore();
 });
-render(html`<${App} />`, document.getElementById("app"));
+const root = document.getElementById("app");
+// the shell that stood there while the modules came
+root.replaceChildren();
+render(html`<${App} />`, root);
+keepFilesIn();
 loadLibrary();
 loadCast();

@@ -24,7 +24,7 @@ function Action({ icon, label, onClick, disabled }) {
 }
 
 /** ‹ 2/3 › */
-export function Flipper({ at, count, previous, next, onChoose, disabled }) {
+export function Flipper({ at, count, previous, next, nth = "nth_answer", onChoose, disabled }) {
   if (count < 2) return null;
   return html`<span class="flipper">
     <${Action}
@@ -33,7 +33,7 @@ export function Flipper({ at, count, previous, next, onChoose, disabled }) {
       disabled=${disabled || at === 0}
       onClick=${() => onChoose(at - 1)}
     />
-    <span aria-label=${t("nth_answer", { n: at + 1, all: count })}>
+    <span aria-label=${t(nth, { n: at + 1, all: count })}>
       ${t("of", { n: at + 1, all: count })}
     </span>
     <${Action}
@@ -57,10 +57,7 @@ export function UserLine({ text, onEdit, disabled }) {
       <${Edit}
         text=${text}
         onCancel=${done}
-        onSave=${(changed) => {
-          setEditing(false);
-          onEdit(changed);
-        }}
+        onSave=${(changed) => onEdit(changed, () => setEditing(false))}
       />
     </div>`;
   }
@@ -90,7 +87,9 @@ function Edit({ text, onSave, onCancel }) {
   const field = useRef(null);
   const save = (written) => {
     const changed = written.trim();
-    if (changed && lengthOf(written) <= MAX_CHARS) onSave(changed);
+    if (!changed || lengthOf(written) > MAX_CHARS) return false;
+    onSave(changed);
+    return true;
   };
   const handlers = useMemo(() => enterHandlers(save, entersSend), []);
   useEffect(() => {

@@ -1,7 +1,8 @@
 // The list of conversations and the way to everything else.
 import { t } from "../messages.js";
+import { halt } from "./answering.js";
 import { openDialog } from "./dialogs.js";
-import { html, useEffect, useRef, useState } from "./html.js";
+import { html, useLayoutEffect, useRef, useState } from "./html.js";
 import { Icon } from "./icons.js";
 import {
   deleteConversation,
@@ -20,12 +21,11 @@ export function Sidebar() {
   const route = useStore((state) => state.route);
   useStore((state) => state.language);
   const own = useRef(null);
-  useEffect(() => {
-    if (drawer) own.current.querySelector("a, button").focus();
-  }, [drawer]);
   const close = () => setState({ drawer: false });
-  useEffect(() => {
+  // before it shows: an Escape may come at once
+  useLayoutEffect(() => {
     if (!drawer) return undefined;
+    own.current.querySelector("a, button").focus();
     const escape = (event) => event.key === "Escape" && close();
     addEventListener("keydown", escape);
     return () => removeEventListener("keydown", escape);
@@ -76,11 +76,11 @@ export function Sidebar() {
         </section>`,
       )}
       ${more && html`<button type="button" class="more" onClick=${() => loadMore().catch((error) => toast(error.message))}>${t("more")}</button>`}
-      ${!library.items.length &&
-      !library.loading &&
-      html`<p class="nothing">
-        ${library.error ? library.error.message : t(library.query ? "no_matches" : "no_chats")}
-      </p>`}
+      ${library.error
+        ? html`<p class="nothing">${library.error.message}</p>`
+        : !library.items.length &&
+          !library.loading &&
+          html`<p class="nothing">${t(library.query ? "no_matches" : "no_chats")}</p>`}
     </div>
     <footer>
       <button type="button" class="place" onClick=${() => openDialog({ kind: "settings" })}>
@@ -116,7 +116,8 @@ function Entry({ item, current }) {
     return state.cast.byId[who.id] || state.cast.items.find((one) => one.id === who.id) || null;
   });
   const [open, setOpen] = useState(false);
-  const title = item.title || item.preview || t("new_chat");
+  const said = item.preview || t("new_chat");
+  const title = item.title || (character ? `${character.name} · ${said}` : said);
   return html`<li class=${current ? "current" : ""}>
     <a href=${`#/${item.assistant}/${item.db_id}`} aria-current=${current && "page"}>
       ${item.assistant === "character"
@@ -142,6 +143,7 @@ function Entry({ item, current }) {
 function actions(item, title) {
   const failed = (error) => toast(error.message);
   const remove = async () => {
+    await halt(item.assistant, item.db_id);
     await deleteConversation(item);
     const { route } = getState();
     if (route.dbId === item.db_id) location.hash = "#/";
@@ -152,7 +154,7 @@ function actions(item, title) {
       () =>
         openDialog({
           kind: "rename",
-          value: title,
+          value: item.title || item.preview,
           run: (name) => renameConversation(item, name),
         }),
     ],
@@ -176,7 +178,7 @@ function actions(item, title) {
 /** A small menu: arrow keys move, Escape and a click elsewhere close it. */
 export function Menu({ items, label, onClose }) {
   const own = useRef(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     own.current.querySelector("button").focus();
     const opener = own.current.previousElementSibling;
     const outside = (event) => {

@@ -11,6 +11,8 @@ let state = {
   drawer: false,
   dialog: null,
   toast: null,
+  /** Files that were no cards: `{name, message}`. */
+  refused: [],
   threads: {},
   library: { items: [], more: {}, query: "", loading: true, error: null },
   cast: { items: [], byId: {}, more: null, loaded: false, error: null },

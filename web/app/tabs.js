@@ -2,10 +2,14 @@
 const channel = "BroadcastChannel" in globalThis ? new BroadcastChannel("chatbot-ai") : null;
 const listeners = new Set();
 
-/** Tell the other tabs, and this one too where `here` is set. */
-export function tell(message, here = false) {
+/** Tell the other tabs. */
+export function tell(message) {
   channel?.postMessage(message);
-  if (here) for (const listener of listeners) listener(message);
+}
+
+/** Tell this tab's own parts. */
+export function tellHere(message) {
+  for (const listener of listeners) listener(message);
 }
 
 export function onTold(listener) {

@@ -3,6 +3,7 @@ import { t } from "../messages.js";
 import { ask, openThread } from "./answering.js";
 import { loadCharacter, promptFields } from "./cast.js";
 import { Composer, suggest } from "./composer.js";
+import { openDialog } from "./dialogs.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
 import { Icon } from "./icons.js";
 import { Answer, AnswerLine, Flipper, LiveAnswer, UserLine } from "./message.js";
@@ -18,9 +19,9 @@ import {
 
 const IDEAS = [
   ["mail", "idea_mail", "idea_mail_text"],
-  ["list", "idea_summary", "idea_summary_text"],
+  ["globe", "idea_translate", "idea_translate_text"],
   ["table", "idea_sheet", "idea_sheet_text"],
-  ["report", "idea_report", "idea_report_text"],
+  ["list", "idea_outline", "idea_outline_text"],
 ];
 /** So near to the end, in pixels, the view follows what is written. */
 const NEAR_END = 80;
@@ -85,7 +86,8 @@ function NoteLine({ note }) {
   if (!note) return null;
   const warnings = (note.warnings || []).filter((warning) => WARNINGS.includes(warning));
   const leftOut = note.turns_left_out;
-  const title = t("left_out_title", { used: note.used_tokens, limit: note.limit_tokens });
+  const share = Math.min(100, Math.round((note.used_tokens / note.limit_tokens) * 100));
+  const title = t("left_out_title", { share });
   return html`<div class="notes" role="status">
     ${leftOut > 0 && html`<p title=${title}>${t("left_out", { n: leftOut })}</p>`}
     ${warnings.map((warning) => html`<p key=${warning}>${t(warning)}</p>`)}
@@ -118,6 +120,25 @@ function Turns({ thread, who, character, suggestTo }) {
     const { scrollHeight, scrollTop, clientHeight } = scroller.current;
     follows.current = scrollHeight - scrollTop - clientHeight < NEAR_END;
     setAway(!follows.current);
+  };
+
+  const edit = ({ index }, text, done) => {
+    const run = () => {
+      done();
+      // the answer takes its time; the dialog need not wait for it
+      void ask(assistant, dbId, { mode: "edit", index, text, search });
+    };
+    const later = turns.filter((turn) => turn.index > index).length;
+    if (later === 0) run();
+    else {
+      openDialog({
+        kind: "confirm",
+        title: t("edit_early"),
+        text: t("edit_early_text", { n: later }),
+        action: t("send"),
+        run,
+      });
+    }
   };
 
   // a new answer that failed leaves the one before it where it was
@@ -153,7 +174,7 @@ function Turns({ thread, who, character, suggestTo }) {
             <${UserLine}
               text=${turn.input}
               disabled=${busy}
-              onEdit=${(text) => ask(assistant, dbId, { mode: "edit", index: turn.index, text, search })}
+              onEdit=${(text, done) => edit(turn, text, done)}
             />
             <h3 class=${said ? "speaker" : "offscreen"}>
               ${said ? html`<${Portrait} character=${character} />${said}` : t("answer")}
@@ -198,12 +219,18 @@ function Turns({ thread, who, character, suggestTo }) {
 function Announcer({ thread }) {
   const { live, turns } = thread;
   const running = Boolean(live?.running);
-  const was = useRef(false);
+  const before = useRef(null);
   const [text, setText] = useState("");
   useEffect(() => {
-    if (running) setText(live.queue ? t("waiting") : t("writing"));
-    else if (was.current) setText(turns.at(-1)?.output || "");
-    was.current = running;
+    if (running) {
+      before.current ??= { last: turns.at(-1) };
+      setText(live.queue ? t("waiting") : t("writing"));
+    } else if (before.current) {
+      // without an answer there is nothing to read but the error, which speaks for itself
+      const last = turns.at(-1);
+      setText(last && last !== before.current.last ? last.output : "");
+      before.current = null;
+    }
   }, [running, Boolean(live?.queue)]);
   return html`<div class="offscreen" role="status" aria-live="polite">${text}</div>`;
 }
@@ -265,6 +292,7 @@ function Opening({ thread, who, character }) {
           count=${greetings}
           previous=${t("previous_greeting")}
           next=${t("next_greeting")}
+          nth="nth_greeting"
           onChoose=${choose}
         />
       </div>`}

@@ -1,6 +1,6 @@
 // Conversations that are open in this page: their turns as the server has them.
 import { json } from "./client.js";
-import { randomId, randomUuid, remembered } from "./device.js";
+import { randomId, randomUuid } from "./device.js";
 import { getState, setState, setThread } from "./store.js";
 
 const PAGE_TURNS = 50;
@@ -125,8 +125,4 @@ export function pathOf(assistant, dbId) {
 export function asShown(turn) {
   const { text, status, model, sources, finish_reason: finish } = turn.alternatives[turn.selected];
   return { ...turn, output: text, status, model, sources, finish };
-}
-
-export function draftOf(key) {
-  return remembered(`draft:${key}`, "");
 }

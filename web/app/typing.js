@@ -12,9 +12,17 @@ const ECHO_MS = 80;
 /** Safari tells of the composition's end first and of its Enter, with keyCode 229, afterwards. */
 const LATE_MS = 30;
 
+/** While an input method has the key, Chrome on Windows calls it Process: its place tells. */
+function isEnter({ key, keyCode, code }) {
+  if (key === "Enter" || keyCode === 13) return true;
+  const isTaken = key === "Process" || keyCode === 229;
+  return isTaken && (code === "Enter" || code === "NumpadEnter");
+}
+
 /**
- * Handlers for a text field. `submit` is called with the field's text exactly once for an Enter;
- * `entersSend` tells whether a bare Enter sends at all (on a phone it makes a line).
+ * Handlers for a text field. `submit` is called with the field's text exactly once for an Enter
+ * and returns false where it held the text back; `entersSend` tells whether a bare Enter sends at
+ * all (on a phone it makes a line).
  */
 export function enterHandlers(submit, entersSend = () => true) {
   let composing = false;
@@ -27,8 +35,7 @@ export function enterHandlers(submit, entersSend = () => true) {
     clearTimeout(timer);
     pending = false;
     timer = setTimeout(() => {
-      sentAt = performance.now();
-      submit(field.value);
+      if (submit(field.value) !== false) sentAt = performance.now();
     });
   };
 
@@ -48,7 +55,7 @@ export function enterHandlers(submit, entersSend = () => true) {
       pending = false;
     },
     onKeyDown(event) {
-      if (event.key !== "Enter" && event.keyCode !== 13) {
+      if (!isEnter(event)) {
         if (event.keyCode !== 229) pending = false;
         return;
       }
