@@ -208,14 +208,14 @@ def test_what_was_left_out_of_a_real_context_is_said(page: Page, group: Group) -
     assistant, db_id = place_of(page)
     api = Api(page, group.url)
     from_page = {"db_id": db_id, "user_id": json.loads(page.evaluate(USER))}
-    for number in range(3):
-        text = f"{number}: " + "가나다라마바사아자차" * 24
+    for number in range(2):
+        text = f"{number}: " + "가나다라마바사아자차" * 30
         api.call("POST", f"/{assistant}/Llama", json={"input_data": text, **from_page})
     page.reload()
-    answered(page, 4)
+    answered(page, 3)
     say(page, "And now?")
-    answered(page, 5)
-    expect(page.locator(".notes")).to_contain_text(re.compile("앞의 대화 [1-4]개"))
+    answered(page, 4)
+    expect(page.locator(".notes")).to_contain_text(re.compile("앞의 대화 [1-3]개"))
 
 
 USER = "localStorage.getItem('chatbot.user')"

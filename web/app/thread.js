@@ -19,7 +19,7 @@ import {
 
 const IDEAS = [
   ["mail", "idea_mail", "idea_mail_text"],
-  ["globe", "idea_translate", "idea_translate_text"],
+  ["chat", "idea_translate", "idea_translate_text"],
   ["table", "idea_sheet", "idea_sheet_text"],
   ["list", "idea_outline", "idea_outline_text"],
 ];
