@@ -172,7 +172,10 @@ def test_a_characters_answer_is_continued(page: Page, group: Group) -> None:
     made = api.call("POST", "/character/characters", json={"name": "하늘", "greeting": "왔구나!"})
     page.goto(f"/chat/#/characters/{made.json()['id']}")
     page.get_by_role("button", name="대화 시작").click()
-    say(page, "Tell me a story.")
+    with page.expect_request("**/character/Llama") as sent:
+        say(page, "Tell me a story.")
+    # the server takes the whole card, its lorebook too
+    assert sent.value.post_data_json["character_id"] == made.json()["id"]
     answered(page, 1)
     (before,) = api.turns()
     with page.expect_response(re.compile("/continue")):

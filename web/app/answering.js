@@ -1,6 +1,6 @@
 // Asking for an answer and following it: new, again, onwards, or to an edited input.
 import { t } from "../messages.js";
-import { promptFields } from "./cast.js";
+import { loadCharacter, playing } from "./cast.js";
 import { CallError, eventError, request } from "./client.js";
 import { remember, remembered, userId } from "./device.js";
 import { answerEvents, endStream } from "./events.js";
@@ -97,7 +97,7 @@ addEventListener("pagehide", () => {
 
 async function open(assistant, dbId, live, signal) {
   const { mode, input, index, search } = live;
-  const who = assistant === "character" ? await promptFields(dbId) : {};
+  const who = assistant === "character" ? playing(dbId) : {};
   const where = pathOf(assistant, dbId);
   const searching = assistant === "office" && search ? { google_access: true } : {};
   const user = userId();
@@ -113,7 +113,15 @@ async function open(assistant, dbId, live, signal) {
   };
   const [path, body, anonymous = false] = calls[mode];
   const headers = { Accept: "text/event-stream", "X-Resumable": "true" };
-  return request(path, { method: "POST", body, headers, signal, anonymous });
+  try {
+    return await request(path, { method: "POST", body, headers, signal, anonymous });
+  } catch (error) {
+    const isGone = error.status === 404 && who.character_id;
+    if (isGone && (await loadCharacter(who.character_id)) === null) {
+      throw new CallError("no_character", t("character_gone"));
+    }
+    throw error;
+  }
 }
 
 async function follow(assistant, dbId, live, opening, streamId = null) {

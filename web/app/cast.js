@@ -105,10 +105,17 @@ export function asSpoken(text, character) {
     .replace(/\{\{[^}]*\}\}/g, "");
 }
 
+/** Which stored character answers in a conversation: the server has the card, lorebook included. */
+export function playing(dbId) {
+  const { id, greeting } = characterOf(dbId) || {};
+  if (!id) throw new CallError("no_character", t("character_gone"));
+  return { character_id: id, greeting_index: greeting, user_name: getState().userName.trim() };
+}
+
 const prompts = new Map();
 
-/** The fields that a character's conversation sends with every line. */
-export async function promptFields(dbId) {
+/** What the character says first in a conversation, its macros resolved by the server. */
+export async function openingOf(dbId) {
   const { id, greeting } = characterOf(dbId) || {};
   if (!id) throw new CallError("no_character", t("character_gone"));
   const { userName } = getState();
@@ -120,8 +127,7 @@ export async function promptFields(dbId) {
     asked.catch(() => prompts.delete(place));
   }
   try {
-    const { character_name, greeting: said, context } = await prompts.get(place);
-    return { character_name, greeting: said, context };
+    return (await prompts.get(place)).greeting;
   } catch (error) {
     if (error.status === 404) throw new CallError("no_character", t("character_gone"));
     throw error;

@@ -1,7 +1,7 @@
 // A conversation: its turns, the answer under way, and the field below.
 import { t } from "../messages.js";
 import { ask, openThread } from "./answering.js";
-import { loadCharacter, promptFields } from "./cast.js";
+import { loadCharacter, openingOf } from "./cast.js";
 import { Composer, suggest } from "./composer.js";
 import { openDialog } from "./dialogs.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
@@ -259,8 +259,8 @@ function Opening({ thread, who, character }) {
   useEffect(() => {
     let gone = false;
     if (who && character) {
-      promptFields(thread.dbId).then(
-        (fields) => !gone && setGreeting(fields.greeting),
+      openingOf(thread.dbId).then(
+        (said) => !gone && setGreeting(said),
         (error) => !gone && toast(error.message),
       );
     }
