@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import re
+import threading
+import time
 
 import pytest
 from e2e_group import Group, eventually
-from page_steps import Api, Script, answered, events, occupied, place_of, say
+from page_steps import Api, Script, answered, events, occupied, place_of, say, user_of
 from playwright.sync_api import BrowserContext, Page, Route, expect
+
+from chatbot_ai.domain.conversation import ConversationKey, NewTurn, TurnAnswer
+from chatbot_ai.storage.sqlite import SqliteConversationStore
 
 LONG = "Tell me about every month of the year, one after the other."
 
@@ -201,21 +206,32 @@ def test_a_failure_is_not_announced_as_the_answer_before_it(page: Page) -> None:
     assert len(script.sent) == 1
 
 
+def stored_turns(group: Group, key: ConversationKey, texts: list[str]) -> None:
+    """Turns put into the group's conversation file, as if they had been talked there."""
+
+    async def store() -> None:
+        turns = SqliteConversationStore(group.folder / "data" / "chatbot.sqlite3")
+        await turns.open()
+        for number, text in enumerate(texts):
+            answer = TurnAnswer("Yes.", "test", time.time(), finish_reason="stop")
+            await turns.append(key, NewTurn(f"stored-{number}", text, answer))
+        await turns.close()
+
+    # Playwright's own loop runs in this thread
+    thread = threading.Thread(target=lambda: asyncio.run(store()))
+    thread.start()
+    thread.join()
+
+
 def test_what_was_left_out_of_a_real_context_is_said(page: Page, group: Group) -> None:
     """Turns that fill the real context: the next answer names how many it did not see."""
     say(page, "Hello!")
     answered(page, 1)
-    assistant, db_id = place_of(page)
-    api = Api(page, group.url)
-    from_page = {"db_id": db_id, "user_id": json.loads(page.evaluate(USER))}
-    for number in range(2):
-        text = f"{number}: " + "가나다라마바사아자차" * 30
-        api.call("POST", f"/{assistant}/Llama", json={"input_data": text, **from_page})
+    _, db_id = place_of(page)
+    texts = [f"{number}: " + "가나다라마바사아자차" * 30 for number in range(3)]
+    stored_turns(group, ConversationKey("office", user_of(page), db_id), texts)
     page.reload()
-    answered(page, 3)
-    say(page, "And now?")
     answered(page, 4)
-    expect(page.locator(".notes")).to_contain_text(re.compile("앞의 대화 [1-3]개"))
-
-
-USER = "localStorage.getItem('chatbot.user')"
+    say(page, "And now?")
+    answered(page, 5)
+    expect(page.locator(".notes")).to_contain_text(re.compile("앞의 대화 [1-4]개"))
