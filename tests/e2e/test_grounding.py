@@ -57,12 +57,22 @@ class Scene:
     client: httpx2.Client
     engine: RunningEngine
     search: SearchServer
+    lies: int = 0
 
     def say(self, text: str, **more: Any) -> list[Event]:
         return stream(self.client, "office", input_data=text, **more)
 
+    def lie(self, handler: Handler) -> None:
+        """Let the search answer that. After three failures in a row a provider rests, so that it
+        would not be asked: an honest answer stands between every two."""
+        if self.lies == 2:
+            self.recover()
+        self.lies += 1
+        self.search.answers(handler)
+
     def recover(self) -> None:
-        """A search that works, so that the provider does not come to rest between two lies."""
+        """A search that works."""
+        self.lies = 0
         self.search.answers(found("city Busan"))
         said = self.say(f"What does the city have? {uuid.uuid4().hex}", google_access=True)
         assert done_of(said)["sources"]
@@ -116,11 +126,10 @@ def cites(text: str) -> bool:
 @pytest.mark.parametrize("lie", LIES)
 def test_a_bad_search_costs_three_seconds_at_most(scene: Scene, lie: str) -> None:
     """With the search dead, slow or lying the answer comes, says so, and invents no source."""
-    scene.recover()
+    scene.lie(LIES[lie])
     began = time.monotonic()
     scene.say(f"{QUESTION} {lie}")
     without_s = time.monotonic() - began
-    scene.search.answers(LIES[lie])
     asked = scene.search.asked
     began = time.monotonic()
     said = scene.say(f"{QUESTION} {lie}", google_access=True)
@@ -131,13 +140,13 @@ def test_a_bad_search_costs_three_seconds_at_most(scene: Scene, lie: str) -> Non
     unavailable = {"sources": [], "warnings": ["search_unavailable"]}
     assert sources_of(said) == unavailable
     assert {name: done_of(said)[name] for name in unavailable} == unavailable
+    assert done_of(said)["timings"]["search_ms"] <= (LATER_S + NOISE_S) * 1000
     assert with_s <= without_s + LATER_S + NOISE_S
 
 
 def test_a_bad_search_shows_in_a_json_answer(scene: Scene) -> None:
     """The JSON answer stays a plain string; a header says what went wrong."""
-    scene.recover()
-    scene.search.answers(LIES["500"])
+    scene.lie(LIES["500"])
     asked = body("office", input_data=f"{QUESTION} as JSON", google_access=True)
     answer = scene.client.post("/office/Llama", json=asked, headers={"X-Include-Sources": "true"})
     assert answer.status_code == 200
