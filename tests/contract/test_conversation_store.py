@@ -319,7 +319,14 @@ async def test_S8_check_leaves_no_trace_in_conversations(store: ConversationStor
     assert [item async for item in store.scan()] == []
 
 
-OTHER = TurnAnswer("둘째", "other", 9.0, "interrupted", sources=(Source(1, "쪽", "https://a.b/"),))
+OTHER = TurnAnswer(
+    "둘째",
+    "other",
+    9.0,
+    "interrupted",
+    sources=(Source(1, "쪽", "https://a.b/"),),
+    marks=("k:0:2",),
+)
 
 
 async def test_S9_alternatives_are_added_and_selected(store: ConversationStore) -> None:

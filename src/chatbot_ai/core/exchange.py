@@ -41,6 +41,7 @@ class ChatRequest:
     messages     a whole conversation that the caller keeps itself (OpenAI-compatible calls);
                  then there is no memory here and `text` is not used
     persona      replaces the assistant's own for this call
+    mark         of a call that is to happen once; stays on the answer, see core/once.py
     lore         what earlier messages call up, to stand beside the newest input
     on_prompt    called with about how many tokens the prompt has when the model begins to read it
     """
@@ -55,6 +56,7 @@ class ChatRequest:
     stream: bool = False
     sampling: Sampling = field(default_factory=Sampling)
     turn_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    mark: str = ""
     mode: Mode = "message"
     index: int | None = None
     messages: tuple[Message, ...] = ()

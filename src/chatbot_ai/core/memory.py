@@ -104,12 +104,17 @@ class Memory:
         self, key: ConversationKey, request: ChatRequest, progress: Progress, again: Turn | None
     ) -> Turn:
         answer = self._answer(progress)
+        begun = again.answer.text if again is not None and request.mode == "proceed" else ""
+        if request.mark and again is not None and progress.finished:
+            mark = f"{request.mark}:{len(begun)}:{len(begun) + len(answer.text)}"
+            answer = replace(answer, marks=(mark,))
         if again is not None and request.mode == "regenerate":
             return await self.store.add_answer(key, again, answer)
         if again is not None:
             # it stays the answer of the model that began it
-            begun = again.answer
-            whole = replace(answer, text=begun.text + answer.text, model=begun.model)
+            marks = again.answer.marks + answer.marks
+            model = again.answer.model
+            whole = replace(answer, text=begun + answer.text, model=model, marks=marks)
             return await self.store.replace_answer(key, again, whole)
         built = progress.prompt
         turn = NewTurn(request.turn_id, request.text, answer)

@@ -1,7 +1,8 @@
 """Answers given once for each idempotency key, however often they are asked for.
 
-Within a process the first answer is remembered; for a conversation with memory the turn itself is
-found again by its id, which derives from the key, also after a restart and by another process.
+Within a process the first answer is remembered; in a conversation with memory the turn itself is
+found again by its id, which derives from the key, and another answer to it by a mark that it
+carries: also after a restart and by another process.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
@@ -25,13 +26,15 @@ from chatbot_ai.core.exchange import (
     Sources,
     Timings,
 )
-from chatbot_ai.domain.conversation import ConversationKey, Turn
+from chatbot_ai.domain.conversation import ConversationKey, Turn, TurnAnswer
 from chatbot_ai.domain.errors import IdempotencyKeyReused
 from chatbot_ai.domain.generation import Usage
 
 #: Seconds for which an answer is remembered, and how many are at most.
 KEEP_S = 24 * 3600.0
 MAX_ANSWERS = 1000
+#: Newest turns among which a repeated call looks for what it had answered again.
+RECALLED_TURNS = 50
 #: Seconds that a repeated call waits for what the first one is still writing.
 SETTLE_S = 3.0
 
@@ -48,6 +51,11 @@ class Claim:
     def turn_id(self) -> str:
         digest = hashlib.sha256(repr((self.owner, self.key)).encode()).hexdigest()
         return f"once-{digest[:40]}"
+
+    @property
+    def mark(self) -> str:
+        """On another answer to a turn; where it begins and ends in the text follow behind it."""
+        return f"{self.turn_id}.{self.fingerprint[:16]}"
 
     @property
     def thing_id(self) -> str:
@@ -98,7 +106,7 @@ class Once:
         entry = _Entry(claim.fingerprint, clock.monotonic() + self._keep_s)
         self._entries[name] = entry
         try:
-            request = replace(request, turn_id=claim.turn_id)
+            request = replace(request, turn_id=claim.turn_id, mark=claim.mark)
             async with bounded(clock, request.deadline, "idempotency"):
                 known, request = await self._recalled(request)
             if known is not None:
@@ -136,9 +144,12 @@ class Once:
         """
         chat = self._chat
         key = chat.memory.key(request)
-        if key is None or request.mode not in ("message", "edit"):
+        if key is None:
             return None, request
         await chat.memory.settle(SETTLE_S)
+        if request.mode in ("regenerate", "proceed"):
+            turns = await chat.store.recent_turns(key, RECALLED_TURNS)
+            return _marked(turns, request), request
         turn = await chat.store.find_turn(key, request.turn_id)
         if turn is None:
             return None, request
@@ -146,7 +157,7 @@ class Once:
             raise IdempotencyKeyReused
         if turn.answer.status == "interrupted" and await self._is_last(key, turn):
             return None, replace(request, mode="edit", index=turn.index)
-        return _stored(turn), request
+        return _stored(turn, turn.answers[0]), request
 
     async def _is_last(self, key: ConversationKey, turn: Turn) -> bool:
         return not await self._chat.store.turns(key, first=turn.index + 1, limit=1)
@@ -163,9 +174,21 @@ def repeated(answer: Answer) -> list[ChatEvent]:
     return [*events, done]
 
 
-def _stored(turn: Turn) -> Answer:
-    """A turn as an answer; what it took is not stored and reads as nothing."""
-    first = turn.answers[0]
+def _marked(turns: Sequence[Turn], request: ChatRequest) -> Answer | None:
+    """The answer, or the part of one, that the request has made. Raises IdempotencyKeyReused."""
+    for turn in turns:
+        for answer in turn.answers:
+            for mark in answer.marks:
+                name, begin, end = mark.rsplit(":", 2)
+                if name == request.mark:
+                    return _stored(turn, replace(answer, text=answer.text[int(begin) : int(end)]))
+                if name.startswith(f"{request.turn_id}."):
+                    raise IdempotencyKeyReused
+    return None
+
+
+def _stored(turn: Turn, first: TurnAnswer) -> Answer:
+    """A turn's answer as it was given; what it took is not stored and reads as nothing."""
     done = Done(
         finish_reason=first.finish_reason
         or ("stop" if first.status == "complete" else first.status),

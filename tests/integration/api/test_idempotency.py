@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from api_lab import Lab, events_of, running_lab, until
 
@@ -290,3 +291,32 @@ async def test_another_wish_under_the_key_is_refused(stage: Lab, way: str) -> No
     assert refused.json()["error"]["code"] == "idempotency_key_reused"
     assert (await made(stage, way, user="b")).status_code == first.status_code
     assert await count(stage, "b") == 2
+
+
+@pytest.mark.parametrize("way", ["regenerate", "continue"])
+async def test_other_answers_survive_a_restart(tmp_path: Path, way: str) -> None:
+    """A repeated regenerate or continue gives what it gave, whatever was said since: the very
+    part, no further alternative, nothing generated; another body under the key is refused."""
+    path = f"/conversations/d/{way}"
+
+    async def again(lab: Lab, key: str = "k", **changes: Any) -> httpx2.Response:
+        headers = {"Idempotency-Key": key}
+        return await lab.http.post(path, params=A, json=changes, headers=headers)
+
+    async with running_lab(tmp_path) as lab:
+        await lab.say("안녕")
+        first, other = await again(lab), await again(lab, "other")
+        assert (first.status_code, other.status_code) == (200, 200)
+        before = (await turns_of(lab))[0]["outputs"]
+        await lab.say("또")
+    async with running_lab(tmp_path) as lab:
+        for key, given in (("k", first), ("other", other)):
+            repeated = await again(lab, key)
+            assert repeated.json() == given.json()
+            assert repeated.headers["Idempotent-Replayed"] == "true"
+            assert repeated.headers["X-Turn"] == "0"
+        assert lab.model.requests == []
+        assert (await turns_of(lab))[0]["outputs"] == before
+    async with running_lab(tmp_path) as lab:
+        refused = await again(lab, model="gpt4.1")
+        assert refused.json()["error"]["code"] == "idempotency_key_reused"
