@@ -144,7 +144,7 @@ function charts() {
   const named = (key, of, more = {}) => ({ key, of, name: say(`k_${key}`), ...more });
   const refused = (point) => point.refused + point.limited;
   return [
-    { title: 'c_load', whole: true, step: true, show: (v) => number(v), lines: [named('waiting', (p) => p.waiting, { kind: 'area' }), named('running', (p) => p.running, { kind: 'line' })], text: (points) => `${say('peak')} ${number(most(points, (p) => p.waiting))}` },
+    { title: 'c_load', whole: true, step: true, show: (v) => number(v), lines: [named('waiting', (p) => p.waiting, { kind: 'area' }), named('running', (p) => p.running, { kind: 'line' })], text: (points) => `${say('peak')} ${number(most(points, (p) => Math.max(p.running, p.waiting)))}` },
     { title: 'c_time', show: span, axis: brief, lines: [named('p95', (p) => p.p95_s, { kind: 'line', thin: true }), named('p50', (p) => p.p50_s, { kind: 'line' })], text: (points) => latest(points, (p) => p.p50_s) },
     { title: 'c_results', whole: true, show: (v) => number(v), lines: [named('answered', (p) => p.answered, { kind: 'bar' }), named('refused', refused, { kind: 'bar' }), named('failed', (p) => p.failed, { kind: 'bar' }), named('cancelled', (p) => p.cancelled, { kind: 'bar' })], text: (points) => `${say('peak')} ${number(most(points, (p) => p.answered + refused(p) + p.failed + p.cancelled))}` },
     { title: 'c_tokens', show: (v) => number(v, v < 10 ? 1 : 0), lines: [named('tokens', (p, seconds) => p.tokens / seconds, { kind: 'area' })], text: (points, seconds) => `${say('peak')} ${number(most(points, (p) => p.tokens / seconds), 1)}` },
@@ -225,7 +225,7 @@ function partRows(data, processes) {
 
 /* One line for each run of equal errors, the newest first. */
 function errorList(errors, now) {
-  if (!errors.length) return make('p', { class: 'soft' }, say('no_errors'));
+  if (!errors.length) return make('p', { class: 'errors soft' }, say('no_errors'));
   const runs = [];
   for (const error of errors) {
     const last = runs.at(-1);

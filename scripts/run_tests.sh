@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Every test but those of the dashboard (make browser-test). Those with a real browser run in processes of their own: the browser's library keeps an event loop
+# Every test. Those with a real browser run in processes of their own: the browser's library keeps an event loop
 # open in the main thread, which other asynchronous tests cannot share. Compose (make compose-test) comes last,
 # where an engine or the lab script is; in CI always.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
-browser=(tests/e2e/test_docs_page.py tests/e2e/test_loadtest_page.py)
+browser=(tests/e2e/test_docs_page.py tests/e2e/test_loadtest_page.py tests/browser/test_dashboard.py)
 failed=0
 
 "$python" -m pytest -n 2 --dist loadfile tests --ignore=tests/browser --ignore=tests/compose \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -142,6 +143,17 @@ def test_page_fits_its_window(
         return found;
     }""")  # noqa: E501
     assert spoilt == []
+    keep_picture(page, f"dashboard-{locale[:2]}-{scheme}-{size['width']}")
+
+
+def keep_picture(page: Page, name: str) -> None:
+    """A picture of the whole page, kept for people to look at where the environment asks for it."""
+    data = page.screenshot(full_page=True)
+    width, height = (int.from_bytes(data[i : i + 4]) for i in (16, 20))
+    assert width == page.evaluate("window.innerWidth")
+    assert height >= page.evaluate("window.innerHeight")
+    if folder := os.environ.get("SCREENSHOT_DIR"):
+        Path(folder, f"{name}.png").write_bytes(data)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -192,6 +204,10 @@ def test_figures_are_the_services_own(open_page: Opener, running: Stack) -> None
     expect(office.locator(".parts")).to_contain_text("running")
     expect(office.locator(".parts")).to_contain_text(told["version"])
     expect(office.locator(".parts")).not_to_contain_text("not known")
+    seen = [max(point["running"], point["waiting"]) for point in told["series"]]
+    expect(office.locator("figure").first).to_contain_text(f"peak {max(seen)}")
+    size = office.locator(".parts dt").first.evaluate("(e) => getComputedStyle(e).fontSize")
+    expect(office.locator("p.errors")).to_have_css("font-size", size)
     body = {"input_data": "One more", "user_id": "u2"}
     httpx2.post(f"{running.url}/office/Llama", json=body, timeout=300).raise_for_status()
     expect(answers).to_contain_text(f"{answered + 1} answers")
