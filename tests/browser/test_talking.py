@@ -7,7 +7,7 @@ import re
 from cutting_proxy import cutting_proxy
 from e2e_group import Group
 from page_steps import Api, Script, answered, done, occupied, refusing, say
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 #: Presses the stop button in the moment in which the first words show.
 STOP_AT_FIRST_WORDS = """() => new MutationObserver((_, watch) => {
@@ -172,6 +172,29 @@ def test_sources_are_numbered_to_hover_and_to_open(page: Page) -> None:
     mark.hover()
     expect(answer.get_by_role("tooltip")).to_contain_text("서울시 공고")
     expect(answer.locator(".prose")).to_contain_text("[7]")
+    answer.locator("summary").click()
+    expect(answer.locator(".sources a")).to_have_text("서울시 공고")
+
+
+def test_a_reload_shows_sources_and_how_the_answer_ended(page: Page) -> None:
+    """What an answer rests on and that it was cut come from the server, so that another browser
+    shows them too."""
+    sources = [{"n": 1, "title": "서울시 공고", "url": "https://www.example.com/a"}]
+
+    def grounded(route: Route) -> None:
+        answer = route.fetch()
+        found = answer.json()
+        first = found["turns"][0]["alternatives"][0]
+        first |= {"text": "시작합니다[1].", "finish_reason": "length", "sources": sources}
+        route.fulfill(response=answer, json=found)
+
+    say(page, "Hello!")
+    answered(page, 1)
+    page.route("**/turns?*", grounded)
+    page.reload()
+    answer = answered(page, 1)
+    expect(answer.locator(".citation > a")).to_have_attribute("href", "https://www.example.com/a")
+    expect(answer.locator(".state")).to_have_text("길이 한도에서 멈췄습니다")
     answer.locator("summary").click()
     expect(answer.locator(".sources a")).to_have_text("서울시 공고")
 
