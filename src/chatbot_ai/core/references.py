@@ -13,7 +13,7 @@ from chatbot_ai.core.exchange import Sources
 from chatbot_ai.core.lore import called_up
 from chatbot_ai.core.search_query import QUERY_SECONDS, Asked, rewritten
 from chatbot_ai.domain.conversation import Message, Turn
-from chatbot_ai.domain.errors import ChatbotError
+from chatbot_ai.domain.errors import ChatbotError, places_of
 from chatbot_ai.domain.generation import likely_tokens
 from chatbot_ai.domain.grounding import Grounder, GroundingResult
 from chatbot_ai.domain.ports import Clock
@@ -202,7 +202,12 @@ class Gathering:
             return Gathered(lines, _UNAVAILABLE)
         if error := self._searching.exception():
             # the answer can be given without it: a bug in the search costs its sources only
-            log.error("search.crashed", exc_info=error, warning="search_unavailable")
+            log.error(
+                "search.crashed",
+                error=type(error).__name__,
+                at=places_of(error),
+                warning="search_unavailable",
+            )
             return Gathered(lines, _UNAVAILABLE)
         found = self._searching.result()
         return Gathered(lines, found.numbered_from(next_number(turns, len(found.sources))))

@@ -189,3 +189,15 @@ class SearchUnavailable(Unavailable):
     """A web search failed; never fails an answer."""
 
     code = "search_unavailable"
+
+
+def places_of(error: BaseException, most: int = 5) -> str:
+    """The innermost files and lines that an error came through, the place of its raising first:
+    without its text, and without reading a file as a traceback does, so that an event loop may
+    log it."""
+    places: list[str] = []
+    place = error.__traceback__
+    while place is not None:
+        places.append(f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}")
+        place = place.tb_next
+    return " < ".join(places[: -most - 1 : -1])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from chatbot_ai.domain.errors import SearchUnavailable
+from chatbot_ai.domain.errors import SearchUnavailable, places_of
 from chatbot_ai.domain.ports import SearchResult, WebSearch
 from chatbot_ai.search.cache import ExpiringCache, SharedCalls
 from chatbot_ai.search.cooldown import Cooldown, all_resting
@@ -147,7 +147,7 @@ class SearchChain:
             _log.warning("search.provider_failed", provider=provider.name, error=kind)
         else:  # a provider broke its contract; the chain goes on all the same
             _log.error(
-                "search.provider_broken", provider=provider.name, error=kind, at=_place(error)
+                "search.provider_broken", provider=provider.name, error=kind, at=places_of(error)
             )
         return None
 
@@ -159,11 +159,3 @@ class SearchChain:
             if now - call.began >= _FAIR_S:
                 self._cooldown.failed(call.provider.name, ExchangeFailed("timeout"))
         await asyncio.gather(*running, return_exceptions=True)
-
-
-def _place(error: BaseException) -> str:
-    """Return file and line where an error was raised; a whole traceback would read files."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    return f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place is not None else ""

@@ -10,7 +10,7 @@ import structlog
 
 from chatbot_ai.core.references import References
 from chatbot_ai.domain.conversation import Assistant
-from chatbot_ai.domain.errors import ConfigurationError
+from chatbot_ai.domain.errors import ConfigurationError, places_of
 from chatbot_ai.domain.grounding import CountText, Grounder, GroundingResult
 from chatbot_ai.settings import Settings
 from chatbot_ai.settings.kinds import listed, plain
@@ -82,7 +82,12 @@ class BackgroundGrounder:
         if isinstance(error, ConfigurationError):
             log.error("search.misconfigured", detail=str(error))
         else:  # a library that does not load must fail no answer
-            log.error("search.not_started", exc_info=error, retry_s=RETRY_S)
+            log.error(
+                "search.not_started",
+                error=type(error).__name__,
+                at=places_of(error),
+                retry_s=RETRY_S,
+            )
 
 
 def references(assistant: Assistant, shared: Settings) -> References:

@@ -35,6 +35,7 @@ from chatbot_ai.domain.generation import (
     TextDelta,
     Usage,
 )
+from chatbot_ai.domain.grounding import Grounder
 from chatbot_ai.domain.persona import Persona
 from chatbot_ai.llm.openai import OpenAIModel
 from chatbot_ai.server.personas import read_personas
@@ -165,6 +166,8 @@ async def running_lab(
     max_waiting: int = 20,
     slots: int = 2,
     prepare: Callable[[dict[str, Any]], None] | None = None,
+    grounder: Grounder | None = None,
+    lists_sources: bool = False,
 ) -> AsyncIterator[Lab]:
     """Serve until the block ends. `prepare` may change the arguments of Services."""
     spoken = model or SpokenModel()
@@ -187,7 +190,7 @@ async def running_lab(
             admission=admission,
             remote=Admission(slots=slots, max_waiting=max_waiting, clock=clock, beside=admission),
             clock=clock,
-            references=References(zone=ZONE, with_time=assistant == "office"),
+            references=References(zone=ZONE, with_time=assistant == "office", grounder=grounder),
             observers=(stats, metrics, LoggedAnswers(assistant)),
         )
         metrics.watch(chat.admission, chat.remote, lambda: 0, lambda: 0)
@@ -210,7 +213,9 @@ async def running_lab(
             await characters.close()
 
     metrics = Metrics(assistant)
-    options = ApiOptions(assistant, "ko", deadline_s=20, max_body_bytes=1_048_576)
+    options = ApiOptions(
+        assistant, "ko", deadline_s=20, max_body_bytes=1_048_576, lists_sources=lists_sources
+    )
     # before anything is served, as in a real service: this reads files
     app = await asyncio.to_thread(create_app, options, open_services, metrics)
     server = uvicorn.Server(

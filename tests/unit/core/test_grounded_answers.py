@@ -123,6 +123,7 @@ async def test_a_failed_search_never_fails_the_answer(
     if isinstance(failure, ZeroDivisionError | ImportError):
         crashes = [log for log in logs if log["event"] == "search.crashed"]
         assert [log["warning"] for log in crashes] == ["search_unavailable"]
+        assert "grounders.py:" in crashes[0]["at"]
 
 
 async def test_a_search_that_hangs_ends_in_its_time(make: Make, grounder: ScriptedGrounder) -> None:
