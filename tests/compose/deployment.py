@@ -96,6 +96,12 @@ class Deployment:
         """How much a halted program of the service has been sent."""
         return int(self.compose("exec", "-T", service, "python", "-c", UNREAD))
 
+    def gateway_of(self, network: str) -> str:
+        """This machine's address in one of the project's networks: whom a container sees."""
+        name = f"{ENVIRONMENT['COMPOSE_PROJECT_NAME']}_{network}"
+        form = "{{(index .IPAM.Config 0).Gateway}}"
+        return _run("docker", "network", "inspect", "--format", form, name).strip()
+
     def command(self, *arguments: str) -> str:
         """`chatbot-ai` in the running office service."""
         return self.compose("exec", "-T", "office", "chatbot-ai", *arguments)

@@ -70,7 +70,9 @@ def test_files_are_copied_while_services_write(deployment: Deployment) -> None:
 @pytest.fixture(scope="class")
 def other_settings(deployment: Deployment) -> Iterator[None]:
     """Another .env, then none again; each counts after `up` alone."""
-    ENV_FILE.write_text(SETTINGS, "utf-8")
+    ENV_FILE.write_text(
+        f"{SETTINGS}GATEWAY_TRUSTED_PROXIES={deployment.gateway_of('front')}\n", "utf-8"
+    )
     deployment.compose("up", "--detach", "--wait")
     yield
     ENV_FILE.unlink()
@@ -90,6 +92,17 @@ class TestOtherSettings:
         assert error["message"].isascii()
         assert error["type"] == "invalid_request_error"
         assert answer.headers["access-control-allow-origin"] == "https://chat.example.com"
+
+    def test_a_proxy_on_this_machine_is_believed(
+        self, gateway: httpx2.Client, deployment: Deployment
+    ) -> None:
+        """It comes from Docker's address, and the caller that it names is the one in the log."""
+        mark = uuid.uuid4().hex
+        headers = {"X-Forwarded-For": "198.51.100.7", "X-Request-ID": mark}
+        assert gateway.get("/office/readyz", headers=headers).status_code == 200
+        log = deployment.compose("logs", "--no-log-prefix", "--no-color", "--tail", "50", "nginx")
+        lines = [json.loads(line[line.index("{") :]) for line in log.splitlines() if "{" in line]
+        assert [one["client"] for one in lines if one["request_id"] == mark] == ["198.51.100.7"]
 
     def test_the_gateway_has_its_rate(self, gateway: httpx2.Client) -> None:
         """More than one call a second, and two at once, is 429."""
