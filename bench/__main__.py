@@ -50,6 +50,7 @@ COMPARISONS = {
         "multi_turn": "--conversations 2 --turns 3",
         "predecessor": "--rounds 1 --users 2 --turns 2",
         "threads": "--rounds 1 --tokens 16",
+        "leaving": "--rounds 1",
         "overhead": "--requests 50",
         "gateway": "--requests 100",
         "page": "--visits 2",

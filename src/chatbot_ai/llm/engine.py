@@ -18,6 +18,8 @@ class EngineOptions:
     """How the engine runs. docs/operations.md lists each with llama.cpp's name for it.
 
     context_tokens is for one conversation; the engine is given `slots` times as much.
+    processor_batch_tokens replaces batch_tokens, if smaller, where the model runs on the processor:
+    while a batch is computed nobody can leave a slot or get a token.
     rope_scale stretches the trained context linearly; 1 leaves it. split_mode is "none" (one GPU),
     "layer" or "row"; tensor_split holds the GPUs' shares by commas, empty for llama.cpp's own.
     """
@@ -28,6 +30,7 @@ class EngineOptions:
     slots: int
     context_tokens: int
     batch_tokens: int = 2048
+    processor_batch_tokens: int = 256
     micro_batch_tokens: int = 512
     threads: int = 12
     gpu_layers: int = -1

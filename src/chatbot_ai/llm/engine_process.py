@@ -47,8 +47,13 @@ def parameters(options: EngineOptions) -> llama.CommonParams:
     params.kv_unified = False
     params.fit_params = False
     params.ctx_shift = False
+    has_gpu = _has_gpu()
     params.n_batch = options.batch_tokens
-    params.n_ubatch = min(options.micro_batch_tokens, options.batch_tokens)
+    if not has_gpu or options.gpu_layers == 0:
+        params.n_batch = min(options.batch_tokens, options.processor_batch_tokens)
+        if params.n_batch < options.batch_tokens:
+            say(f"on the processor a batch has {params.n_batch}, not {options.batch_tokens} tokens")
+    params.n_ubatch = min(options.micro_batch_tokens, params.n_batch)
     threads = usable_threads(options.threads)
     if threads < options.threads:
         say(f"{options.threads} threads wished, {threads} processors here: using {threads}")
@@ -75,8 +80,13 @@ def parameters(options: EngineOptions) -> llama.CommonParams:
         params.rope_scaling_type = llama.llama_rope_scaling_type.LLAMA_ROPE_SCALING_TYPE_LINEAR
         params.rope_freq_scale = 1 / options.rope_scale
     _memory(params, options)
-    _gpu(params, options)
+    _gpu(params, options, has_gpu)
     return params
+
+
+def _has_gpu() -> bool:
+    processor = llama.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_CPU
+    return any(device["type"] != processor for device in llama.get_device_info())
 
 
 def _memory(params: llama.CommonParams, options: EngineOptions) -> None:
@@ -94,9 +104,7 @@ def _memory(params: llama.CommonParams, options: EngineOptions) -> None:
         params.load_mode = modes.LLAMA_LOAD_MODE_NONE
 
 
-def _gpu(params: llama.CommonParams, options: EngineOptions) -> None:
-    processor = llama.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_CPU
-    has_gpu = any(device["type"] != processor for device in llama.get_device_info())
+def _gpu(params: llama.CommonParams, options: EngineOptions, has_gpu: bool) -> None:
     if not has_gpu and options.gpu_layers != 0:
         say("no GPU that this build can use: the whole model runs on the processor")
     params.n_gpu_layers = options.gpu_layers if has_gpu else 0

@@ -93,6 +93,7 @@ def engine_options(
         slots=slots,
         context_tokens=context_tokens(settings, model),
         batch_tokens=settings.batch_tokens,
+        processor_batch_tokens=settings.processor_batch_tokens,
         micro_batch_tokens=settings.micro_batch_tokens,
         threads=settings.threads,
         gpu_layers=settings.layers_on_gpu,

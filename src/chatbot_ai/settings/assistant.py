@@ -74,6 +74,9 @@ class EngineSettings(BaseSettings):
         "auto for what fits into memory, or empty: office 2, character 4; at ENGINE_URL its own.",
     )
     batch_tokens: int = Field(2048, ge=32, description="Prefill batch (n_batch).")
+    processor_batch_tokens: int = Field(
+        256, ge=32, description="The same, at most, without a GPU: a batch there takes seconds."
+    )
     micro_batch_tokens: int = Field(512, ge=16, description="Physical batch (n_ubatch).")
     threads: int = Field(12, ge=1, description="Threads, at most the machine's cores (n_threads).")
     flash_attention: bool = Field(True, description="Flash attention (flash_attn_type).")

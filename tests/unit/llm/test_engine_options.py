@@ -17,7 +17,13 @@ from chatbot_ai.llm.engine import EngineOptions, may_lock_memory, usable_threads
 from chatbot_ai.llm.engine_process import parameters
 
 OPTIONS = EngineOptions(
-    model_path="", port=12345, api_key="engine-key", slots=3, context_tokens=1000, threads=1
+    model_path="",
+    port=12345,
+    api_key="engine-key",
+    slots=3,
+    context_tokens=1000,
+    threads=1,
+    processor_batch_tokens=4096,
 )
 FLASH = llama.llama_flash_attn_type
 LOAD = llama.llama_load_mode
@@ -41,6 +47,8 @@ EFFECTS = [
     ("slots", 5, "n_ctx", 5000),
     ("context_tokens", 8191, "n_ctx", 24573),
     ("batch_tokens", 1024, "n_batch", 1024),
+    ("processor_batch_tokens", 128, "n_batch", 128),
+    ("processor_batch_tokens", 128, "n_ubatch", 128),
     ("micro_batch_tokens", 256, "n_ubatch", 256),
     ("flash_attention", True, "flash_attn_type", FLASH.LLAMA_FLASH_ATTN_TYPE_ENABLED),
     ("flash_attention", False, "flash_attn_type", FLASH.LLAMA_FLASH_ATTN_TYPE_DISABLED),
