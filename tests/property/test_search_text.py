@@ -309,6 +309,8 @@ def test_a_sentence_may_lean_on_earlier_ones(sentence: str) -> None:
         "오늘 서울 강남구 날씨 알려줘",
         "그림 잘 그리는 방법을 찾아줘",
         "Population of Seoul in 2026?",
+        "2026년 IT 업계 동향을 알려줘",
+        "더위를 이기는 방법을 알려줘",
     ],
 )
 def test_a_whole_question_stands_alone(sentence: str) -> None:

@@ -20,8 +20,8 @@ _TASK = (
 _LEANING = re.compile(
     r"(?:^|[\s,.\"'(])(?:"
     r"[그이저요](?:건|거|게|것|걸|곳|분|때|쪽|녀|들|날|럼|러면|래서|런데)"
-    r"|[그이저](?=\s+[가-힣])|거기|여기|저기|걔|얘|쟤|방금|아까|앞에서|위에서|앞서|더|또|다시|나머지"
-    r"|(?:it|its|that|this|those|these|they|them|their|he|she|his|him|her|there|then|ones?|same"
+    r"|[그이저](?=\s+[가-힣])|거기|여기|저기|걔|얘|쟤|방금|아까|앞에서|위에서|앞서|나머지|(?:더|또|다시)(?=\s)"
+    r"|(?:(?-i:it|It)|its|that|this|those|these|they|them|their|he|she|his|him|her|there|then|ones?|same"
     r"|former|latter|more|else|why|again)\b)",
     re.IGNORECASE,
 )
