@@ -13,6 +13,7 @@ from page_steps import Api, Script, answered, events, occupied, place_of, say, u
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from chatbot_ai.domain.conversation import ConversationKey, NewTurn, TurnAnswer
+from chatbot_ai.domain.grounding import Source
 from chatbot_ai.storage.sqlite import SqliteConversationStore
 
 LONG = "Tell me about every month of the year, one after the other."
@@ -206,15 +207,14 @@ def test_a_failure_is_not_announced_as_the_answer_before_it(page: Page) -> None:
     assert len(script.sent) == 1
 
 
-def stored_turns(group: Group, key: ConversationKey, texts: list[str]) -> None:
+def stored_turns(group: Group, key: ConversationKey, new: list[NewTurn]) -> None:
     """Turns put into the group's conversation file, as if they had been talked there."""
 
     async def store() -> None:
         turns = SqliteConversationStore(group.folder / "data" / "chatbot.sqlite3")
         await turns.open()
-        for number, text in enumerate(texts):
-            answer = TurnAnswer("Yes.", "test", time.time(), finish_reason="stop")
-            await turns.append(key, NewTurn(f"stored-{number}", text, answer))
+        for turn in new:
+            await turns.append(key, turn)
         await turns.close()
 
     # Playwright's own loop runs in this thread
@@ -228,10 +228,39 @@ def test_what_was_left_out_of_a_real_context_is_said(page: Page, group: Group) -
     say(page, "Hello!")
     answered(page, 1)
     _, db_id = place_of(page)
-    texts = [f"{number}: " + "가나다라마바사아자차" * 30 for number in range(3)]
-    stored_turns(group, ConversationKey("office", user_of(page), db_id), texts)
+    yes = TurnAnswer("Yes.", "test", time.time(), finish_reason="stop")
+    long = "가나다라마바사아자차" * 30
+    turns = [NewTurn(f"stored-{number}", f"{number}: {long}", yes) for number in range(3)]
+    stored_turns(group, ConversationKey("office", user_of(page), db_id), turns)
     page.reload()
     answered(page, 4)
     say(page, "And now?")
     answered(page, 5)
     expect(page.locator(".notes")).to_contain_text(re.compile("앞의 대화 [1-4]개"))
+
+
+def test_sources_and_ends_are_the_servers(page: Page, group: Group) -> None:
+    """An answer that another browser was given shows its sources, and that it was cut."""
+    source = Source(1, "서울시 공고", "https://www.example.com/a")
+    cut = TurnAnswer(
+        "오늘 시작합니다[1]. 그리고",
+        "test",
+        time.time(),
+        finish_reason="length",
+        sources=(source,),
+    )
+    key = ConversationKey("office", user_of(page), "from-elsewhere")
+    stored_turns(group, key, [NewTurn("elsewhere", "언제 시작해?", cut)])
+    page.goto("/chat/#/office/from-elsewhere")
+    answer = answered(page, 1)
+    expect(answer.locator(".citation > a")).to_have_attribute("href", source.url)
+    answer.locator("summary").click()
+    expect(answer.locator(".sources a")).to_have_text("서울시 공고")
+    expect(answer.locator(".state")).to_have_text("길이 한도에서 멈췄습니다")
+    answer.get_by_role("button", name="이어서 쓰기").click()
+    expect(page.locator(".turn .prose")).to_contain_text("오늘 시작합니다")
+    answered(page, 1)
+    expect(answer.locator(".citation > a")).to_have_attribute("href", source.url)
+    (turn,) = Api(page, group.url).turns()
+    assert turn["output"].startswith("오늘 시작합니다")
+    assert len(turn["output"]) > len(cut.text)
