@@ -116,6 +116,12 @@ function Turns({ thread, who, character, suggestTo }) {
     follows.current = true;
     toEnd();
   }, [input, live?.mode]);
+  useLayoutEffect(() => {
+    // the field below grows with what is written in it
+    const watch = new ResizeObserver(() => follows.current && toEnd());
+    watch.observe(scroller.current);
+    return () => watch.disconnect();
+  }, []);
   const onScroll = () => {
     const { scrollHeight, scrollTop, clientHeight } = scroller.current;
     follows.current = scrollHeight - scrollTop - clientHeight < NEAR_END;

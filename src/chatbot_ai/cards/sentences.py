@@ -36,7 +36,7 @@ CARD_ERRORS: dict[Reason, Sentence] = {
     ),
     "file_empty": Sentence("파일이 비어 있습니다.", "The file is empty."),
     "file_polyglot": Sentence(
-        "그림 뒤에 다른 데이터가 붙어 있어 받을 수 없습니다.",
+        "이미지 뒤에 다른 데이터가 붙어 있어 받을 수 없습니다.",
         "Something else is attached to the picture, so the file was refused.",
     ),
     "file_too_large": Sentence(
@@ -92,23 +92,23 @@ CARD_ERRORS: dict[Reason, Sentence] = {
         "The card contains a file with an unsafe name: {path}",
     ),
     "picture_damaged": Sentence(
-        "그림 파일이 손상되었습니다.",
+        "이미지 파일이 손상되었습니다.",
         "The picture is damaged.",
     ),
     "picture_not_png": Sentence(
-        "PNG로 내보내려면 그림이 PNG여야 합니다. CHARX로 내보내거나 그림을 바꿔 주세요.",
+        "PNG로 내보내려면 이미지가 PNG여야 합니다. CHARX로 내보내거나 이미지를 바꿔 주세요.",
         "To export a PNG card the picture must be a PNG. Export CHARX, or change the picture.",
     ),
     "picture_size": Sentence(
-        "그림 크기를 받을 수 없습니다: {width}×{height}",
+        "이미지 크기를 받을 수 없습니다: {width}×{height}",
         "The picture's size is not accepted: {width}×{height}",
     ),
     "picture_svg": Sentence(
-        "SVG 그림은 스크립트를 담을 수 있어 받지 않습니다. PNG, JPEG, WebP, GIF로 바꿔 주세요.",
+        "SVG 이미지는 스크립트를 담을 수 있어 받지 않습니다. PNG, JPEG, WebP, GIF로 바꿔 주세요.",
         "SVG pictures can carry scripts and are not accepted. Use PNG, JPEG, WebP or GIF.",
     ),
     "picture_type": Sentence(
-        "그림은 PNG, JPEG, WebP, GIF만 받을 수 있습니다.",
+        "이미지는 PNG, JPEG, WebP, GIF만 받을 수 있습니다.",
         "Pictures must be PNG, JPEG, WebP or GIF.",
     ),
     "png_damaged": Sentence(
