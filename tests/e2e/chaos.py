@@ -26,8 +26,20 @@ from typing import Any, Literal
 
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 
-from e2e_group import HEAL_S, START_S, Group, Part, StoredTurn, brief, environment, eventually
-from e2e_load import Load, Speaker
+import httpx2
+from e2e_group import (
+    ASSISTANTS,
+    HEAL_S,
+    START_S,
+    Group,
+    Part,
+    StoredTurn,
+    brief,
+    environment,
+    eventually,
+)
+from e2e_http import BODIES
+from e2e_load import Call, Load, Speaker
 from pymongo import MongoClient
 
 from support.mongodb_process import MongodbProcess
@@ -48,7 +60,7 @@ class Account:
 
     kills     how often each part was killed
     outcomes  how calls ended for their callers
-    answered  turns that a caller was given whole
+    answered  turns that a caller was given whole; again: further answers to them
     stored    turns in the database, with those that no caller got to read to the end
     missing   answered turns that are not stored
     doubled   turns that are stored more than once
@@ -60,6 +72,7 @@ class Account:
     kills: dict[str, int] = field(default_factory=dict)
     outcomes: dict[str, int] = field(default_factory=dict)
     answered: int = 0
+    answered_again: int = 0
     answered_by: dict[str, int] = field(default_factory=dict)
     stored: int = 0
     missing: list[str] = field(default_factory=list)
@@ -69,6 +82,31 @@ class Account:
     @property
     def is_good(self) -> bool:
         return not (self.missing or self.doubled or self.wrong)
+
+
+@dataclass
+class Restless(Speaker):
+    """One who has answers given again: `again` holds the turns' numbers and texts that came."""
+
+    again: list[tuple[int, str]] = field(default_factory=list)
+
+    def _call(self, message: str) -> Call:
+        call = super()._call(message)
+        if call.outcome == "answered":
+            self._ask_again()
+        return call
+
+    def _ask_again(self) -> None:
+        url = f"{self.url}/{self.assistant}/conversations/{self.db_id}/regenerate"
+        fields = BODIES[self.assistant] | {"input_data": None}
+        sent = {name: value for name, value in fields.items() if value is not None}
+        try:
+            answer = httpx2.post(url, params={"user_id": self.user_id}, json=sent, timeout=90)
+        except (httpx2.NetworkError, httpx2.RemoteProtocolError):
+            return
+        assert answer.status_code in (200, 503), answer.text
+        if answer.status_code == 200:
+            self.again.append((int(answer.headers["X-Turn"]), answer.json()))
 
 
 class MongoGroup(Group):
@@ -87,7 +125,8 @@ class MongoGroup(Group):
 
     def turns(self, assistant: str, user_id: str, db_id: str) -> list[StoredTurn]:
         found = self.documents("turns", assistant=assistant, user_id=user_id, db_id=db_id)
-        turns = [(turn, turn["answers"][turn["selected"]]) for turn in found]
+        # the first answer is what the message itself was answered
+        turns = [(turn, turn["answers"][0]) for turn in found]
         return sorted(
             StoredTurn(turn["index"], turn["input"], answer["text"], answer["status"])
             for turn, answer in turns
@@ -135,7 +174,8 @@ def run(folder: Path, *, seconds: float, seed: int) -> Account:
     group.start()
     try:
         group.wait_ready(START_S)
-        with Load(group, "chaos") as load:
+        restless = [Restless(group.url, name, f"restless-{name}", False) for name in ASSISTANTS]
+        with Load(group, "chaos", restless) as load:
             load.wait_for_answers(HEAL_S)
             account.kills = _kill(group, seconds, random.Random(seed))
             group.wait_for_mongo()
@@ -143,6 +183,8 @@ def run(folder: Path, *, seconds: float, seed: int) -> Account:
         group.wait_ready(HEAL_S)
         eventually(lambda: group.waiting() == 0, HEAL_S, "the outboxes are empty")
         _take_stock(group, load.speakers, account)
+        for one in restless:
+            _account_for_again(group, one, account)
         code = group.interrupt()
         if code:
             account.wrong.append(f"the group ended with {code}")
@@ -214,6 +256,19 @@ def _account_for(group: MongoGroup, speaker: Speaker, account: Account) -> None:
     lines = group.documents("conversations", **named)
     if [line["next_index"] for line in lines] != [len(turns)]:
         wrong.append(f"{who}: {len(turns)} turns, but lines {lines}")
+
+
+def _account_for_again(group: MongoGroup, speaker: Restless, account: Account) -> None:
+    """Every further answer that was given is stored beside the first one, none of them twice."""
+    named = {"assistant": speaker.assistant, "user_id": speaker.user_id, "db_id": speaker.db_id}
+    stored = {turn["index"]: turn["answers"] for turn in group.documents("turns", **named)}
+    account.answered_again += len(speaker.again)
+    for index, text in speaker.again:
+        if text not in [answer["text"] for answer in stored.get(index, [])[1:]]:
+            account.missing.append(f"{speaker.user_id}, turn {index} again: {text!r}")
+    for index, answers in stored.items():
+        made = Counter((answer["text"], answer["created_at"]) for answer in answers)
+        account.doubled += [f"answer to turn {index}: {one}" for one, n in made.items() if n > 1]
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -93,12 +94,13 @@ class Speaker:
 class Load:
     """Two users of each assistant, one of them streaming, talking in the background."""
 
-    def __init__(self, group: Group, name: str) -> None:
+    def __init__(self, group: Group, name: str, others: Sequence[Speaker] = ()) -> None:
         self.speakers = [
             Speaker(group.url, assistant, f"{name}-{assistant}-{streams}", streams)
             for assistant in ASSISTANTS
             for streams in (False, True)
         ]
+        self.speakers += others
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=speaker.talk, args=(self._stop,), daemon=True)
