@@ -56,8 +56,10 @@ finish() {
 }
 trap finish EXIT
 
-# a clone by somebody who is not the services' user, without anybody's .env, logs or models
+# a clone by somebody who is not the services' user, without anybody's .env, logs or models; the
+# tests ask faster than people
 git ls-files -co --exclude-standard -z | xargs -0 cp --parents -t "$clone"
+echo GATEWAY_RATE_PER_S=500 >"$clone/.env"
 if [ "$(id -u)" = 0 ]; then chown -R 1234:1234 "$clone"; fi
 cd "$clone"
 

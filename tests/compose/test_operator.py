@@ -69,13 +69,14 @@ def test_files_are_copied_while_services_write(deployment: Deployment) -> None:
 
 @pytest.fixture(scope="class")
 def other_settings(deployment: Deployment) -> Iterator[None]:
-    """Another .env, then none again; each counts after `up` alone."""
+    """Another .env, then the one before; each counts after `up` alone."""
+    before = ENV_FILE.read_text("utf-8")
     ENV_FILE.write_text(
         f"{SETTINGS}GATEWAY_TRUSTED_PROXIES={deployment.gateway_of('front')}\n", "utf-8"
     )
     deployment.compose("up", "--detach", "--wait")
     yield
-    ENV_FILE.unlink()
+    ENV_FILE.write_text(before, "utf-8")
     deployment.compose("up", "--detach", "--wait")
 
 
