@@ -131,6 +131,35 @@ def test_json_and_stream_differ_only_in_form(client: httpx2.Client) -> None:
     assert "total;dur=" in response.headers["Server-Timing"]
 
 
+@pytest.mark.parametrize("assistant", ASSISTANTS)
+def test_joined_deltas_are_the_json_answer(client: httpx2.Client, assistant: str) -> None:
+    """Under one seed a stream says byte for byte what a JSON answer says, and another seed does
+    not: the text is the model's, drawn, not a greedy one that every seed would give."""
+
+    def said(seed: int, *, streamed: bool) -> str:
+        asked = {
+            "model": "Llama",
+            "messages": [{"role": "user", "content": "Tell me a story about the sea."}],
+            "seed": seed,
+            "temperature": 1.5,
+            "max_tokens": 24,
+            "stream": streamed,
+        }
+        response = client.post(f"/{assistant}/v1/chat/completions", json=asked)
+        assert response.status_code == 200, response.text
+        if not streamed:
+            return str(response.json()["choices"][0]["message"]["content"])
+        lines = [line for line in response.text.splitlines() if line.startswith("data: {")]
+        choices = [c for line in lines for c in json.loads(line.removeprefix("data: "))["choices"]]
+        return "".join(choice["delta"].get("content") or "" for choice in choices)
+
+    said(7, streamed=False)  # from here on the prompt comes from the cache, for all alike
+    whole = said(7, streamed=False)
+    assert whole
+    assert said(7, streamed=True) == whole
+    assert said(8, streamed=True) != whole
+
+
 def test_a_caller_that_leaves_frees_its_slot(client: httpx2.Client) -> None:
     """A stream that is left after its first delta soon runs no more."""
     headers = {"Accept": "text/event-stream"}
