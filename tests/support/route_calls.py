@@ -40,6 +40,18 @@ class Operation:
         return None
 
     @property
+    def body_fields(self) -> Schema:
+        """The fields of its JSON body by name, optional ones too."""
+        content = self.described.get("requestBody", {}).get("content", {})
+        part = content.get("application/json", {}).get("schema", {})
+        for _ in range(3):
+            part = part.get("anyOf", [part])[0] if "properties" not in part else part
+            if "$ref" in part:
+                name = part["$ref"].removeprefix("#/components/schemas/")
+                part = self.schema["components"]["schemas"][name]
+        return dict(part.get("properties", {}))
+
+    @property
     def names_a_user(self) -> bool:
         """Whether a caller can say whom the call is for."""
         body = json.dumps(self.body(lambda name: f"<{name}>"))
@@ -86,8 +98,10 @@ async def call(
     *,
     user: str | None = None,
     text: str = "안녕하세요",
+    fields: Schema | None = None,
 ) -> httpx2.Response:
-    """One call with valid values everywhere; `user` is named wherever a user can be."""
+    """One call with valid values everywhere; `user` is named wherever a user can be, and `fields`
+    go into a JSON body besides."""
 
     def say(name: str) -> Any:
         return {"user_id": user, "user": user, "db_id": "alices"}.get(name, text)
@@ -102,7 +116,7 @@ async def call(
     if described is not None:
         media_type, body = described
         if media_type == "application/json":
-            sent["json"] = body
+            sent["json"] = {**body, **(fields or {})} if isinstance(body, dict) else body
         else:
             sent["content"] = str(body).encode()
             sent["headers"] = {"Content-Type": media_type}

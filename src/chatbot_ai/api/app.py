@@ -40,7 +40,8 @@ OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
 
 TITLES = {"office": "ChatBot AI: office", "character": "ChatBot AI: character"}
 DESCRIPTION = """Errors are JSON: `{"error": {"code", "message", "request_id"}}`, the message in
-Korean or, with `Accept-Language: en`, in English. 429 and 503 always carry `Retry-After`.
+Korean or, with `Accept-Language: en`, in English. 429 and 503 always carry `Retry-After`. A path
+that is not here is 404, a method that a path does not have 405.
 
 Where keys are configured every call but those of health and documentation needs one, as
 `Authorization: Bearer` or `X-API-Key`; `X-RateLimit-…` headers tell what is left of its limits."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
@@ -50,8 +51,18 @@ DbId = Annotated[
         examples=["2f1c0a52-7d0e-4c6f-9b57-3d0a1b1f6a10"],
     ),
 ]
-#: As the store of characters makes them. The pattern is the string's own, as above.
-CharacterId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+
+def _character_id(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(r"[0-9a-f]{32}", value):
+        raise PydanticCustomError("character_id", "no id")
+    return value
+
+
+#: As the store of characters makes them.
+CharacterId = Annotated[
+    str, BeforeValidator(_character_id), Field(json_schema_extra={"pattern": "^[0-9a-f]{32}$"})
+]
 UserName = Annotated[
     str, BeforeValidator(clean_text), Field(min_length=1, max_length=MAX_USER_CHARS)
 ]

@@ -5,6 +5,7 @@ The walk reads the OpenAPI schema, so that a route that is added later is walked
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from support.route_calls import call, operations
 
 ALICES = "앨리스만-아는-것"
 REFUSED = (401, 403, 404)
+#: Fields of bodies that name what is somebody's.
+THINGS = {"character_id"}
 #: What everybody may see by design, and how long something took.
 VOLATILE = ("/performance",)
 
@@ -89,6 +92,7 @@ async def test_another_user_reaches_nothing(lab: Lab) -> None:
         ids = await possessions(http, lab.app.openapi(), lab.body(ALICES), user="alice")
         before = await everything(http, lab, ids)
         assert any(ALICES in text for _, text in before)
+    walked = set()
     async with lab.caller(bob) as http:
         for operation in operations(lab.app.openapi()):
             for chosen in assignments(operation, ids):
@@ -97,8 +101,15 @@ async def test_another_user_reaches_nothing(lab: Lab) -> None:
                     assert answer.status_code in REFUSED, (operation, answer.text)
                 answer = await call(http, operation, chosen, user="bob")
                 assert ALICES not in answer.text, operation
+                for name in THINGS & operation.body_fields.keys():
+                    for value in filter(re.compile("[0-9a-f]{32}").fullmatch, ids.get("id", ())):
+                        theirs = {name: value, "model": "Llama"}
+                        answer = await call(http, operation, chosen, user="bob", fields=theirs)
+                        assert answer.status_code in REFUSED, (operation, answer.text)
+                        walked.add(operation.path)
                 if operation.path_names not in ([], ["model"]):
                     assert answer.status_code in REFUSED, (operation, chosen, answer.text)
+    assert {"/Llama", "/v1/chat/completions"} <= walked or lab.assistant == "office"
     async with lab.caller(alice) as http:
         assert await everything(http, lab, ids) == before
     turns = await lab.services.chat.store.recent_turns(key_of(lab, "alice"), limit=10)
