@@ -142,6 +142,19 @@ async def test_a_good_answer(model: ChatModel, server: FaultyServer) -> None:
     assert (asked.body["seed"], asked.body["stop"]) == (11, ["끝"])
 
 
+async def test_a_begun_answer_is_asked_to_go_on(server: FaultyServer) -> None:
+    """llama.cpp continues a last message of the assistant's own; OpenAI's models are told to."""
+    begun = (*MESSAGES, Message("assistant", "안녕하"))
+    for make in KINDS.values():
+        made = make(server)
+        await listen(made, request(messages=begun), [])
+        await made.close()
+    llama_sent, openai_sent = (asked.body["messages"] for asked in server.asked)
+    assert llama_sent[-1] == {"role": "assistant", "content": "안녕하"}
+    assert openai_sent[:-1] == llama_sent
+    assert openai_sent[-1]["role"] == "user"
+
+
 async def test_only_llama_is_sent_llama_fields(server: FaultyServer) -> None:
     """Fields that OpenAI refuses go to llama.cpp only."""
     own = {"top_k": 5, "min_p": 0.1, "repeat_penalty": 1.3, "cache_prompt": True}

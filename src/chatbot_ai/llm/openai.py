@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from chatbot_ai.domain.conversation import Message
@@ -44,6 +45,14 @@ SDK_RETRIES = 0
 OLD_LIMIT, NEW_LIMIT = "max_tokens", "max_completion_tokens"
 #: OpenAI's code for a parameter that a model does not have (API reference, error codes).
 UNSUPPORTED = "unsupported_parameter"
+#: What asks for more of an answer: unlike llama.cpp, OpenAI's models take a last message of their
+#: own for finished and answer anew.
+GO_ON = Message(
+    "user",
+    "방금 하던 답을 끊긴 바로 그 자리에서 같은 언어로 이어서 써 주세요. "
+    "이미 쓴 것은 되풀이하지 말고 머리말도 붙이지 마세요. "
+    "(Continue your last message exactly where it stopped; repeat and introduce nothing.)",
+)
 #: Seconds without an event after which a stream counts as stalled.
 STALL_TIMEOUT_S = 45.0
 #: Seconds after which a caller may try again where the server tells none.
@@ -111,6 +120,8 @@ class OpenAIModel:
         when to come back, is tried once more, at once; a limited rate never is."""
         import openai  # noqa: PLC0415 - loaded by now, see OpenAIModel
 
+        if request.messages[-1].role == "assistant":
+            request = replace(request, messages=(*request.messages, GO_ON))
         may_repeat = True
         while True:
             body = request_body(request, model=self.name, llama=False)
