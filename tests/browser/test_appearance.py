@@ -183,31 +183,31 @@ def test_every_view_is_accessible_in_every_form(
     look("settings")
 
 
-def test_passing_views_are_accessible_in_both_languages(
-    browser: Browser, group: Group, theme: Theme
-) -> None:
-    """Those that come and go: an open menu, questions, an error, the queue, a running answer."""
-    for language, words in WORDS.items():
-        context = browser.new_context(
-            locale=language,
-            color_scheme=theme,
-            viewport={"width": 1280, "height": 800},
-            reduced_motion="reduce",
-            base_url=group.url,
-        )
-        context.set_default_timeout(PATIENCE_MS)
-        page = context.new_page()
-        page.goto("/chat/")
-        page.wait_for_selector("#message")
-        check(page)
-        pass_by(page, words)
-        context.close()
-
-
 WORDS = {
     "ko-KR": ("더 보기", "삭제", "취소", "고쳐서 다시 보내기", "설정"),
     "en-GB": ("More for", "Delete", "Cancel", "Edit and send again", "Settings"),
 }
+
+
+@pytest.mark.parametrize(("language", "scheme"), [("ko-KR", "light"), ("en-GB", "dark")])
+def test_passing_views_are_accessible_in_both_languages(
+    browser: Browser, group: Group, language: str, scheme: Theme
+) -> None:
+    """Those that come and go: an open menu, questions, an error, the queue, a running answer."""
+    context = browser.new_context(
+        locale=language,
+        color_scheme=scheme,
+        viewport={"width": 1280, "height": 800},
+        reduced_motion="reduce",
+        base_url=group.url,
+    )
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    page.goto("/chat/")
+    page.wait_for_selector("#message")
+    check(page)
+    pass_by(page, WORDS[language])
+    context.close()
 
 
 def pass_by(page: Page, words: tuple[str, ...]) -> None:
