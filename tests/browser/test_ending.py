@@ -72,6 +72,45 @@ def test_stopping_before_the_first_word_gives_the_message_back(page: Page) -> No
     assert len(waiting) == 1
 
 
+def test_stopping_an_edit_leaves_the_conversation_as_it_was(page: Page, group: Group) -> None:
+    """The old turn is there again, at the server too, and the new wording is not lost."""
+    say(page, "Hello!")
+    answered(page, 1)
+    page.locator(".turn").hover()
+    page.get_by_role("button", name="고쳐서 다시 보내기").click()
+    page.get_by_label("고칠 메시지").fill(LONG)
+    page.get_by_label("고칠 메시지").press("Enter")
+    live_text(page)
+    page.get_by_role("button", name="멈추기").click()
+    answered(page, 1)
+    expect(page.locator(".bubble")).to_have_text("Hello!")
+    expect(page.locator("#message")).to_have_value(LONG)
+    assert [turn["input"] for turn in Api(page, group.url).turns()] == ["Hello!"]
+
+
+def test_deleting_in_one_tab_ends_the_answer_in_another_first(
+    page: Page, context: BrowserContext, group: Group
+) -> None:
+    """The conversation does not come back from the tab in which it was being answered."""
+    say(page, "Hello!")
+    answered(page, 1)
+    other = context.new_page()
+    other.goto("/chat/")
+    say(page, LONG)
+    live_text(page)
+    entry = other.locator(".chats li", has_text="Hello!")
+    entry.hover()
+    entry.get_by_role("button").first.click()
+    other.get_by_role("menuitem", name="삭제").click()
+    other.get_by_role("dialog").get_by_role("button", name="삭제").click()
+    expect(other.locator(".nothing")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"#/$"))
+    api = Api(page, group.url)
+    has_ended(api)
+    assert api.call("GET", "/office/conversations").json()["conversations"] == []
+    other.close()
+
+
 def test_a_stop_that_cannot_reach_the_server_still_frees_the_field(page: Page) -> None:
     """What was said stays, and the next message can be written and sent."""
     page.route(re.compile(r"/office/streams/"), lambda route: route.abort())

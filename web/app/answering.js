@@ -60,8 +60,9 @@ export function askAgain(assistant, dbId) {
 export async function resume(assistant, dbId) {
   const key = threadKey(assistant, dbId);
   const left = remembered(`live:${key}`);
-  if (!left || controllers.has(key)) return;
-  const { turns } = getState().threads[key];
+  const thread = getState().threads[key];
+  if (!left || !thread || controllers.has(key)) return;
+  const { turns } = thread;
   const base = left.mode === "proceed" ? turns.at(-1)?.output || "" : "";
   const live = { ...left.live, base, text: "", error: null, running: true, queue: null };
   await follow(assistant, dbId, live, null, left.streamId);

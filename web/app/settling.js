@@ -32,10 +32,10 @@ export async function settle(assistant, dbId, live) {
   if (turn) {
     if (live.mode === "edit") dropFrom(key, live.index);
     putTurn(key, turn);
-  } else if (!live.text) {
-    if (live.mode === "message") giveBack(key, live.input);
-  } else if (live.mode !== "edit") {
+  } else if (live.mode === "edit" || (live.mode === "message" && !live.text)) {
     // an edit that broke off has changed nothing
+    giveBack(key, live.input);
+  } else if (live.text) {
     if (live.mode === "message") putTurn(key, asShown(provisional(live)));
     lookAgain(assistant, dbId, live.index);
   }
