@@ -105,6 +105,7 @@ async def test_unclaimed_stream_stops_after_its_grace(lab: Lab) -> None:
     assert [(name, data["code"]) for name, data in events_of(rest.text)] == [
         ("error", "stream_cancelled")
     ]
+    await lab.services.chat.memory.settle(10)  # it is stored behind the caller's back
     turns = (await lab.http.get("/conversations/d/turns", params={"user_id": "a"})).json()["turns"]
     assert [(t["output"], t["status"]) for t in turns] == [(text, "interrupted")]
 
