@@ -12,6 +12,9 @@ as many conversations; a ratio is that of the medians, its spread the smallest a
 five blocks of runs. The server behind the MongoDB rows is SecantusDB, which speaks MongoDB's wire
 protocol and is installed with the tests; it is not mongod, whose absolute times differ. It runs in
 a process of its own, started here, and syncs to disk on every commit.
+
+Filling takes most of the time: for MongoDB 0.3 to 1 ms a turn (measured with 20,000 and 120,000
+turns on a busy machine), so five to twenty minutes for a million.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """How the engine's threads wait for each other: our setting against two others.
 
-    python -m bench.threads [--rounds 3] [--tokens 96] [--json FILE]
+    python -m bench.threads [--rounds 3] [--tokens 48] [--spin-counts 100 1000] [--json FILE]
 
 Ours is what the supervisor gives every engine (ENGINE_ENVIRONMENT); the others are
 OMP_WAIT_POLICY=passive, with which threads sleep at once, and the library's own default, with
-which they spin for long. Each is measured on an otherwise idle machine and beside two processes
-that never rest. In every round each way gets an engine of its own, in an order that rotates: one
+which they spin for long; --spin-counts adds more values of GOMP_SPINCOUNT to choose from. Each is
+measured on an otherwise idle machine, and beside two and beside six processes that never rest. In
+every round each way gets an engine of its own, in an order that rotates: one
 generation of `--tokens` tokens, then prompts of 25 tokens that no cache knows. The speeds are the
 engine's own figures.
 """
@@ -32,7 +33,7 @@ WAYS: dict[str, Mapping[str, str]] = {
 }
 PROMPT_TOKENS = 25
 PROMPTS = 5
-BUSY_PROCESSES = 2
+BUSY = (0, 2, 6)
 
 #: Tokens per second of generation, and of reading a short prompt.
 Speeds = tuple[float, float]
@@ -75,13 +76,15 @@ def speeds(bare: EngineOptions, tokens: int, round_: int) -> Speeds:
     return decode, statistics.median(prefill)
 
 
-def measure(rounds: int, tokens: int, processes: int) -> dict[str, list[Speeds]]:
-    found: dict[str, list[Speeds]] = {way: [] for way in WAYS}
-    names = list(WAYS)
+def measure(
+    ways: dict[str, Mapping[str, str]], rounds: int, tokens: int, processes: int
+) -> dict[str, list[Speeds]]:
+    found: dict[str, list[Speeds]] = {way: [] for way in ways}
+    names = list(ways)
     for round_ in range(rounds):
         for way in names:
             with (
-                engine(slots=1, context_tokens=1024, environment=WAYS[way]) as bare,
+                engine(slots=1, context_tokens=1024, environment=ways[way]) as bare,
                 busy(processes),
             ):
                 decode, prefill = speeds(bare, tokens, round_)
@@ -96,7 +99,7 @@ def claims_of(found: dict[str, list[Speeds]], place: str) -> list[Claim]:
     claims = []
     for part, what in enumerate(("generation", f"{PROMPT_TOKENS}-token prompt")):
         mine = [pair[part] for pair in found["ours"]]
-        for way in WAYS.keys() - {"ours"}:
+        for way in found.keys() - {"ours"}:
             others = [pair[part] for pair in found[way]]
             claims.append(
                 paired(
@@ -115,14 +118,15 @@ def claims_of(found: dict[str, list[Speeds]], place: str) -> list[Claim]:
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--tokens", type=int, default=96)
+    parser.add_argument("--tokens", type=int, default=48)
+    parser.add_argument("--spin-counts", type=int, nargs="*", default=[], help="more to compare")
     chosen = parser.parse_args()
     claims: list[Claim] = []
-    for place, processes in (
-        ("idle machine", 0),
-        (f"{BUSY_PROCESSES} busy processes beside", BUSY_PROCESSES),
-    ):
-        claims += claims_of(measure(chosen.rounds, chosen.tokens, processes), place)
+    more = {f"GOMP_SPINCOUNT={n}": {"GOMP_SPINCOUNT": str(n)} for n in chosen.spin_counts}
+    for processes in BUSY:
+        place = f"{processes} busy processes beside" if processes else "idle machine"
+        found = measure(WAYS | more, chosen.rounds, chosen.tokens, processes)
+        claims += claims_of(found, place)
     report(claims, chosen.json)
 
 
