@@ -285,7 +285,7 @@ def main() -> int:
             run.aftermath()
             seconds = time.monotonic() - began
             memory = run.remember()
-    say(f"seed {options.seed}: {run.sent} requests in {seconds:.0f} s\n")
+    say(f"seed {options.seed}: {run.sent} requests, {run.drawn} drawn, in {seconds:.0f} s\n")
     say("statuses: " + ", ".join(f"{s}: {n}" for s, n in sorted(run.statuses.items())) + "\n")
     say(f"slowest: {run.slowest[0]:.2f} s, {run.slowest[1]}\n")
     say(f"memory: {memory}\n")
