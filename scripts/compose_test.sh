@@ -15,6 +15,7 @@ python=$(realpath --no-symlinks "${PYTHON:-.venv/bin/python}")
 lab=$(realpath --canonicalize-missing "${COMPOSE_LAB_SCRIPT:-../shared/compose_lab.sh}")
 
 say() { printf 'compose-test: %s\n' "$*" >&2; }
+quietly() { "$@" >/dev/null 2>&1; }
 timed() { local began=$SECONDS rc=0; "${@:2}" || rc=$?; say "$1: $((SECONDS - began)) s"; return $rc; }
 
 may_be_left_out=
@@ -49,7 +50,8 @@ finish() {
         exit $rc
     fi
     if [ $rc != 0 ]; then "${inside[@]}" docker compose logs --tail 30 --no-color >&2 || true; fi
-    timed "removal" "${inside[@]}" docker compose down --volumes --rmi local --remove-orphans --timeout 5 >/dev/null 2>&1 || true
+    timed "removal" quietly "${inside[@]}" docker compose down --volumes --rmi local --remove-orphans --timeout 5 || true
+    cd "$root"
     rm -rf "$clone"
     [ -z "$lab_is_ours" ] || "$lab" stop
     exit $rc
