@@ -49,6 +49,7 @@ def records(count: int, users: int, label: str) -> list[Record]:
                 queue_s=total_s * 0.6 if answered else None,
                 first_token_s=total_s * 0.7 if answered else None,
                 announced_wait_s=total_s * 0.55 if answered else None,
+                queue_position=3 if answered else None,
                 users=users,
                 label=label,
             )
