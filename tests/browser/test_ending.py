@@ -111,6 +111,25 @@ def test_deleting_in_one_tab_ends_the_answer_in_another_first(
     other.close()
 
 
+@pytest.mark.parametrize("is_slow", [False, True], ids=["read in time", "read afterwards"])
+def test_a_message_sent_while_the_conversation_is_still_being_read_stays(
+    page: Page, is_slow: bool
+) -> None:
+    """The reading is waited for, but not for ever; its late result wipes nothing away."""
+    reading = held(page, "**/office/conversations/slowly-read?*")
+    Script("네, 여기 있습니다.").on(page)
+    with page.expect_request(re.compile("slowly-read")):
+        page.goto("/chat/#/office/slowly-read")
+    say(page, "거기 있어?")
+    if is_slow:
+        answered(page, 1)
+    error = {"error": {"code": "not_found", "message": "없음"}}
+    with page.expect_response(re.compile("slowly-read")):
+        reading[0].fulfill(status=404, json=error)
+    expect(answered(page, 1)).to_contain_text("네, 여기 있습니다.")
+    expect(page.locator(".bubble")).to_have_text("거기 있어?")
+
+
 def test_a_stop_that_cannot_reach_the_server_still_frees_the_field(page: Page) -> None:
     """What was said stays, and the next message can be written and sent."""
     page.route(re.compile(r"/office/streams/"), lambda route: route.abort())

@@ -16,6 +16,7 @@ import {
   putTurn,
   refreshTurn,
   threadKey,
+  whenRead,
 } from "./threads.js";
 
 /** So often, in milliseconds, other tabs hear that an answer is still being followed here. */
@@ -27,7 +28,11 @@ const controllers = new Map();
 export async function ask(assistant, dbId, { mode = "message", text = "", index = null, search }) {
   const key = threadKey(assistant, dbId);
   if (ensureThread(assistant, dbId).live?.running) return;
-  const { turns, first } = getState().threads[key];
+  // only then is it known which turn this will be
+  await whenRead(key);
+  const thread = getState().threads[key];
+  if (!thread || thread.live?.running) return;
+  const { turns, first } = thread;
   const last = turns.at(-1);
   const at = { message: last ? last.index + 1 : first, edit: index }[mode] ?? last.index;
   const live = {

@@ -55,19 +55,45 @@ export function forgetThread(key) {
   });
 }
 
+const loads = new Map();
+
+/** Milliseconds for which a reading is waited for. */
+const READ_MS = 4000;
+
+/** Resolves when the turns of a conversation have been read, if that is under way. */
+export function whenRead(key) {
+  const patience = new Promise((resolve) => setTimeout(resolve, READ_MS));
+  return loads.has(key) ? Promise.race([loads.get(key), patience]) : Promise.resolve();
+}
+
 /** Read the newest turns. A conversation that the server does not have is an empty one. */
-export async function loadThread(assistant, dbId) {
+export function loadThread(assistant, dbId) {
   const key = threadKey(assistant, dbId);
-  ensureThread(assistant, dbId);
+  const load = readThread(assistant, dbId, key).finally(() => {
+    if (loads.get(key) === load) loads.delete(key);
+  });
+  loads.set(key, load);
+  return load;
+}
+
+async function readThread(assistant, dbId, key) {
+  const before = ensureThread(assistant, dbId).turns;
   setThread(key, { loading: true, error: null });
+  const show = (read, others) =>
+    setThread(key, ({ turns }) => {
+      // what was answered here while the reading took its time is newer
+      const fresh = turns.filter((turn) => !before.includes(turn));
+      const older = read.filter(({ index }) => !fresh.some((turn) => turn.index === index));
+      const all = [...older, ...fresh].sort((a, b) => a.index - b.index);
+      return { turns: all, loading: false, loaded: true, ...others };
+    });
   try {
     const summary = await json(pathOf(assistant, dbId));
     const first = Math.max(0, summary.turns - PAGE_TURNS);
-    const turns = await readTurns(assistant, dbId, first);
-    setThread(key, { turns, first, title: summary.title, loading: false, loaded: true });
+    show(await readTurns(assistant, dbId, first), { first, title: summary.title });
   } catch (error) {
     if (error.status === 404) {
-      setThread(key, { turns: [], first: 0, loading: false, loaded: true });
+      show([], { first: 0 });
     } else {
       setThread(key, { loading: false, error });
     }
