@@ -88,11 +88,11 @@ function Edit({ text, onSave, onCancel }) {
   const save = (written) => {
     const changed = written.trim();
     if (!changed || lengthOf(written) > MAX_CHARS) return false;
-    onSave(changed);
-    return true;
+    return onSave(changed);
   };
   const handlers = useMemo(() => enterHandlers(save, entersSend), []);
-  useEffect(() => {
+  // before it shows: a key may come at once
+  useLayoutEffect(() => {
     field.current.focus();
     field.current.setSelectionRange(text.length, text.length);
   }, []);

@@ -135,16 +135,19 @@ function Turns({ thread, who, character, suggestTo }) {
       void ask(assistant, dbId, { mode: "edit", index, text, search });
     };
     const later = turns.filter((turn) => turn.index > index).length;
-    if (later === 0) run();
-    else {
-      openDialog({
-        kind: "confirm",
-        title: t("edit_early"),
-        text: t("edit_early_text", { n: later }),
-        action: t("send"),
-        run,
-      });
+    if (later === 0) {
+      run();
+      return true;
     }
+    openDialog({
+      kind: "confirm",
+      title: t("edit_early"),
+      text: t("edit_early_text", { n: later }),
+      action: t("send"),
+      run,
+    });
+    // nothing is sent yet: the next Enter counts again
+    return false;
   };
 
   // a new answer that failed leaves the one before it where it was
