@@ -320,7 +320,8 @@ def test_a_screen_reader_hears_the_whole_answer_once(page: Page) -> None:
     say(page, "안녕")
     answered(page, 1)
     expect(region).to_have_text("준비되었습니다.")
-    heard = page.evaluate("window.heard")
+    # an empty region says nothing
+    heard = [text for text in page.evaluate("window.heard") if text]
     assert heard.count("준비되었습니다.") == 1
     assert len(heard) <= 3
 
