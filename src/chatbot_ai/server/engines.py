@@ -20,8 +20,8 @@ DEMO_CONTEXT_TOKENS = 4096
 #: What llama.cpp's process gets beside the machine's environment. Its threads (libgomp's) wait for
 #: each other hundreds of times a token. Sleeping at once halves the speed of an idle machine,
 #: spinning for libgomp's default time halves that of a busy one; a short spin costs neither
-#: (measured: bench/spinning.py).
-ENGINE_ENVIRONMENT = {"GOMP_SPINCOUNT": "10000"}
+#: (measured: bench/threads.py).
+ENGINE_ENVIRONMENT = {"GOMP_SPINCOUNT": "300"}
 #: Linear stretch for the reference model. Source: the specification, section 4.
 REFERENCE_ROPE_SCALE = 2.0
 
