@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from chatbot_ai.domain.conversation import Message
+from chatbot_ai.core.prompt import mark_of
+from chatbot_ai.domain.conversation import ConversationKey, Message
 from chatbot_ai.domain.generation import Finished, GenerationRequest, Sampling, TextDelta, Usage
 from chatbot_ai.llm.llama import LlamaModel
 from support.engines import options_for, running_engine
 
-CARD = "Rachel is a ship's cook on the grain trader Halcyon. She never lies about food. " * 12
+CARD = "Rachel is a ship's cook on the grain trader Halcyon. She never lies about food. " * 8
 SLOTS, CONVERSATIONS, TURNS = 2, 5, 4
 #: Tokens that the engine computes again although it holds them: the last one of a prompt, and those
 #: of an answer whose text is cut into other tokens when it is read than when it was written.
@@ -34,11 +35,12 @@ async def test_conversations_with_one_card_keep_their_own_prefixes(
     model_file: Path, tmp_path: Path
 ) -> None:
     """Five conversations with the same character take turns on two slots: each turn computes only
-    its new message, as if it were alone, although all of them share the card."""
+    its new message, as if it were alone, although all of them share the card behind their marks."""
     options = options_for(model_file, slots=SLOTS, context_tokens=1024)
     with running_engine(options, tmp_path / "engine.log") as engine:
         model = engine.model()
-        talks = [[Message("system", CARD)] for _ in range(CONVERSATIONS)]
+        keys = [ConversationKey("character", f"guest{n}", "d") for n in range(CONVERSATIONS)]
+        talks = [[Message("system", f"{mark_of(key)}\n{CARD}")] for key in keys]
         before = [0] * CONVERSATIONS
         for turn in range(TURNS):
             for number, talk in enumerate(talks):

@@ -94,9 +94,13 @@ class Chat:
             progress.model = model.name
             reserve = min(self._answer_tokens, model.context_tokens // 4)
             limit = model.context_tokens - reserve
-            asked = Asked(model, self._lengths[model], request.persona or persona, request, limit)
+            # elsewhere what conversations have in common may be cached for all of them
+            room = self._room(model)
+            mark = prompts.mark_of(key) if key and room is self.admission else ""
+            who = request.persona or persona
+            asked = Asked(model, self._lengths[model], who, request, limit, mark)
             job = Attempt(asked, key, progress, reserve)
-            ticket = self._room(model).enter(request.caller, request.deadline, key)
+            ticket = room.enter(request.caller, request.deadline, key)
             job.gathering = self._references.begin(asked, self.clock)
             async for place in ticket.positions():
                 yield place
@@ -189,6 +193,7 @@ class Chat:
             model=model.name,
             sent=again.sent if again else None,
             begun=continued.output if continued else "",
+            mark=job.asked.mark,
         )
         job.progress.prompt = built
         return built.messages

@@ -28,13 +28,18 @@ QUERY_SECONDS = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A message, and who answers it as whom. `limit_tokens` is what the prompt may take."""
+    """A message, and who answers it as whom.
+
+    limit_tokens  what the prompt may take
+    mark          what a conversation's prompts begin with, see `prompt.mark_of`
+    """
 
     model: ChatModel
     lengths: PromptLengths
     persona: Persona
     request: ChatRequest
     limit_tokens: int
+    mark: str = ""
 
     @property
     def sentence(self) -> str:
@@ -91,6 +96,7 @@ async def _continued(asked: Asked, turns: Sequence[Turn], limit: int) -> tuple[M
         count=asked.lengths.count,
         bound=asked.lengths.bound,
         model=asked.model.name,
+        mark=asked.mark,
     )
     return built.messages
 

@@ -21,14 +21,6 @@ from chatbot_ai.llm.engine import EngineOptions, may_lock_memory, usable_threads
 #: (tests/integration/test_engine_log.py).
 LOG_VERBOSITY = 4
 
-#: Share of a prompt that a slot must already hold to be taken as it is. llama.cpp's own 0.1 lets
-#: conversations with the same persona or card overwrite each other's slots, as they have that much
-#: in common, and never looks for the one that was parked in RAM: measured with one 600-token card
-#: and nine conversations on four slots, 79 % from the cache at turn 5, falling. Above this share a
-#: stranger's slot costs at most the rest; below it, the engine loads the best parked prompt, the
-#: conversation's own (tests/integration/test_prefix_cache.py).
-SLOT_SIMILARITY = 0.95
-
 
 def parameters(options: EngineOptions) -> llama.CommonParams:
     """llama.cpp's parameters for our options. What the machine cannot do is said and skipped."""
@@ -70,7 +62,6 @@ def parameters(options: EngineOptions) -> llama.CommonParams:
     params.cache_type_v = cache_type
     params.no_kv_offload = not options.kv_offload
     params.cache_ram_mib = options.host_cache_mib
-    params.slot_prompt_similarity = SLOT_SIMILARITY
     params.numa = (
         llama.ggml_numa_strategy.GGML_NUMA_STRATEGY_DISTRIBUTE
         if options.numa
