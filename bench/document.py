@@ -29,6 +29,7 @@ PURPOSE = {
     "multi_turn": "Long conversations, interleaved: whether a later turn is as quick as an early one.",
     "predecessor": "Ten-turn role-plays through our stack, and in the way of ChatBot AI v1.7.4: one "
     "llama-cpp-python worker, one request at a time.",
+    "leaving": "How long a slot stays taken after its caller has closed the connection, through nginx.",
     "threads": "How the engine's threads wait for each other, on an idle and on a busy machine.",
     "overhead": "What a request costs beside the model: our stack and LiteLLM's proxy before one fake "
     "endpoint.",

@@ -20,6 +20,8 @@ class EngineOptions:
     context_tokens is for one conversation; the engine is given `slots` times as much.
     processor_batch_tokens replaces batch_tokens, if smaller, where the model runs on the processor:
     while a batch is computed nobody can leave a slot or get a token.
+    processor_flash_attention: whether flash_attention holds there too, where it makes short prompts
+    behind a long context and generation slower; a quantised cache needs it and gets it.
     rope_scale stretches the trained context linearly; 1 leaves it. split_mode is "none" (one GPU),
     "layer" or "row"; tensor_split holds the GPUs' shares by commas, empty for llama.cpp's own.
     """
@@ -30,7 +32,7 @@ class EngineOptions:
     slots: int
     context_tokens: int
     batch_tokens: int = 2048
-    processor_batch_tokens: int = 256
+    processor_batch_tokens: int = 128
     micro_batch_tokens: int = 512
     threads: int = 12
     gpu_layers: int = -1
@@ -38,6 +40,7 @@ class EngineOptions:
     main_gpu: int = 0
     tensor_split: str = ""
     flash_attention: bool = True
+    processor_flash_attention: bool = False
     continuous_batching: bool = True
     kv_cache_type: str = "f16"
     kv_offload: bool = True

@@ -41,7 +41,8 @@ def parameters(options: EngineOptions) -> llama.CommonParams:
     params.ctx_shift = False
     has_gpu = _has_gpu()
     params.n_batch = options.batch_tokens
-    if not has_gpu or options.gpu_layers == 0:
+    on_processor = not has_gpu or options.gpu_layers == 0
+    if on_processor:
         params.n_batch = min(options.batch_tokens, options.processor_batch_tokens)
         if params.n_batch < options.batch_tokens:
             say(f"on the processor a batch has {params.n_batch}, not {options.batch_tokens} tokens")
@@ -53,7 +54,7 @@ def parameters(options: EngineOptions) -> llama.CommonParams:
     params.cpuparams_batch.n_threads = threads
     params.flash_attn_type = (
         llama.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
-        if options.flash_attention
+        if _wants_flash_attention(options, on_processor)
         else llama.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     )
     params.cont_batching = options.continuous_batching
@@ -73,6 +74,14 @@ def parameters(options: EngineOptions) -> llama.CommonParams:
     _memory(params, options)
     _gpu(params, options, has_gpu)
     return params
+
+
+def _wants_flash_attention(options: EngineOptions, on_processor: bool) -> bool:
+    if not on_processor or options.processor_flash_attention or options.kv_cache_type != "f16":
+        return options.flash_attention
+    if options.flash_attention:
+        say("no flash attention on the processor, where it makes late turns slower")
+    return False
 
 
 def _has_gpu() -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, replace
@@ -38,6 +40,9 @@ from chatbot_ai.llm.sse import EventTooLong, SseDecoder
 
 Kind = TypeVar("Kind")
 
+#: Closing a connection ends it at once, with what is under way (socket(7), SO_LINGER of 0 s): the
+#: server's very next write fails, not only the one after.
+ABORTING_CLOSE = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 #: Seconds to connect on the operator's own network.
 CONNECT_TIMEOUT_S = 3.0
 #: Seconds without a byte after which a generation counts as stalled.
@@ -88,14 +93,19 @@ class LlamaModel:
             base_url=self._base_url,
             headers={**headers, "Connection": "close", "Accept-Encoding": "identity"},
             timeout=timeout,
-            trust_env=False,
-            verify=verify,
-            limits=httpx2.Limits(max_keepalive_connections=0),
+            transport=httpx2.AsyncHTTPTransport(
+                verify=verify,
+                trust_env=False,
+                limits=httpx2.Limits(max_keepalive_connections=0),
+                socket_options=[ABORTING_CLOSE],
+            ),
         )
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         body = request_body(request, model=self._remote_model, llama=True)
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
+        # llama.cpp notices that a reader has left when it writes to it, so it is to report each
+        # batch of the prompt; without, one who leaves during a prefill is served to its end
+        body |= {"stream": True, "stream_options": {"include_usage": True}, "return_progress": True}
         last = Chunk()
         usage = Usage()
         async with self._translated():

@@ -102,6 +102,7 @@ def engine_options(
         main_gpu=0 if settings.split_mode == "none" else settings.gpu_index,
         tensor_split=settings.tensor_split,
         flash_attention=settings.flash_attention,
+        processor_flash_attention=settings.processor_flash_attention,
         continuous_batching=settings.continuous_batching,
         kv_cache_type=settings.kv_cache_type,
         kv_offload=settings.kv_offload,

@@ -75,11 +75,14 @@ class EngineSettings(BaseSettings):
     )
     batch_tokens: int = Field(2048, ge=32, description="Prefill batch (n_batch).")
     processor_batch_tokens: int = Field(
-        256, ge=32, description="The same, at most, without a GPU: a batch there takes seconds."
+        128, ge=32, description="The same, at most, without a GPU: a batch there takes seconds."
     )
     micro_batch_tokens: int = Field(512, ge=16, description="Physical batch (n_ubatch).")
     threads: int = Field(12, ge=1, description="Threads, at most the machine's cores (n_threads).")
     flash_attention: bool = Field(True, description="Flash attention (flash_attn_type).")
+    processor_flash_attention: bool = Field(
+        False, description="Flash attention without a GPU too, where it makes late turns slower."
+    )
     continuous_batching: bool = Field(True, description="Continuous batching (cont_batching).")
     kv_cache_type: Literal["f16", "q8_0", "q4_0"] = Field(
         "f16", description="Precision of the KV cache (cache_type_k, cache_type_v)."

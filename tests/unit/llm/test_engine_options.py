@@ -24,6 +24,7 @@ OPTIONS = EngineOptions(
     context_tokens=1000,
     threads=1,
     processor_batch_tokens=4096,
+    processor_flash_attention=True,
 )
 FLASH = llama.llama_flash_attn_type
 LOAD = llama.llama_load_mode
@@ -52,6 +53,7 @@ EFFECTS = [
     ("micro_batch_tokens", 256, "n_ubatch", 256),
     ("flash_attention", True, "flash_attn_type", FLASH.LLAMA_FLASH_ATTN_TYPE_ENABLED),
     ("flash_attention", False, "flash_attn_type", FLASH.LLAMA_FLASH_ATTN_TYPE_DISABLED),
+    ("processor_flash_attention", False, "flash_attn_type", FLASH.LLAMA_FLASH_ATTN_TYPE_DISABLED),
     ("continuous_batching", True, "cont_batching", True),
     ("continuous_batching", False, "cont_batching", False),
     ("kv_cache_type", "f16", "cache_type_k", llama.ggml_type.GGML_TYPE_F16),
