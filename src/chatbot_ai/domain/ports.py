@@ -29,7 +29,8 @@ class ChatModel(Protocol):
         request that the server calls wrong, such as a `response_format` that it cannot follow, may
         be InvalidRequest.
     M4  Closing the iterator early ends the generation at the server within a second.
-    M5  The same messages, sampling and seed give the same joined text.
+    M5  The same messages, sampling and seed give the same joined text, while nothing else runs:
+        a server that computes several answers in one batch may round otherwise than alone.
     M6  `count_tokens` is what `Usage.prompt_tokens` will be for the same messages, or an upper
         bound of it where the server cannot count.
     M7  `check` returns if the model can answer now, else raises BackendUnavailable.
