@@ -2,8 +2,8 @@
 
     python -m bench.predecessor [--users 8] [--turns 10] [--rounds 3] [--json FILE]
 
-Both ways answer the same ten-turn role-plays (700-token card, replies of 48 tokens at most) with the
-same model, context and threads, one after the other in an order that alternates. The predecessor's
+Both ways answer the same ten-turn role-plays (the same persona and 700-token card, replies of 48
+tokens at most) with the same model, sampling, context and threads, one after the other in an order that alternates. The predecessor's
 way is its own loop: a queue, one worker, one `Llama` object, the whole prompt of the conversation
 each time, in the library's default environment. llama-cpp-python is compiled into an environment
 of its own (ten minutes the first time), as it has no prebuilt wheel.
@@ -24,8 +24,10 @@ from pathlib import Path
 import httpx2
 
 from bench.claims import Claim, arguments, paired, report
-from bench.stack import demo_model, stack, without_thread_settings
+from bench.stack import ROOT, demo_model, stack, without_thread_settings
 from bench.talk import CARD, ask
+from chatbot_ai.domain.persona import Character
+from chatbot_ai.server.personas import read_personas
 
 HOME = Path("~/.cache/chatbot-ai-bench/predecessor").expanduser()
 VERSION = "0.3.36"
@@ -43,13 +45,12 @@ line, tokens = queue.Queue(), []
 def work():
     while True:
         messages, done = line.get()
-        answer = llama.create_chat_completion(messages, max_tokens=job["reply"], temperature=0.8,
-                                              top_p=0.95, repeat_penalty=1.1)
+        answer = llama.create_chat_completion(messages, max_tokens=job["reply"], **job["sampling"])
         tokens.append(answer["usage"]["completion_tokens"])
         done.put(answer["choices"][0]["message"]["content"])
 threading.Thread(target=work, daemon=True).start()
 def user(number):
-    messages = [{"role": "system", "content": f"Guest {number}. " + job["card"]}]
+    messages = [{"role": "system", "content": job["systems"][number]}]
     for turn in range(job["turns"]):
         messages.append({"role": "user", "content": job["question"].format(turn=turn, number=number)})
         done = queue.Queue()
@@ -62,6 +63,14 @@ users = [threading.Thread(target=user, args=(n,)) for n in range(job["users"])]
 print(json.dumps({"seconds": time.perf_counter() - began, "tokens": sum(tokens)}))
 """
 QUESTION = "Turn {turn}: what do you cook for guest {number} today, and why?"
+
+
+SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty")
+
+
+def character(number: int) -> Character:
+    """The character of one guest, as `ask` describes it to our service."""
+    return Character("Rachel", "Welcome aboard. Hungry?", f"Guest {number}. {CARD}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +112,14 @@ def prepare() -> Path:
 
 
 def predecessor(python: Path, users: int, turns: int) -> Run:
-    """The predecessor's way."""
+    """The predecessor's way, told what our service would tell the model."""
+    persona = read_personas(ROOT / "prompt" / "config-Llama.json")["character"]
     job = {
         "model": str(demo_model()),
         "context": CONTEXT_TOKENS,
         "reply": REPLY_TOKENS,
-        "card": CARD,
+        "systems": [persona.system_prompt(character(number)) for number in range(users)],
+        "sampling": {name: getattr(persona.sampling, name) for name in SAMPLING},
         "question": QUESTION,
         "users": users,
         "turns": turns,
