@@ -21,7 +21,7 @@ DEMO_CONTEXT_TOKENS = 4096
 #: each other hundreds of times a token. Sleeping at once halves the speed of an idle machine,
 #: spinning for libgomp's default time halves that of a busy one; a short spin costs neither
 #: (measured: bench/threads.py).
-ENGINE_ENVIRONMENT = {"GOMP_SPINCOUNT": "300"}
+ENGINE_ENVIRONMENT = {"GOMP_SPINCOUNT": "1000"}
 #: Linear stretch for the reference model. Source: the specification, section 4.
 REFERENCE_ROPE_SCALE = 2.0
 
