@@ -13,6 +13,8 @@ import pytest
 from e2e_http import Event, body, error_of, events, stream, text_of
 
 ASSISTANTS = ("office", "character")
+#: Tokens that a conversation's mark takes at most: fewer than any message with its template.
+MARK_TOKENS = 10
 
 
 def _curl(base_url: str, command: str) -> Any:
@@ -92,7 +94,9 @@ def test_a_second_message_carries_the_first(client: httpx2.Client, assistant: st
     other = _done(stream(client, assistant, user_id="lee", db_id=db_id))
     assert [first["turn"], second["turn"], other["turn"]] == [0, 1, 0]
     assert second["usage"]["prompt_tokens"] > first["usage"]["prompt_tokens"]
-    assert other["usage"]["prompt_tokens"] == first["usage"]["prompt_tokens"]
+    # alike but for the conversations' marks, whose tokens may differ by a few
+    difference = other["usage"]["prompt_tokens"] - first["usage"]["prompt_tokens"]
+    assert abs(difference) <= MARK_TOKENS
 
 
 def test_two_messages_at_once_are_both_kept(client: httpx2.Client) -> None:

@@ -219,7 +219,11 @@ class Queue(RuleBasedStateMachine):
 
 
 TestQueue = Queue.TestCase
-TestQueue.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+# the same courses every time, so that a build does not depend on luck; to search for new ones, set
+# derandomize to False and max_examples to 20,000
+TestQueue.settings = settings(
+    max_examples=100, stateful_step_count=40, deadline=None, derandomize=True
+)
 
 
 def serve(queue: Admission, times: int) -> None:

@@ -256,9 +256,10 @@ class Admission:
         """Seconds until `position` gets a slot. All who ask at one moment share one forecast."""
         now = self.clock.monotonic()
         made, starts = self._forecast
-        if made is None or now - made > FORECAST_FOR_S or len(starts) < position:
+        # for all places at once: a longer forecast made in between would mix two states of affairs
+        places = max(position, len(self.waiting) + 1)
+        if made is None or now - made > FORECAST_FOR_S or len(starts) < places:
             running = sorted(self.running, key=lambda t: t.number)
-            places = max(position, len(self.waiting) + 1)
             starts = self.estimate.starts_s([t.progress() for t in running], self.slots, places)
             self._forecast = (now, starts)
         return starts[position - 1]

@@ -120,8 +120,9 @@ def _gpu(params: llama.CommonParams, options: EngineOptions, has_gpu: bool) -> N
         ]
 
 
-def say(text: str) -> None:
-    sys.stderr.write(f"engine: {text}\n")
+def say(text: str, who: str = "engine") -> None:
+    """Write a line; "engine failed" begins the one that says why it ends."""
+    sys.stderr.write(f"{who}: {text}\n")
     sys.stderr.flush()
 
 
@@ -131,14 +132,15 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     options = EngineOptions.read(sys.stdin.readline())
     if not Path(options.model_path).is_file():
-        say(f"the model file {options.model_path} is missing")
+        say(f"the model file {options.model_path} is missing", "engine failed")
         sys.exit(EXIT_CONFIGURATION)
     try:
         server = llama.Server(parameters(options))
     except RuntimeError as error:
         say(
             f"the model {options.model_path} could not be loaded ({error}); check the file with "
-            "`chatbot-ai models verify` and the memory with `chatbot-ai doctor`"
+            "`chatbot-ai models verify` and the memory with `chatbot-ai doctor`",
+            "engine failed",
         )
         sys.exit(1)
     say(f"serving {options.model_path} at {server.listening_address}")

@@ -56,6 +56,10 @@ class ProcessSpec:
     with_secrets: bool = False
 
 
+#: How our own programs begin the line that says why they end.
+LAST_WORDS = ("chatbot-ai: ", "engine failed: ")
+
+
 class Child:
     """A supervised process and its present state."""
 
@@ -70,7 +74,8 @@ class Child:
 
     def said(self, line: str) -> None:
         """Take a line that the process printed."""
-        if line:
+        # what a program says of its own end counts, whatever its libraries still log after it
+        if line.startswith(LAST_WORDS) or (line and not self.last_line.startswith(LAST_WORDS)):
             self.last_line = line
         self.spec.on_line(line)
 
@@ -218,7 +223,7 @@ class Supervisor:
 
 def _cannot_start(child: Child) -> ConfigurationError:
     reason = child.last_line or "it ended without a word; its log may say why"
-    for program in ("chatbot-ai: ", "engine: "):
+    for program in (*LAST_WORDS, "engine: "):
         reason = reason.removeprefix(program)
     return ConfigurationError(f"{child.spec.name} cannot start: {reason}")
 

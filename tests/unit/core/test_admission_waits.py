@@ -290,3 +290,20 @@ def test_another_number_of_slots_counts_at_once() -> None:
     assert tickets[3].started is None
     tickets[2].release()
     assert tickets[3].started is not None
+
+
+def test_progress_changes_the_waits_of_all_places_together() -> None:
+    """When somebody comes after tokens were seen, every place is told from the new state: none of
+    those in front waits longer than the newcomer behind them."""
+    made = measured(queue())
+    made.enter("x", FAR)
+    for user in "abc":
+        made.enter(user, FAR)
+    waiting = sorted(made.waiting, key=lambda t: t.order)
+    assert [made.position(t).wait_s for t in waiting] == [10.0, 20.0, 30.0]
+    for ticket in made.running:
+        ticket.progressed(90)
+    last = made.enter("d", FAR)
+    waits = [made.position(t).wait_s or 0.0 for t in [*waiting, last]]
+    assert waits == sorted(waits)
+    assert waits[0] < 10.0

@@ -205,4 +205,4 @@ def test_a_model_that_cannot_be_loaded(tmp_path: Path, content: bytes | None, co
     )
     assert ran.returncode == code
     assert str(path) in ran.stderr.decode() or content is not None
-    assert b"engine:" in ran.stderr
+    assert b"engine failed:" in ran.stderr
