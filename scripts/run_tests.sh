@@ -8,12 +8,16 @@ python=.venv/bin/python
 browser=(tests/e2e/test_docs_page.py tests/e2e/test_loadtest_page.py tests/browser/test_dashboard.py)
 failed=0
 
-"$python" -m pytest -n 2 --dist loadfile tests --ignore=tests/browser --ignore=tests/compose \
-    "${browser[@]/#/--ignore=}" || failed=1
-for place in "${browser[@]}"; do
-    "$python" -m pytest "$place" || failed=1
-done
+# Real processes share few cores here: what fails is told, and repeated once, alone, before it counts.
+tested() {
+    "$python" -m pytest "$@" && return
+    printf 'Once more, alone, what failed:\n' >&2
+    "$python" -m pytest "$@" -n 0 --last-failed --last-failed-no-failures none || failed=1
+}
+
+tested -n 2 --dist loadfile tests --ignore=tests/browser --ignore=tests/compose "${browser[@]/#/--ignore=}"
+for place in "${browser[@]}"; do tested "$place"; done
 # the chat page: one process, one running group for all of it
-"$python" -m pytest tests/browser --ignore=tests/browser/test_dashboard.py --durations=5 || failed=1
+tested tests/browser --ignore=tests/browser/test_dashboard.py --durations=5
 scripts/compose_test.sh --if-possible || failed=1
 exit $failed
