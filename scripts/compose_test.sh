@@ -42,6 +42,7 @@ if ! docker compose version >/dev/null 2>&1 || ! docker info >/dev/null 2>&1; th
 fi
 
 clone=$(mktemp -d "${TMPDIR:-/tmp}/chatbot-compose-XXXXXX")
+said=$(mktemp)
 finish() {
     local rc=$?
     trap - EXIT
@@ -49,10 +50,13 @@ finish() {
         say "left running: cd $clone; COMPOSE_PROJECT_NAME=$COMPOSE_PROJECT_NAME GATEWAY_PORT=$GATEWAY_PORT"
         exit $rc
     fi
-    if [ $rc != 0 ]; then "${inside[@]}" docker compose logs --tail 30 --no-color >&2 || true; fi
+    if [ $rc != 0 ]; then
+        "${inside[@]}" docker compose logs --tail 30 --no-color >&2 || true
+        grep -E '^(E  |FAILED|ERROR)' "$said" >&2 || true # again, where a long output is cut
+    fi
     timed "removal" quietly "${inside[@]}" docker compose down --volumes --rmi local --remove-orphans --timeout 5 || true
     cd "$root"
-    rm -rf "$clone"
+    rm -rf "$clone" "$said"
     [ -z "$lab_is_ours" ] || "$lab" stop
     exit $rc
 }
@@ -79,5 +83,5 @@ timed "the first answer" "${inside[@]}" curl --silent --show-error --fail --outp
 suite=(tests/compose/test_first_start.py tests/e2e/test_contract.py tests/e2e/test_bad_input.py
     tests/e2e/test_api_examples.py tests/compose/test_healing.py tests/compose/test_outage.py
     tests/compose/test_operator.py)
-run_tests() { (cd "$root" && PYTHONPATH=$root/src "${inside[@]}" "$python" -m pytest -p no:cacheprovider "$@"); }
+run_tests() { (cd "$root" && PYTHONPATH=$root/src "${inside[@]}" "$python" -m pytest -p no:cacheprovider "$@" | tee "$said"); }
 timed "tests" run_tests "${@:-${suite[@]}}"

@@ -20,9 +20,11 @@ def ask(gateway: httpx2.Client) -> httpx2.Response:
 
 
 @pytest.fixture(scope="module")
-def answers(gateway: httpx2.Client) -> list[str]:
+def answers(gateway: httpx2.Client, deployment: Deployment) -> list[str]:
     """Every answer that KEY was given, from before the first kill on."""
-    return [ask(gateway).json()]
+    given: list[str] = []
+    answered(gateway, deployment, given)
+    return given
 
 
 def answered(gateway: httpx2.Client, deployment: Deployment, answers: list[str]) -> None:

@@ -403,6 +403,45 @@ async def test_S12_nothing_is_left_when_the_turn_goes_after_its_line(
     await other.close()
 
 
+async def test_S2_a_truncation_may_overtake_another_one(
+    store: MongoConversationStore,
+    server: MongodbProcess,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another process removes the last turn while the line is told about it: the line says so."""
+    other = MongoConversationStore(server.url, database, timeout_s=60)
+    await other.open()
+    for number in range(5):
+        await store.append(KEY, new_turn(f"t{number}"))
+    look = mongodb_turns.next_index
+    left = [2, 1, 0]
+
+    async def overtaken(*arguments: Any) -> int:
+        index = await look(*arguments)
+        if left:
+            turns = (await other.recent_turns(KEY, 9))[left.pop(0) :]
+            await remove_turns(server, database, [turn.turn_id for turn in turns])
+        return index
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mongodb_turns, "next_index", overtaken)
+        await store.truncate(KEY, 4)
+    assert await store.recent_turns(KEY, 9) == []
+    (line,) = await all_documents(server, database, "conversations")
+    assert line["next_index"] == 0
+    assert (await store.append(KEY, new_turn("again"))).index == 0
+    await other.close()
+
+
+async def remove_turns(server: MongodbProcess, database: str, turn_ids: list[str]) -> None:
+    def remove() -> None:
+        with MongoClient[dict[str, Any]](server.url) as client:
+            client[database]["turns"].delete_many({"turn_id": {"$in": turn_ids}})
+
+    await asyncio.to_thread(remove)
+
+
 async def all_documents(server: MongodbProcess, database: str, name: str) -> list[dict[str, Any]]:
     def read() -> list[dict[str, Any]]:
         with MongoClient[dict[str, Any]](server.url) as client:

@@ -146,7 +146,7 @@ def compose_options() -> GatewayOptions:
     return GatewayOptions(
         office_upstream="office:8002",
         character_upstream="character:8003",
-        resolver="127.0.0.11 valid=5s ipv6=off",
+        resolver="127.0.0.11 valid=1s ipv6=off",
         upstream_resolve=True,
         upstream_idle_s=60,
         run_folder=Path("/tmp"),  # noqa: S108 - the container's own tmpfs

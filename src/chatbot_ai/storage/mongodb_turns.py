@@ -154,13 +154,14 @@ async def remove(database: Database, chosen: Document) -> int:
 
 async def shorten(database: Database, key: ConversationKey, first: int) -> None:
     """Tell the conversation's line that its turns from `first` on were removed."""
-    index = await next_index(database, key, first)
+    index, last = await next_index(database, key, first), []
+    while index > 0 and not (last := await between(database, key, index - 1, index)):
+        index = await next_index(database, key, index)  # that one went too, meanwhile
     if index == 0:
         update: Document = {
             "$set": {"next_index": 0, "updated_at": 0.0},
             "$unset": {"first_index": "", "preview": ""},
         }
     else:
-        (last,) = await between(database, key, index - 1, index)
-        update = {"$set": {"next_index": index, "updated_at": last["created_at"]}}
+        update = {"$set": {"next_index": index, "updated_at": last[0]["created_at"]}}
     await database["conversations"].update_one(identity(key), update)
