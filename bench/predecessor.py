@@ -1,18 +1,23 @@
 """Eight users against the predecessor's way: one llama-cpp-python worker, one request at a time.
 
-    python -m bench.predecessor [--users 8] [--turns 10] [--rounds 3] [--json FILE]
+    python -m bench.predecessor [--users 8] [--turns 10] [--rounds 3] [--native] [--json FILE]
 
 Both ways answer the same ten-turn role-plays (the same persona and 700-token card, replies of 48
-tokens at most) with the same model, sampling, context and threads, one after the other in an order that alternates. The predecessor's
-way is its own loop: a queue, one worker, one `Llama` object, the whole prompt of the conversation
-each time, in the library's default environment. llama-cpp-python is compiled into an environment
-of its own (ten minutes the first time), as it has no prebuilt wheel.
+tokens at most) with the same model, sampling, context and threads, one after the other in an order
+that alternates. The predecessor's way is its own loop: a queue, one worker, one `Llama` object,
+the whole prompt of the conversation each time, in the library's default environment.
+
+llama-cpp-python is compiled into an environment of its own (ten minutes the first time), as it
+has no prebuilt wheel: for the same instructions (AVX2) as the wheel of our engine, so that two
+ways of serving are compared and not two compilers. With --native it is compiled for this very
+processor, AVX-512 and AMX included, where it has them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -29,7 +34,7 @@ from bench.talk import CARD, ask
 from chatbot_ai.domain.persona import Character
 from chatbot_ai.server.personas import read_personas
 
-HOME = Path("~/.cache/chatbot-ai-bench/predecessor").expanduser()
+HOME = Path("~/.cache/chatbot-ai-bench").expanduser()
 VERSION = "0.3.36"
 REPLY_TOKENS = 48
 CONTEXT_TOKENS = 4096
@@ -62,7 +67,10 @@ users = [threading.Thread(target=user, args=(n,)) for n in range(job["users"])]
 [u.join() for u in users]
 print(json.dumps({"seconds": time.perf_counter() - began, "tokens": sum(tokens)}))
 """
-QUESTION = "Turn {turn}: what do you cook for guest {number} today, and why?"
+#: Asks for more than fits, so that replies take their 48 tokens on both sides.
+QUESTION = (
+    "Turn {turn}: what do you cook for guest {number} today, and why? Tell the whole long story."
+)
 
 
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty")
@@ -94,9 +102,10 @@ class Run:
         return self.tokens / self.requests
 
 
-def prepare() -> Path:
+def prepare(*, native: bool) -> Path:
     """The Python that has llama-cpp-python in the version of this comparison; compiled once."""
-    python = HOME / "bin" / "python"
+    home = HOME / ("predecessor" if native else "predecessor-portable")
+    python = home / "bin" / "python"
     probe = "from importlib.metadata import version; print(version('llama-cpp-python'))"
     found = ""
     if python.exists():
@@ -105,9 +114,14 @@ def prepare() -> Path:
         )
         found = done.stdout.strip()
     if found != VERSION:
-        venv.create(HOME, with_pip=True)
+        venv.create(home, with_pip=True)
         wanted = f"llama-cpp-python=={VERSION}"
-        subprocess.run([str(python), "-m", "pip", "install", "-q", wanted], check=True)
+        subprocess.run(
+            # without the cache: a wheel in it may be of the other kind
+            [str(python), "-m", "pip", "install", "-q", "--no-cache-dir", wanted],
+            check=True,
+            env=os.environ | {"CMAKE_ARGS": f"-DGGML_NATIVE={'ON' if native else 'OFF'}"},
+        )
     return python
 
 
@@ -168,11 +182,12 @@ def ours(users: int, turns: int) -> Run:
         return asyncio.run(talk(running.url, users, turns))
 
 
-def claims_of(pairs: list[tuple[Run, Run]], users: int) -> list[Claim]:
+def claims_of(pairs: list[tuple[Run, Run]], users: int, *, native: bool) -> list[Claim]:
     """Ours against theirs; the detail's figures are those of the pair in the middle."""
     by_ratio = sorted(pairs, key=lambda pair: pair[0].requests_an_hour / pair[1].requests_an_hour)
     middle, old = by_ratio[len(by_ratio) // 2]
-    name = f"ours / predecessor's way (llama-cpp-python {VERSION}), {users} users"
+    build = f"llama-cpp-python {VERSION}{' compiled for this processor' if native else ''}"
+    name = f"ours / predecessor's way ({build}), {users} users"
     return [
         paired(
             f"requests an hour, {name}",
@@ -205,8 +220,9 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=8)
     parser.add_argument("--turns", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--native", action="store_true", help="theirs for this very processor")
     chosen = parser.parse_args()
-    python = prepare()
+    python = prepare(native=chosen.native)
     pairs: list[tuple[Run, Run]] = []
     for round_ in range(chosen.rounds):
         if round_ % 2:
@@ -220,7 +236,7 @@ def main() -> None:
             f"{new.requests_an_hour:.0f} against {old.requests_an_hour:.0f} requests an hour, "
             f"{new.tokens_a_reply:.1f} and {old.tokens_a_reply:.1f} tokens a reply\n"
         )
-    report(claims_of(pairs, chosen.users), chosen.json)
+    report(claims_of(pairs, chosen.users, native=chosen.native), chosen.json)
 
 
 if __name__ == "__main__":
