@@ -35,7 +35,7 @@ MAY_BLOCK = {
     "chatbot_ai/server/engines.py": {"choose_model", "free_port"},
     "chatbot_ai/llm/llama.py": {"__init__"},
     "chatbot_ai/llm/openai.py": {"__init__"},
-    "chatbot_ai/server/logs.py": {"write", "close", "configure"},
+    "chatbot_ai/server/logs.py": {"_append", "close", "configure"},
     "chatbot_ai/api/middleware.py": {"_log_crash"},
 }
 

@@ -38,7 +38,7 @@ def owner_of(request: Request, principal: Principal, user_id: str | None) -> str
     return repr((principal.kind, who, user_id))
 
 
-def user_of(
+async def user_of(
     principal: Annotated[Principal, Depends(principal_of)],
     user_id: Annotated[
         UserName | None,

@@ -87,7 +87,9 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
         return Response(status_code=499)
 
     larger: dict[str, int] = {}
+    own_model, other_models = chat.routers(options)
     routers = [
+        own_model,
         operations.router(),
         status.router(),
         metrics_router(metrics),
@@ -101,7 +103,7 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
         routers += [character_files.router(), characters.router()]
         larger[PATH] = MAX_UPLOAD_BYTES
     # last, as /{model} takes every other POST
-    routers.append(chat.router(options))
+    routers.append(other_models)
     docs.install(app, title=TITLES[options.assistant])
     for router in routers:
         app.include_router(router)

@@ -14,7 +14,7 @@ from chatbot_ai.api.answering import CALLER_RESPONSES, documented
 from chatbot_ai.api.character_bodies import CharacterView, view_of
 from chatbot_ai.api.errors import language_for
 from chatbot_ai.api.idempotency import REPLAYED, claim_of
-from chatbot_ai.api.services import Services, services_of
+from chatbot_ai.api.services import Services, ServicesOf
 from chatbot_ai.cards import CardWarning, inspect_picture
 from chatbot_ai.cards.errors import CardError
 from chatbot_ai.cards.limits import CardLimits
@@ -43,14 +43,18 @@ Id = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="The character's
 Format = Literal["png", "json", "charx"]
 
 
-def store_of(services: Annotated[Services, Depends(services_of)]) -> CharacterStore:
+def store_of(services: Services) -> CharacterStore:
     """The store of characters; only the character service has one."""
     if services.characters is None:
         raise AssertionError("the composition root gives the character service its store")
     return services.characters
 
 
-Store = Annotated[CharacterStore, Depends(store_of)]
+async def _store(services: ServicesOf) -> CharacterStore:
+    return store_of(services)
+
+
+Store = Annotated[CharacterStore, Depends(_store)]
 
 
 class Making:
@@ -62,7 +66,7 @@ class Making:
         response: Response,
         user: User,
         caller: Caller,
-        services: Annotated[Services, Depends(services_of)],
+        services: ServicesOf,
     ) -> None:
         self._request, self._response, self._user = request, response, user
         self._owner = owner_of(request, caller, user)

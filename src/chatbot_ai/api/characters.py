@@ -30,7 +30,7 @@ from chatbot_ai.api.character_bodies import (
 )
 from chatbot_ai.api.errors import language_for
 from chatbot_ai.api.openapi import MAKING
-from chatbot_ai.api.services import Services, services_of
+from chatbot_ai.api.services import Services, ServicesOf
 from chatbot_ai.api.stored_characters import fields_of
 from chatbot_ai.cards import CharacterCard
 from chatbot_ai.domain.characters import StoredCharacter
@@ -103,7 +103,7 @@ def router() -> APIRouter:
         character_id: Id,
         user: User,
         store: Store,
-        services: Annotated[Services, Depends(services_of)],
+        services: ServicesOf,
         choice: Annotated[PromptChoice, Depends()],
     ) -> CharacterPrompt:
         """The card as fields of POST /Llama: macros resolved, the same for one `db_id`."""

@@ -11,7 +11,7 @@ from chatbot_ai.api.access import principal_of, queue_name
 from chatbot_ai.api.answering import ANSWER_RESPONSES, documented, respond, wants_stream
 from chatbot_ai.api.openapi import SPEAKING
 from chatbot_ai.api.schemas import CharacterRequest, OfficeRequest
-from chatbot_ai.api.services import ApiOptions, Services, services_of
+from chatbot_ai.api.services import ApiOptions, Services, ServicesOf, services_of
 from chatbot_ai.api.stored_characters import as_stored
 from chatbot_ai.core.exchange import ChatRequest
 from chatbot_ai.domain.access import Principal
@@ -22,13 +22,13 @@ PLAYED_RESPONSES = {
     **documented(404, "This user has no character of that id."),
 }
 
-ServicesOf = Annotated[Services, Depends(services_of)]
 Alias = Annotated[str, Path(max_length=100, description="Alias of an OpenAI model.")]
 
 
-def router(options: ApiOptions) -> APIRouter:
-    """The routes of one assistant."""
-    routes = APIRouter(tags=["chat"], dependencies=[Depends(principal_of)])
+def routers(options: ApiOptions) -> tuple[APIRouter, APIRouter]:
+    """The routes of one assistant: to its own model, which is asked the most and so is looked for
+    first, and to all others, which come last as they take any name."""
+    own, others = (APIRouter(tags=["chat"], dependencies=[Depends(principal_of)]) for _ in range(2))
 
     async def office(
         alias: str, body: OfficeRequest, request: Request, services: Services
@@ -44,7 +44,7 @@ def router(options: ApiOptions) -> APIRouter:
 
     if options.assistant == "office":
 
-        @routes.post(
+        @own.post(
             "/Llama",
             openapi_extra=SPEAKING,
             responses=ANSWER_RESPONSES,
@@ -56,7 +56,7 @@ def router(options: ApiOptions) -> APIRouter:
             """Ask the office assistant; the team's own model answers."""
             return await office(LLAMA, body, request, services)
 
-        @routes.post(
+        @others.post(
             "/{model}",
             openapi_extra=SPEAKING,
             responses=ANSWER_RESPONSES,
@@ -70,7 +70,7 @@ def router(options: ApiOptions) -> APIRouter:
 
     else:
 
-        @routes.post(
+        @own.post(
             "/Llama",
             openapi_extra=SPEAKING,
             responses=PLAYED_RESPONSES,
@@ -82,7 +82,7 @@ def router(options: ApiOptions) -> APIRouter:
             """Talk to a character; the team's own model plays it."""
             return await character(LLAMA, body, request, services)
 
-        @routes.post(
+        @others.post(
             "/{model}",
             openapi_extra=SPEAKING,
             responses=PLAYED_RESPONSES,
@@ -94,7 +94,7 @@ def router(options: ApiOptions) -> APIRouter:
             """Talk to a character; an OpenAI model plays it."""
             return await character(model, body, request, services)
 
-    return routes
+    return own, others
 
 
 def _chat_request(

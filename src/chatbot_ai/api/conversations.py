@@ -31,11 +31,10 @@ from chatbot_ai.api.conversation_schemas import (
 from chatbot_ai.api.export import MEDIA_TYPES, exported
 from chatbot_ai.api.idempotency import REPLAYED, claim_of
 from chatbot_ai.api.openapi import MAKING
-from chatbot_ai.api.services import Services, services_of
+from chatbot_ai.api.services import ServicesOf, services_of
 from chatbot_ai.core.library import ConversationLibrary
 from chatbot_ai.domain.conversation import ConversationKey
 
-ServicesOf = Annotated[Services, Depends(services_of)]
 Limit = Annotated[int, Query(ge=1, le=200, description="Most entries of one page.")]
 Before = Annotated[
     float | None,
@@ -76,7 +75,7 @@ BODY_RESPONSES = {
 NOT_FOUND = documented(404, "This user has no such conversation, or it has no such turn.")
 
 
-def library_of(services: ServicesOf) -> ConversationLibrary:
+async def library_of(services: ServicesOf) -> ConversationLibrary:
     """This assistant's conversations; a FastAPI dependency."""
     return ConversationLibrary(services.chat.assistant, services.chat.store)
 
@@ -84,7 +83,7 @@ def library_of(services: ServicesOf) -> ConversationLibrary:
 LibraryOf = Annotated[ConversationLibrary, Depends(library_of)]
 
 
-def key_of(db_id: DbIdPath, user: User, library: LibraryOf) -> ConversationKey:
+async def key_of(db_id: DbIdPath, user: User, library: LibraryOf) -> ConversationKey:
     """What the path and the user name together; a FastAPI dependency."""
     return ConversationKey(library.assistant, user, db_id)
 

@@ -18,7 +18,7 @@ from chatbot_ai.api.answering import respond
 from chatbot_ai.api.openai_form import CompletionForm
 from chatbot_ai.api.openai_schemas import ChatCompletionRequest
 from chatbot_ai.api.openapi import ANSWERING
-from chatbot_ai.api.services import ApiOptions, Services, services_of
+from chatbot_ai.api.services import ApiOptions, Services, ServicesOf
 from chatbot_ai.api.stored_characters import Played, played
 from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.exchange import ChatRequest
@@ -27,7 +27,6 @@ from chatbot_ai.domain.conversation import Message
 from chatbot_ai.domain.errors import UnknownModel
 from chatbot_ai.domain.persona import Persona
 
-ServicesOf = Annotated[Services, Depends(services_of)]
 ModelName = Annotated[str, Path(max_length=200, description="Alias or name of a model.")]
 
 _ERROR = {"$ref": "#/components/schemas/OpenAIError"}

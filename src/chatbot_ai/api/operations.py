@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
@@ -12,13 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from chatbot_ai.api.access import principal_of
 from chatbot_ai.api.answering import CALLER_RESPONSES
 from chatbot_ai.api.chat import LLAMA
-from chatbot_ai.api.services import Services, services_of
+from chatbot_ai.api.services import Services, ServicesOf
 from chatbot_ai.domain.errors import Unavailable
 
 #: Seconds after which a dependency that does not answer counts as down.
 CHECK_TIMEOUT_S = 3.0
-
-ServicesOf = Annotated[Services, Depends(services_of)]
 
 
 class Performance(BaseModel):

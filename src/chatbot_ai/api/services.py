@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from chatbot_ai.api.messages import Language
 from chatbot_ai.core.chat import Chat
@@ -69,6 +69,15 @@ class Services:
 
 
 def services_of(request: Request) -> Services:
-    """The services of this application; a FastAPI dependency."""
+    """The services of this application."""
     found: Services = request.app.state.services
     return found
+
+
+async def _services(request: Request) -> Services:
+    """A coroutine, as are all dependencies of routes that answer: FastAPI calls any other function
+    in a thread."""
+    return services_of(request)
+
+
+ServicesOf = Annotated[Services, Depends(_services)]

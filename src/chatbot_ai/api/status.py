@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
@@ -13,7 +13,7 @@ from chatbot_ai import __version__
 from chatbot_ai.api.access import Caller
 from chatbot_ai.api.answering import CALLER_RESPONSES, documented
 from chatbot_ai.api.operations import performance_of, readiness_of
-from chatbot_ai.api.services import Services, services_of
+from chatbot_ai.api.services import Services, ServicesOf
 from chatbot_ai.core.series import POINT_S
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.errors import Forbidden
@@ -21,10 +21,8 @@ from chatbot_ai.domain.errors import Forbidden
 #: Seconds for which a look at model and store is given out again: it costs a write.
 READINESS_FOR_S = 2.0
 
-ServicesOf = Annotated[Services, Depends(services_of)]
 
-
-def operator_of(principal: Caller) -> Principal:
+async def operator_of(principal: Caller) -> Principal:
     """Admit operators: the backend's key or, without keys, this machine. Raises Forbidden."""
     if principal.kind == "user":
         raise Forbidden("a user key does not see the service's state")

@@ -13,11 +13,10 @@ from chatbot_ai.api.access import Caller, owner_of, principal_of
 from chatbot_ai.api.answering import CALLER_RESPONSES, Form, documented
 from chatbot_ai.api.resumption import followed_again
 from chatbot_ai.api.schemas import UserName
-from chatbot_ai.api.services import Services, services_of
+from chatbot_ai.api.services import ServicesOf
 from chatbot_ai.core.exchange import ChatEvent
 from chatbot_ai.core.jobs import Job
 
-ServicesOf = Annotated[Services, Depends(services_of)]
 StreamId = Annotated[str, Path(max_length=100, description="`X-Stream-Id` of the first answer.")]
 User = Annotated[
     UserName | None,
@@ -44,7 +43,7 @@ class Ended(BaseModel):
     cancelled: bool = Field(description="False where the stream had ended by itself.")
 
 
-def job_of(
+async def job_of(
     request: Request,
     stream_id: StreamId,
     services: ServicesOf,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, replace
@@ -36,13 +34,11 @@ from chatbot_ai.llm.chat_protocol import (
     retry_after_s,
 )
 from chatbot_ai.llm.deadline import before
+from chatbot_ai.llm.posting import Posting
 from chatbot_ai.llm.sse import EventTooLong, SseDecoder
 
 Kind = TypeVar("Kind")
 
-#: Closing a connection ends it at once, with what is under way (socket(7), SO_LINGER of 0 s): the
-#: server's very next write fails, not only the one after.
-ABORTING_CLOSE = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 #: Seconds to connect on the operator's own network.
 CONNECT_TIMEOUT_S = 3.0
 #: Seconds without a byte after which a generation counts as stalled.
@@ -86,19 +82,8 @@ class LlamaModel:
             trust_env=False,
             verify=verify,
         )
-        # llama.cpp's server may close a connection right after a streamed reply in spite of its
-        # keep-alive header (8 of 60 immediate reuses failed), so a stream takes a fresh one;
-        # and a compressed stream would come in lumps, not token by token
-        self._streams = httpx2.AsyncClient(
-            base_url=self._base_url,
-            headers={**headers, "Connection": "close", "Accept-Encoding": "identity"},
-            timeout=timeout,
-            transport=httpx2.AsyncHTTPTransport(
-                verify=verify,
-                trust_env=False,
-                limits=httpx2.Limits(max_keepalive_connections=0),
-                socket_options=[ABORTING_CLOSE],
-            ),
+        self._answers = Posting(
+            f"{self._base_url}/v1/chat/completions", headers, timeout=timeout, verify=verify
         )
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
@@ -109,8 +94,7 @@ class LlamaModel:
         last = Chunk()
         usage = Usage()
         async with self._translated():
-            opening = self._streams.build_request("POST", "/v1/chat/completions", json=body)
-            response = await before(request.deadline, self._streams.send(opening, stream=True))
+            response = await before(request.deadline, self._answers.send(body))
             async with aclosing(response):
                 _raise_for_format(response, request)
                 await raise_for_status(response)
@@ -151,11 +135,11 @@ class LlamaModel:
         )
         async with self._translated():
             patience = httpx2.Timeout(None, connect=CONNECT_TIMEOUT_S)
-            posting = self._streams.post("/v1/chat/completions", json=body, timeout=patience)
-            response = await before(request.deadline, posting)
-            _raise_for_format(response, request)
-            await raise_for_status(response)
-            chunk = parse_chunk(response.text)
+            response = await before(request.deadline, self._answers.send(body, patience))
+            async with aclosing(response):
+                _raise_for_format(response, request)
+                await raise_for_status(response)
+                chunk = parse_chunk((await before(request.deadline, response.aread())).decode())
         if chunk.finish_reason is None:
             raise BackendProtocolError("the answer has no finish reason")
         return chunk.text, replace(self._finished(chunk, chunk.usage or Usage()), backup=True)
@@ -183,7 +167,7 @@ class LlamaModel:
 
     async def close(self) -> None:
         await self._http.aclose()
-        await self._streams.aclose()
+        await self._answers.close()
 
     async def _count_directly(self, messages: Sequence[Message]) -> int | None:
         body = {"messages": [asdict(m) for m in messages]}

@@ -45,13 +45,16 @@ class DailyFile(logging.Handler):
         self._file: TextIO | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.write(self.format(record))
+        self._append(self.format(record))
 
     def write(self, line: str) -> None:
         """Append one line to today's file."""
+        self._append(hide_keys(line))
+
+    def _append(self, line: str) -> None:
         try:
             file = self._today()
-            file.write(hide_keys(line) + "\n")
+            file.write(line + "\n")
             file.flush()
         except OSError:
             self._day = None
@@ -83,6 +86,19 @@ class DailyFile(logging.Handler):
                 continue
             if (today - day).days >= self._keep_days:
                 path.unlink(missing_ok=True)
+
+
+class LineFormatter(structlog.stdlib.ProcessorFormatter):
+    """Makes a record's line, and makes it once, though two handlers write it."""
+
+    _made: tuple[logging.LogRecord | None, str] = (None, "")
+
+    def format(self, record: logging.LogRecord) -> str:
+        made, line = self._made
+        if made is not record:
+            line = super().format(record)
+            self._made = (record, line)
+        return line
 
 
 def configure(name: str, settings: Settings, *, console_level: str = "debug") -> DailyFile:
@@ -143,7 +159,7 @@ def tell_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -
 def _formatter(
     shared: list[structlog.types.Processor], *renderers: structlog.types.Processor
 ) -> logging.Formatter:
-    return structlog.stdlib.ProcessorFormatter(
+    return LineFormatter(
         foreign_pre_chain=shared,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ OPEN = {("GET", "/healthz"), ("GET", "/readyz")}
 def routes_of(assistant: Any) -> Iterator[APIRoute]:
     options = ApiOptions(assistant, "ko", 60, 1000)
     for router in (
-        chat.router(options),
+        *chat.routers(options),
         conversations.router(),
         conversation_answers.router(options),
         openai_compat.router(options),
@@ -106,6 +107,24 @@ def test_every_route_asks_who_calls(assistant: str) -> None:
             asks = depends_on_caller(route.dependant)
             assert asks == ((method, route.path) not in OPEN), route.path
     assert found == known
+
+
+def functions_of(dependant: Dependant) -> Iterator[Any]:
+    """The functions that FastAPI calls before the route's own."""
+    for inner in dependant.dependencies:
+        if inspect.isfunction(inner.call):
+            yield inner.call
+        yield from functions_of(inner)
+
+
+@pytest.mark.parametrize("assistant", ASSISTANTS)
+def test_no_dependency_costs_a_thread(assistant: str) -> None:
+    """A plain function would be called in a thread, for every request."""
+    found = {
+        function for route in routes_of(assistant) for function in functions_of(route.dependant)
+    }
+    assert principal_of in found
+    assert [f.__name__ for f in found if not inspect.iscoroutinefunction(f)] == []
 
 
 @pytest.fixture(params=["office", "character"])
