@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -76,9 +77,12 @@ class Queue(RuleBasedStateMachine):
             assert error.retry_after_s >= 1
             assert waited >= queue.max_waiting or queue.estimate.measured
             assert waited >= queue.max_waiting or patience_s < 1e9
+            assert patience_s < 1e9 or self._most_waiting() <= waiting_of(queue, user) + 1
             return
         assert queue.max_per_user == 0 or had < queue.max_per_user
         self._see_sent_away(ticket)
+        if ticket.started is None:
+            assert ticket.at_arrival.position == queue.position(ticket).position
         self.accepted.append(ticket)
         if had == 0 and ticket.started is None:
             self.served_before[ticket] = Counter()
@@ -151,10 +155,16 @@ class Queue(RuleBasedStateMachine):
             held = Counter(t.user for t in self.queue.waiting)
             mine = held[newcomer.user] - (newcomer in self.queue.waiting)
             assert held[ticket.user] + 1 >= mine + 2
+            assert held[ticket.user] + 1 >= max(held.values())
+            own = [t for t in self.queue.waiting if t.user == ticket.user]
+            assert all(t.number < ticket.number for t in own)
             self.left_waiting.add(ticket)
             self.ended.add(ticket)
             self.served_before.pop(ticket, None)
             ticket.release(None)
+
+    def _most_waiting(self) -> int:
+        return max(Counter(t.user for t in self.queue.waiting).values(), default=0)
 
     def _blocked(self, ticket: Ticket) -> bool:
         """Whether an earlier request of the same conversation runs or waits."""
@@ -289,20 +299,67 @@ def test_a_stream_of_newcomers_starves_nobody(slots: int, own: int) -> None:
     assert last.started is not None
 
 
-class Flood(NamedTuple):
-    """What happens to a full room: who asks, or which of those who wait gives up."""
+def waiting_of(queue: Admission, user: object) -> int:
+    return sum(ticket.user == user for ticket in queue.waiting)
 
-    user: str | None
-    leaves: int
+
+def test_who_waits_in_the_round_under_way_counts_as_waiting() -> None:
+    """C's first request is still of the round under way when C asks again: its second one would be
+    served before A's third, but A has only one more waiting, and so keeps its place."""
+    queue = Admission(slots=2, max_waiting=3, clock=FakeClock())
+    for user in "AAAAC":
+        queue.enter(user, 1e9)
+    serve(queue, 1)
+    queue.enter("A", 1e9)
+    with pytest.raises(AdmissionRejected, match="full"):
+        queue.enter("C", 1e9)
+    assert sorted(str(ticket.user) for ticket in queue.waiting) == ["A", "A", "C"]
+
+
+def test_who_has_two_waiting_gives_way_to_who_has_none_whatever_the_round() -> None:
+    """B's two requests are of the round under way and the next, which is the newcomer's too."""
+    queue = Admission(slots=1, max_waiting=2, clock=FakeClock())
+    for user in "AAB":
+        queue.enter(user, 1e9)
+    serve(queue, 1)
+    second = queue.enter("B", 1e9)
+    newcomer = queue.enter("C", 1e9)
+    assert second.refusal is not None
+    assert [ticket.user for ticket in queue.waiting] == ["B", "C"]
+    assert newcomer.at_arrival.position == 2
+
+
+def test_who_waits_for_an_answer_of_its_conversation_counts_as_waiting() -> None:
+    """A's requests wait for its conversation's answer while others pass: they are far behind the
+    virtual time, and still take three places of four."""
+    queue = Admission(slots=2, max_waiting=4, clock=FakeClock())
+    for _ in range(4):
+        queue.enter("A", 1e9, "talk")
+    for _ in range(6):
+        queue.enter("B", 1e9)
+        max(queue.running, key=lambda t: t.number).release()
+    queue.enter("B", 1e9)
+    queue.enter("B", 1e9)
+    newcomer = queue.enter("C", 1e9)
+    assert sorted(str(ticket.user) for ticket in queue.waiting) == ["A", "A", "B", "C"]
+    assert newcomer.at_arrival == queue.position(newcomer)
+
+
+class Flood(NamedTuple):
+    """What happens to a full room: who asks, or how many are served or which gives up."""
+
+    what: str
+    number: int
 
 
 FLOODS = st.lists(
-    st.builds(Flood, st.sampled_from(["A", "A", "A", "B", "C", None]), st.integers(0))
+    st.builds(
+        Flood,
+        st.sampled_from(["A", "A", "A", "B", "C", "gives up", "served"]),
+        st.integers(0, 3),
+    ),
+    max_size=40,
 )
-
-
-def waiting_of(queue: Admission, user: object) -> int:
-    return sum(ticket.user == user for ticket in queue.waiting)
 
 
 @given(slots=st.integers(1, 3), room=st.integers(1, 6), steps=FLOODS, served=st.integers(0, 6))
@@ -323,7 +380,7 @@ def test_a_full_room_has_a_place_for_who_holds_less(
         except AdmissionRejected:
             assert len(there) == room
             assert queue.waiting == there
-            most = max(before.values())
+            most = max(before.values(), default=0)
             assert most <= before.get(user, 0) + 1
             return False
         accepted.append(ticket)
@@ -339,10 +396,12 @@ def test_a_full_room_has_a_place_for_who_holds_less(
         ask("A")
     serve(queue, served)
     for step in steps:
-        if step.user is not None:
-            ask(step.user)
+        if step.what == "served":
+            serve(queue, step.number)
+        elif step.what != "gives up":
+            ask(step.what)
         elif queue.waiting:
-            queue.waiting[step.leaves % len(queue.waiting)].release()
+            queue.waiting[step.number % len(queue.waiting)].release()
         assert len(queue.waiting) <= room
     if any(waiting_of(queue, user) > 1 for user in "ABC"):
         assert ask("newcomer")
@@ -350,7 +409,7 @@ def test_a_full_room_has_a_place_for_who_holds_less(
     assert not queue.waiting
     assert not queue.running
     left = {t for t in accepted if t.started is None and t.refusal is None}
-    assert len(left) <= sum(step.user is None for step in steps)
+    assert len(left) <= sum(step.what == "gives up" for step in steps)
 
 
 @given(given_up=st.lists(st.booleans(), max_size=20), ahead=st.integers(0, 3))

@@ -6,9 +6,10 @@ user with one request therefore stands at most one round behind a user with fift
 requests keep their order, and nobody starves, since later arrivals get later tags. A request that
 is given up takes its tag along: those behind it move up, and nobody pays for what it stopped.
 
-The room's places are shared the same way: where it is full, a newcomer takes the place of the
-largest tag, if its own is smaller. That ticket belongs to a user who has at least two more waiting
-than the newcomer, as a user's tags above the virtual time are without gaps.
+The room's places are shared by counting, not by tags: where it is full, a newcomer takes the place
+of the last request of who has most waiting, if the newcomer's user has at least two fewer. Tags
+cannot tell that, since some who wait stand at the virtual time or behind it: those whose round is
+under way, and those whose conversation is still being answered.
 """
 
 from __future__ import annotations
@@ -81,10 +82,10 @@ class Admission:
         last: Ticket | None = None
         if len(self.running) >= self.slots or not self._eligible(ticket):
             if len(self.waiting) >= self.max_waiting:
-                last = max(self.waiting, key=lambda t: t.order, default=None)
-                if last is None or last.tag <= ticket.tag:
+                last = self._who_gives_way(user)
+                if last is None:
                     raise AdmissionRejected("the waiting room is full", self._come_again_s())
-            place = self._place(ticket, [*self.waiting, ticket])
+            place = self._place(ticket, [*(t for t in self.waiting if t is not last), ticket])
             if place.wait_s is not None:
                 spare_s = deadline - self.clock.monotonic() - self._whole_s()
                 if place.wait_s > spare_s:
@@ -179,6 +180,14 @@ class Admission:
         for ticket in self.waiting:
             ticket.refusal = AdmissionRejected("the service is stopping")
             ticket.changed.set()
+
+    def _who_gives_way(self, user: Hashable) -> Ticket | None:
+        """The last request of who has most waiting, where `user` has at least two fewer."""
+        held = Counter(ticket.user for ticket in self.waiting)
+        most = max(held.values(), default=0)
+        if most < held[user] + 2:
+            return None
+        return max((t for t in self.waiting if held[t.user] == most), key=lambda t: t.order)
 
     def _send_away(self, ticket: Ticket, why: str) -> None:
         ticket.refusal = AdmissionRejected(why, self._come_again_s())
