@@ -110,10 +110,10 @@ class Queue(RuleBasedStateMachine):
 
     @precondition(lambda self: self.ended)
     @rule(sample=SAMPLES)
-    def release_again(self, sample: ServiceSample) -> None:
-        """A second release changes nothing."""
+    def leave_again(self, sample: ServiceSample) -> None:
+        """Leaving a second time changes nothing."""
         before = (list(self.queue.waiting), set(self.queue.running), self.queue.estimate.whole_s(1))
-        next(iter(self.ended)).release(sample)
+        self.queue.leave(next(iter(self.ended)), sample)
         assert before == (
             self.queue.waiting,
             self.queue.running,
@@ -131,7 +131,7 @@ class Queue(RuleBasedStateMachine):
             self.left_waiting.add(ticket)
         self.ended.add(ticket)
         self.served_before.pop(ticket, None)
-        ticket.release(sample)
+        self.queue.leave(ticket, sample)
         self._see()
 
     def _see(self) -> None:
@@ -161,7 +161,7 @@ class Queue(RuleBasedStateMachine):
             self.left_waiting.add(ticket)
             self.ended.add(ticket)
             self.served_before.pop(ticket, None)
-            ticket.release(None)
+            self.queue.leave(ticket)
 
     def _most_waiting(self) -> int:
         return max(Counter(t.user for t in self.queue.waiting).values(), default=0)
@@ -240,7 +240,7 @@ def serve(queue: Admission, times: int) -> None:
     """End the oldest running request, again and again."""
     for _ in range(times):
         if queue.running:
-            min(queue.running, key=lambda t: t.number).release(ServiceSample(1.0, 10, 1.0))
+            queue.leave(min(queue.running, key=lambda t: t.number), ServiceSample(1.0, 10, 1.0))
 
 
 @given(
@@ -337,7 +337,7 @@ def test_who_waits_for_an_answer_of_its_conversation_counts_as_waiting() -> None
         queue.enter("A", 1e9, "talk")
     for _ in range(6):
         queue.enter("B", 1e9)
-        max(queue.running, key=lambda t: t.number).release()
+        queue.leave(max(queue.running, key=lambda t: t.number))
     queue.enter("B", 1e9)
     queue.enter("B", 1e9)
     newcomer = queue.enter("C", 1e9)
@@ -368,7 +368,7 @@ def test_a_full_room_has_a_place_for_who_holds_less(
 ) -> None:
     """One user asks fifty times and fills the room; a newcomer gets a place all the same, that of
     the flooder's last request. Nobody loses a place to somebody who holds as many, and every
-    ticket is served, released or told that it was refused."""
+    ticket is served, leaves or is told that it was refused."""
     queue = Admission(slots=slots, max_waiting=room, clock=FakeClock())
     accepted: list[Ticket] = []
 
@@ -401,7 +401,7 @@ def test_a_full_room_has_a_place_for_who_holds_less(
         elif step.what != "gives up":
             ask(step.what)
         elif queue.waiting:
-            queue.waiting[step.number % len(queue.waiting)].release()
+            queue.leave(queue.waiting[step.number % len(queue.waiting)])
         assert len(queue.waiting) <= room
     if any(waiting_of(queue, user) > 1 for user in "ABC"):
         assert ask("newcomer")
@@ -423,7 +423,7 @@ def test_stopping_costs_no_later_rounds(given_up: list[bool], ahead: int) -> Non
     for gives_up in given_up:
         ticket = queue.enter("A", 1e9)
         if gives_up:
-            ticket.release()
+            queue.leave(ticket)
     tags = [t.tag for t in queue.waiting if t.user == "A"]
     first = queue.enter("honest", 1e9).tag
     assert tags == [first + number for number in range(given_up.count(False))]
@@ -439,6 +439,6 @@ def test_later_requests_move_up_when_an_earlier_one_is_stopped(stay: list[bool])
     first = tickets[0].tag
     for ticket, stays in zip(tickets, stay, strict=True):
         if not stays:
-            ticket.release()
+            queue.leave(ticket)
     kept = [ticket for ticket, stays in zip(tickets, stay, strict=True) if stays]
     assert [ticket.tag for ticket in kept] == [first + number for number in range(len(kept))]

@@ -74,7 +74,7 @@ class Admission:
             raise AdmissionRejected("the service is stopping")
         if self.max_per_user and self._per_user[user] >= self.max_per_user:
             raise CallerLimited("concurrent_requests", self._own_retry_after_s(user))
-        ticket = Ticket(self, user, deadline, conversation)
+        ticket = Ticket(self.clock, user, deadline, conversation)
         ticket.number = next(self._numbers)
         own = (other.tag for other in self.waiting if other.user == user)
         ticket.tag = max(self._virtual, *own, 0) + 1
@@ -108,7 +108,7 @@ class Admission:
         """Seconds that a newcomer would wait for a slot; None before the first measurement."""
         if len(self.running) < self.slots:
             return 0.0
-        newcomer = Ticket(self, object(), 0.0, None)
+        newcomer = Ticket(self.clock, object(), 0.0, None)
         newcomer.tag, newcomer.number = self._virtual + 1, next(self._numbers)
         return self._place(newcomer, self.waiting).wait_s
 
@@ -151,7 +151,8 @@ class Admission:
         self._told.append(now + free_s)
         return free_s
 
-    def leave(self, ticket: Ticket, sample: ServiceSample | None) -> None:
+    def leave(self, ticket: Ticket, sample: ServiceSample | None = None) -> None:
+        """Give the place back; `sample` teaches the estimate. Safe to call twice."""
         if ticket in self.running:
             self.running.remove(ticket)
         elif ticket in self.waiting:
