@@ -17,13 +17,13 @@ import statistics
 import subprocess
 import sys
 import time
-import venv
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 
 from bench.claims import Claim, arguments, paired, report
+from bench.environment import environment
 from bench.stack import ROOT, demo_model, stack, without_thread_settings
 from bench.talk import CARD, ask
 from chatbot_ai.domain.persona import Character
@@ -96,19 +96,7 @@ class Run:
 
 def prepare() -> Path:
     """The Python that has llama-cpp-python in the version of this comparison; compiled once."""
-    python = HOME / "bin" / "python"
-    probe = "from importlib.metadata import version; print(version('llama-cpp-python'))"
-    found = ""
-    if python.exists():
-        done = subprocess.run(
-            [str(python), "-c", probe], capture_output=True, text=True, check=False
-        )
-        found = done.stdout.strip()
-    if found != VERSION:
-        venv.create(HOME, with_pip=True)
-        wanted = f"llama-cpp-python=={VERSION}"
-        subprocess.run([str(python), "-m", "pip", "install", "-q", wanted], check=True)
-    return python
+    return environment(HOME, "llama-cpp-python", VERSION) / "python"
 
 
 def predecessor(python: Path, users: int, turns: int) -> Run:
