@@ -20,13 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
 
 from bench.claims import Claim, arguments, percentile, report
+from bench.environment import environment
 from bench.stack import stack, wait_for
 from chatbot_ai.server.engines import free_port
 
@@ -77,19 +77,7 @@ async def app(scope, receive, send):
 
 def prepare() -> Path:
     """LiteLLM's command in the version of this comparison, installed once."""
-    python = HOME / "bin" / "python"
-    probe = "from importlib.metadata import version; print(version('litellm'))"
-    found = ""
-    if python.exists():
-        done = subprocess.run(
-            [str(python), "-c", probe], capture_output=True, text=True, check=False
-        )
-        found = done.stdout.strip()
-    if found != VERSION:
-        venv.create(HOME, with_pip=True)
-        wanted = f"litellm[proxy]=={VERSION}"
-        subprocess.run([str(python), "-m", "pip", "install", "-q", wanted], check=True)
-    return HOME / "bin" / "litellm"
+    return environment(HOME, "litellm", VERSION, extra="[proxy]") / "litellm"
 
 
 #: An address, and the body of the request with this number.

@@ -3,8 +3,8 @@
     python -m bench.predecessor [--users 8] [--turns 10] [--rounds 3] [--native] [--json FILE]
 
 Both ways answer the same ten-turn role-plays (the same persona and 700-token card, replies of 48
-tokens at most) with the same model, sampling, context and threads, one after the other in an order
-that alternates. The predecessor's way is its own loop: a queue, one worker, one `Llama` object,
+tokens: the questions ask for more, and the predecessor's way is kept from ending earlier) with the
+same model, sampling, context and threads, one after the other in an order that alternates. The predecessor's way is its own loop: a queue, one worker, one `Llama` object,
 the whole prompt of the conversation each time, in the library's default environment.
 
 llama-cpp-python is compiled into an environment of its own (ten minutes the first time), as it
@@ -17,18 +17,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import statistics
 import subprocess
 import sys
 import time
-import venv
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 
 from bench.claims import Claim, arguments, paired, report
+from bench.environment import environment
 from bench.stack import ROOT, demo_model, stack, without_thread_settings
 from bench.talk import CARD, ask
 from chatbot_ai.domain.persona import Character
@@ -42,15 +41,19 @@ CONTEXT_TOKENS = 4096
 #: Runs inside the other environment: reads one JSON line of settings, prints one of results.
 WORKER = r"""
 import json, queue, sys, threading, time
+import llama_cpp
 from llama_cpp import Llama
 job = json.loads(sys.stdin.readline())
 llama = Llama(model_path=job["model"], n_ctx=job["context"], n_batch=2048, n_threads=2,
               n_threads_batch=2, flash_attn=True, verbose=False)
+vocabulary = llama_cpp.llama_model_get_vocab(llama.model)
+go_on = {t: -1e9 for t in range(llama.n_vocab()) if llama_cpp.llama_vocab_is_eog(vocabulary, t)}
 line, tokens = queue.Queue(), []
 def work():
     while True:
         messages, done = line.get()
-        answer = llama.create_chat_completion(messages, max_tokens=job["reply"], **job["sampling"])
+        answer = llama.create_chat_completion(messages, max_tokens=job["reply"],
+                                              logit_bias=go_on, **job["sampling"])
         tokens.append(answer["usage"]["completion_tokens"])
         done.put(answer["choices"][0]["message"]["content"])
 threading.Thread(target=work, daemon=True).start()
@@ -105,24 +108,8 @@ class Run:
 def prepare(*, native: bool) -> Path:
     """The Python that has llama-cpp-python in the version of this comparison; compiled once."""
     home = HOME / ("predecessor" if native else "predecessor-portable")
-    python = home / "bin" / "python"
-    probe = "from importlib.metadata import version; print(version('llama-cpp-python'))"
-    found = ""
-    if python.exists():
-        done = subprocess.run(
-            [str(python), "-c", probe], capture_output=True, text=True, check=False
-        )
-        found = done.stdout.strip()
-    if found != VERSION:
-        venv.create(home, with_pip=True)
-        wanted = f"llama-cpp-python=={VERSION}"
-        subprocess.run(
-            # without the cache: a wheel in it may be of the other kind
-            [str(python), "-m", "pip", "install", "-q", "--no-cache-dir", wanted],
-            check=True,
-            env=os.environ | {"CMAKE_ARGS": f"-DGGML_NATIVE={'ON' if native else 'OFF'}"},
-        )
-    return python
+    cmake = f"-DGGML_NATIVE={'ON' if native else 'OFF'}"
+    return environment(home, "llama-cpp-python", VERSION, cmake=cmake) / "python"
 
 
 def predecessor(python: Path, users: int, turns: int) -> Run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -76,9 +77,12 @@ class Queue(RuleBasedStateMachine):
             assert error.retry_after_s >= 1
             assert waited >= queue.max_waiting or queue.estimate.measured
             assert waited >= queue.max_waiting or patience_s < 1e9
+            assert patience_s < 1e9 or self._most_waiting() <= waiting_of(queue, user) + 1
             return
         assert queue.max_per_user == 0 or had < queue.max_per_user
         self._see_sent_away(ticket)
+        if ticket.started is None:
+            assert ticket.at_arrival.position == queue.position(ticket).position
         self.accepted.append(ticket)
         if had == 0 and ticket.started is None:
             self.served_before[ticket] = Counter()
@@ -106,10 +110,10 @@ class Queue(RuleBasedStateMachine):
 
     @precondition(lambda self: self.ended)
     @rule(sample=SAMPLES)
-    def release_again(self, sample: ServiceSample) -> None:
-        """A second release changes nothing."""
+    def leave_again(self, sample: ServiceSample) -> None:
+        """Leaving a second time changes nothing."""
         before = (list(self.queue.waiting), set(self.queue.running), self.queue.estimate.whole_s(1))
-        next(iter(self.ended)).release(sample)
+        self.queue.leave(next(iter(self.ended)), sample)
         assert before == (
             self.queue.waiting,
             self.queue.running,
@@ -127,7 +131,7 @@ class Queue(RuleBasedStateMachine):
             self.left_waiting.add(ticket)
         self.ended.add(ticket)
         self.served_before.pop(ticket, None)
-        ticket.release(sample)
+        self.queue.leave(ticket, sample)
         self._see()
 
     def _see(self) -> None:
@@ -151,10 +155,16 @@ class Queue(RuleBasedStateMachine):
             held = Counter(t.user for t in self.queue.waiting)
             mine = held[newcomer.user] - (newcomer in self.queue.waiting)
             assert held[ticket.user] + 1 >= mine + 2
+            assert held[ticket.user] + 1 >= max(held.values())
+            own = [t for t in self.queue.waiting if t.user == ticket.user]
+            assert all(t.number < ticket.number for t in own)
             self.left_waiting.add(ticket)
             self.ended.add(ticket)
             self.served_before.pop(ticket, None)
-            ticket.release(None)
+            self.queue.leave(ticket)
+
+    def _most_waiting(self) -> int:
+        return max(Counter(t.user for t in self.queue.waiting).values(), default=0)
 
     def _blocked(self, ticket: Ticket) -> bool:
         """Whether an earlier request of the same conversation runs or waits."""
@@ -230,7 +240,7 @@ def serve(queue: Admission, times: int) -> None:
     """End the oldest running request, again and again."""
     for _ in range(times):
         if queue.running:
-            min(queue.running, key=lambda t: t.number).release(ServiceSample(1.0, 10, 1.0))
+            queue.leave(min(queue.running, key=lambda t: t.number), ServiceSample(1.0, 10, 1.0))
 
 
 @given(
@@ -289,20 +299,67 @@ def test_a_stream_of_newcomers_starves_nobody(slots: int, own: int) -> None:
     assert last.started is not None
 
 
-class Flood(NamedTuple):
-    """What happens to a full room: who asks, or which of those who wait gives up."""
+def waiting_of(queue: Admission, user: object) -> int:
+    return sum(ticket.user == user for ticket in queue.waiting)
 
-    user: str | None
-    leaves: int
+
+def test_who_waits_in_the_round_under_way_counts_as_waiting() -> None:
+    """C's first request is still of the round under way when C asks again: its second one would be
+    served before A's third, but A has only one more waiting, and so keeps its place."""
+    queue = Admission(slots=2, max_waiting=3, clock=FakeClock())
+    for user in "AAAAC":
+        queue.enter(user, 1e9)
+    serve(queue, 1)
+    queue.enter("A", 1e9)
+    with pytest.raises(AdmissionRejected, match="full"):
+        queue.enter("C", 1e9)
+    assert sorted(str(ticket.user) for ticket in queue.waiting) == ["A", "A", "C"]
+
+
+def test_who_has_two_waiting_gives_way_to_who_has_none_whatever_the_round() -> None:
+    """B's two requests are of the round under way and the next, which is the newcomer's too."""
+    queue = Admission(slots=1, max_waiting=2, clock=FakeClock())
+    for user in "AAB":
+        queue.enter(user, 1e9)
+    serve(queue, 1)
+    second = queue.enter("B", 1e9)
+    newcomer = queue.enter("C", 1e9)
+    assert second.refusal is not None
+    assert [ticket.user for ticket in queue.waiting] == ["B", "C"]
+    assert newcomer.at_arrival.position == 2
+
+
+def test_who_waits_for_an_answer_of_its_conversation_counts_as_waiting() -> None:
+    """A's requests wait for its conversation's answer while others pass: they are far behind the
+    virtual time, and still take three places of four."""
+    queue = Admission(slots=2, max_waiting=4, clock=FakeClock())
+    for _ in range(4):
+        queue.enter("A", 1e9, "talk")
+    for _ in range(6):
+        queue.enter("B", 1e9)
+        queue.leave(max(queue.running, key=lambda t: t.number))
+    queue.enter("B", 1e9)
+    queue.enter("B", 1e9)
+    newcomer = queue.enter("C", 1e9)
+    assert sorted(str(ticket.user) for ticket in queue.waiting) == ["A", "A", "B", "C"]
+    assert newcomer.at_arrival == queue.position(newcomer)
+
+
+class Flood(NamedTuple):
+    """What happens to a full room: who asks, or how many are served or which gives up."""
+
+    what: str
+    number: int
 
 
 FLOODS = st.lists(
-    st.builds(Flood, st.sampled_from(["A", "A", "A", "B", "C", None]), st.integers(0))
+    st.builds(
+        Flood,
+        st.sampled_from(["A", "A", "A", "B", "C", "gives up", "served"]),
+        st.integers(0, 3),
+    ),
+    max_size=40,
 )
-
-
-def waiting_of(queue: Admission, user: object) -> int:
-    return sum(ticket.user == user for ticket in queue.waiting)
 
 
 @given(slots=st.integers(1, 3), room=st.integers(1, 6), steps=FLOODS, served=st.integers(0, 6))
@@ -311,7 +368,7 @@ def test_a_full_room_has_a_place_for_who_holds_less(
 ) -> None:
     """One user asks fifty times and fills the room; a newcomer gets a place all the same, that of
     the flooder's last request. Nobody loses a place to somebody who holds as many, and every
-    ticket is served, released or told that it was refused."""
+    ticket is served, leaves or is told that it was refused."""
     queue = Admission(slots=slots, max_waiting=room, clock=FakeClock())
     accepted: list[Ticket] = []
 
@@ -323,7 +380,7 @@ def test_a_full_room_has_a_place_for_who_holds_less(
         except AdmissionRejected:
             assert len(there) == room
             assert queue.waiting == there
-            most = max(before.values())
+            most = max(before.values(), default=0)
             assert most <= before.get(user, 0) + 1
             return False
         accepted.append(ticket)
@@ -339,10 +396,12 @@ def test_a_full_room_has_a_place_for_who_holds_less(
         ask("A")
     serve(queue, served)
     for step in steps:
-        if step.user is not None:
-            ask(step.user)
+        if step.what == "served":
+            serve(queue, step.number)
+        elif step.what != "gives up":
+            ask(step.what)
         elif queue.waiting:
-            queue.waiting[step.leaves % len(queue.waiting)].release()
+            queue.leave(queue.waiting[step.number % len(queue.waiting)])
         assert len(queue.waiting) <= room
     if any(waiting_of(queue, user) > 1 for user in "ABC"):
         assert ask("newcomer")
@@ -350,7 +409,7 @@ def test_a_full_room_has_a_place_for_who_holds_less(
     assert not queue.waiting
     assert not queue.running
     left = {t for t in accepted if t.started is None and t.refusal is None}
-    assert len(left) <= sum(step.user is None for step in steps)
+    assert len(left) <= sum(step.what == "gives up" for step in steps)
 
 
 @given(given_up=st.lists(st.booleans(), max_size=20), ahead=st.integers(0, 3))
@@ -364,7 +423,7 @@ def test_stopping_costs_no_later_rounds(given_up: list[bool], ahead: int) -> Non
     for gives_up in given_up:
         ticket = queue.enter("A", 1e9)
         if gives_up:
-            ticket.release()
+            queue.leave(ticket)
     tags = [t.tag for t in queue.waiting if t.user == "A"]
     first = queue.enter("honest", 1e9).tag
     assert tags == [first + number for number in range(given_up.count(False))]
@@ -380,6 +439,6 @@ def test_later_requests_move_up_when_an_earlier_one_is_stopped(stay: list[bool])
     first = tickets[0].tag
     for ticket, stays in zip(tickets, stay, strict=True):
         if not stays:
-            ticket.release()
+            queue.leave(ticket)
     kept = [ticket for ticket, stays in zip(tickets, stay, strict=True) if stays]
     assert [ticket.tag for ticket in kept] == [first + number for number in range(len(kept))]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Collection
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,18 @@ def imported(path: Path) -> set[str]:
     return found
 
 
+def modules_imported(path: Path, modules: Collection[str]) -> set[str]:
+    """Those of `modules` that a file imports; `from package import module` names the module."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= inner & set(modules) or {node.module}
+    return found & set(modules)
+
+
 @pytest.mark.parametrize("package", sorted(ALLOWED))
 def test_a_package_imports_only_what_its_layer_may(package: str) -> None:
     """Imports run in one direction: api to core to domain, adapters to domain."""
@@ -65,6 +79,17 @@ def test_a_package_imports_only_what_its_layer_may(package: str) -> None:
         if (extra := imported(path) - ALLOWED[package] - {package})
     }
     assert wrong == {}
+
+
+def test_no_modules_import_each_other() -> None:
+    """Within a package too: no circle, not even for the type checker or inside a function."""
+    modules = {}
+    for path in FILES:
+        name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        modules[name.removesuffix(".__init__")] = path
+    imports = {name: modules_imported(path, modules) for name, path in modules.items()}
+    assert imports["chatbot_ai.core.chat"] > {"chatbot_ai.core.ticket", "chatbot_ai.core.prompt"}
+    TopologicalSorter(imports).prepare()
 
 
 def test_every_package_has_its_layer() -> None:

@@ -14,8 +14,8 @@ from chatbot_ai.core.admission import Admission
 from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.clock import SystemClock
 from chatbot_ai.core.exchange import ChatEvent, ChatRequest, Delta, Done
+from chatbot_ai.core.record import RequestRecord
 from chatbot_ai.core.references import References
-from chatbot_ai.core.stats import RequestRecord
 from chatbot_ai.domain.conversation import Assistant, ConversationKey, NewTurn, Turn
 from chatbot_ai.domain.generation import Sampling
 from chatbot_ai.domain.persona import Persona

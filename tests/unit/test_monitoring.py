@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from chatbot_ai.api.metrics import Metrics
 from chatbot_ai.core.admission import Admission
-from chatbot_ai.core.stats import RequestRecord
+from chatbot_ai.core.record import RequestRecord
 from support.clocks import FakeClock
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from chatbot_ai.core.admission import Admission
-from chatbot_ai.core.stats import RequestRecord
+from chatbot_ai.core.record import RequestRecord
 
 #: Seconds; from a cached first token to the longest deadline.
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from chatbot_ai.core.stats import RequestRecord
+from chatbot_ai.core.record import RequestRecord
 from chatbot_ai.domain.conversation import Assistant
 
 log = structlog.get_logger()

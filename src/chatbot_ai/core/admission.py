@@ -6,9 +6,10 @@ user with one request therefore stands at most one round behind a user with fift
 requests keep their order, and nobody starves, since later arrivals get later tags. A request that
 is given up takes its tag along: those behind it move up, and nobody pays for what it stopped.
 
-The room's places are shared the same way: where it is full, a newcomer takes the place of the
-largest tag, if its own is smaller. That ticket belongs to a user who has at least two more waiting
-than the newcomer, as a user's tags above the virtual time are without gaps.
+The room's places are shared by counting, not by tags: where it is full, a newcomer takes the place
+of the last request of who has most waiting, if the newcomer's user has at least two fewer. Tags
+cannot tell that, since some who wait stand at the virtual time or behind it: those whose round is
+under way, and those whose conversation is still being answered.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Admission:
             raise AdmissionRejected("the service is stopping")
         if self.max_per_user and self._per_user[user] >= self.max_per_user:
             raise CallerLimited("concurrent_requests", self._own_retry_after_s(user))
-        ticket = Ticket(self, user, deadline, conversation)
+        ticket = Ticket(self.clock, user, deadline, conversation)
         ticket.number = next(self._numbers)
         own = (other.tag for other in self.waiting if other.user == user)
         ticket.tag = max(self._virtual, *own, 0) + 1
@@ -81,10 +82,10 @@ class Admission:
         last: Ticket | None = None
         if len(self.running) >= self.slots or not self._eligible(ticket):
             if len(self.waiting) >= self.max_waiting:
-                last = max(self.waiting, key=lambda t: t.order, default=None)
-                if last is None or last.tag <= ticket.tag:
+                last = self._who_gives_way(user)
+                if last is None:
                     raise AdmissionRejected("the waiting room is full", self._come_again_s())
-            place = self._place(ticket, [*self.waiting, ticket])
+            place = self._place(ticket, [*(t for t in self.waiting if t is not last), ticket])
             if place.wait_s is not None:
                 spare_s = deadline - self.clock.monotonic() - self._whole_s()
                 if place.wait_s > spare_s:
@@ -107,7 +108,7 @@ class Admission:
         """Seconds that a newcomer would wait for a slot; None before the first measurement."""
         if len(self.running) < self.slots:
             return 0.0
-        newcomer = Ticket(self, object(), 0.0, None)
+        newcomer = Ticket(self.clock, object(), 0.0, None)
         newcomer.tag, newcomer.number = self._virtual + 1, next(self._numbers)
         return self._place(newcomer, self.waiting).wait_s
 
@@ -150,7 +151,8 @@ class Admission:
         self._told.append(now + free_s)
         return free_s
 
-    def leave(self, ticket: Ticket, sample: ServiceSample | None) -> None:
+    def leave(self, ticket: Ticket, sample: ServiceSample | None = None) -> None:
+        """Give the place back; `sample` teaches the estimate. Safe to call twice."""
         if ticket in self.running:
             self.running.remove(ticket)
         elif ticket in self.waiting:
@@ -179,6 +181,14 @@ class Admission:
         for ticket in self.waiting:
             ticket.refusal = AdmissionRejected("the service is stopping")
             ticket.changed.set()
+
+    def _who_gives_way(self, user: Hashable) -> Ticket | None:
+        """The last request of who has most waiting, where `user` has at least two fewer."""
+        held = Counter(ticket.user for ticket in self.waiting)
+        most = max(held.values(), default=0)
+        if most < held[user] + 2:
+            return None
+        return max((t for t in self.waiting if held[t.user] == most), key=lambda t: t.order)
 
     def _send_away(self, ticket: Ticket, why: str) -> None:
         ticket.refusal = AdmissionRejected(why, self._come_again_s())

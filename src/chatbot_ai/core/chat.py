@@ -23,10 +23,11 @@ from chatbot_ai.core.exchange import (
 from chatbot_ai.core.lengths import PromptLengths
 from chatbot_ai.core.memory import Memory
 from chatbot_ai.core.outcome import record_of, sample_of
+from chatbot_ai.core.record import Observer
 from chatbot_ai.core.references import Gathered, References
 from chatbot_ai.core.search_query import Asked
-from chatbot_ai.core.stats import Observer
 from chatbot_ai.core.ticket import Ticket
+from chatbot_ai.core.waiting import positions
 from chatbot_ai.domain.conversation import Assistant, Message, Turn
 from chatbot_ai.domain.errors import CallerLimited, ContextTooLong, UnknownModel
 from chatbot_ai.domain.generation import (
@@ -102,7 +103,7 @@ class Chat:
             job = Attempt(asked, key, progress, reserve)
             ticket = room.enter(request.caller, request.deadline, key)
             job.gathering = self._references.begin(asked, self.clock)
-            async for place in ticket.positions():
+            async for place in positions(room, ticket):
                 yield place
             progress.timings.queue_s = ticket.queue_s
             async with aclosing(self._respond(job)) as events:
@@ -118,7 +119,7 @@ class Chat:
                 job.gathering.cancel()
             if ticket is not None:
                 progress.timings.queue_s = ticket.queue_s
-                ticket.release(sample_of(progress))
+                room.leave(ticket, sample_of(progress))
             if error is not None and job is not None and job.was_interrupted:
                 self.memory.save_interrupted(job.key_in_use, request, progress, job.again)
             self._report(progress, error)

@@ -6,7 +6,7 @@ import asyncio
 
 from chatbot_ai.core.estimate import ServiceSample
 from chatbot_ai.core.exchange import Progress
-from chatbot_ai.core.stats import Outcome, RequestRecord
+from chatbot_ai.core.record import Outcome, RequestRecord
 from chatbot_ai.domain.errors import AdmissionRejected, CallerLimited, ChatbotError, InvalidRequest
 from chatbot_ai.domain.generation import Usage
 

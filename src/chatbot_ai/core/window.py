@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import TYPE_CHECKING
 
+from chatbot_ai.core.record import RequestRecord
 from chatbot_ai.core.series import percentile
-
-if TYPE_CHECKING:
-    from chatbot_ai.core.stats import RequestRecord
-    from chatbot_ai.domain.ports import Clock
+from chatbot_ai.domain.ports import Clock
 
 WINDOW_S = 15 * 60
 #: Admitted requests that the window remembers at most; at 20 a second they cover all of it.

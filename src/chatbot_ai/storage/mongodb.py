@@ -15,11 +15,11 @@ from chatbot_ai.domain.conversation import (
     ConversationSummary,
     NewTurn,
     Turn,
-    TurnAnswer,
 )
 from chatbot_ai.domain.errors import NotFound
 from chatbot_ai.storage import mongodb_edits as edits
 from chatbot_ai.storage import mongodb_turns as places
+from chatbot_ai.storage.answers import Answers, AnswersInOneStep
 from chatbot_ai.storage.mongodb_connection import MongoConnection
 from chatbot_ai.storage.mongodb_documents import (
     Document,
@@ -30,25 +30,20 @@ from chatbot_ai.storage.mongodb_documents import (
 )
 from chatbot_ai.storage.records import (
     answer_fields,
-    checked_answer,
-    checked_choice,
     checked_key,
     checked_name,
     clean,
     restored_turn,
     stored_turn,
-    with_answer,
-    with_replaced,
 )
 from chatbot_ai.storage.uninterrupted import settled, uninterrupted
 
 #: Documents that `scan` holds in memory at once.
 _PAGE = 256
 _MAX_LIMIT = 2**31 - 1
-Answers = tuple[TurnAnswer, ...]
 
 
-class MongoConversationStore:
+class MongoConversationStore(AnswersInOneStep):
     """ConversationStore over PyMongo's asynchronous API: majority-confirmed, journalled writes.
 
     Works on a standalone server, a replica set and a sharded cluster: it needs no transaction.
@@ -131,26 +126,6 @@ class MongoConversationStore:
         async with self._connection.access() as database:
             found = await places.with_turn_id(database, key, turn_id)
         return None if found is None else turn_of(found)
-
-    async def add_answer(self, key: ConversationKey, turn: Turn, answer: TurnAnswer) -> Turn:
-        new = checked_answer(answer)
-        return await self._change(
-            key, turn.index, lambda answers: with_answer(answers, new), turn.turn_id
-        )
-
-    async def replace_answer(self, key: ConversationKey, turn: Turn, answer: TurnAnswer) -> Turn:
-        new = checked_answer(answer)
-        return await self._change(
-            key,
-            turn.index,
-            lambda answers: with_replaced(answers, turn.selected, new),
-            turn.turn_id,
-        )
-
-    async def select_output(self, key: ConversationKey, index: int, selected: int) -> Turn:
-        return await self._change(
-            key, index, lambda answers: (answers, checked_choice(selected, len(answers)))
-        )
 
     @uninterrupted
     async def truncate(self, key: ConversationKey, first: int) -> int:

@@ -16,30 +16,25 @@ from chatbot_ai.domain.conversation import (
     ConversationSummary,
     NewTurn,
     Turn,
-    TurnAnswer,
 )
 from chatbot_ai.domain.errors import NotFound
 from chatbot_ai.storage import sqlite_rows as rows
 from chatbot_ai.storage import sqlite_schema
+from chatbot_ai.storage.answers import Answers, AnswersInOneStep
 from chatbot_ai.storage.records import (
-    checked_answer,
-    checked_choice,
     checked_key,
     checked_name,
     clean,
     is_same_turn,
     restored_turn,
     stored_turn,
-    with_answer,
-    with_replaced,
 )
 from chatbot_ai.storage.sqlite_connection import SqliteConnection
 
 _MAX_INTEGER = 2**63 - 1
-Answers = tuple[TurnAnswer, ...]
 
 
-class SqliteConversationStore:
+class SqliteConversationStore(AnswersInOneStep):
     """The embedded ConversationStore: WAL journal, one fsync a write, no server.
 
     Reads have a connection of their own, so that they never wait behind a write's fsync. Every
@@ -116,26 +111,6 @@ class SqliteConversationStore:
         checked_key(key)
         checked_name("turn_id", turn_id)
         return await self._reader.read(lambda connection: _found(connection, key, turn_id))
-
-    async def add_answer(self, key: ConversationKey, turn: Turn, answer: TurnAnswer) -> Turn:
-        new = checked_answer(answer)
-        return await self._change(
-            key, turn.index, lambda answers: with_answer(answers, new), turn.turn_id
-        )
-
-    async def replace_answer(self, key: ConversationKey, turn: Turn, answer: TurnAnswer) -> Turn:
-        new = checked_answer(answer)
-        return await self._change(
-            key,
-            turn.index,
-            lambda answers: with_replaced(answers, turn.selected, new),
-            turn.turn_id,
-        )
-
-    async def select_output(self, key: ConversationKey, index: int, selected: int) -> Turn:
-        return await self._change(
-            key, index, lambda answers: (answers, checked_choice(selected, len(answers)))
-        )
 
     async def truncate(self, key: ConversationKey, first: int) -> int:
         checked_key(key)

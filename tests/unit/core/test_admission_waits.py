@@ -7,11 +7,12 @@ from contextlib import aclosing
 
 import pytest
 
-from chatbot_ai.core import ticket as ticket_module
+from chatbot_ai.core import waiting as waiting_module
 from chatbot_ai.core.admission import UNMEASURED_RETRY_S, Admission
 from chatbot_ai.core.clock import SystemClock
 from chatbot_ai.core.estimate import ServiceSample
 from chatbot_ai.core.ticket import QueuePosition, Ticket
+from chatbot_ai.core.waiting import positions
 from chatbot_ai.domain.errors import AdmissionRejected, CallerLimited, DeadlineExceeded
 from support.clocks import FakeClock
 
@@ -25,12 +26,12 @@ def queue(clock: FakeClock | None = None, **limits: int) -> Admission:
 
 
 def measured(made: Admission) -> Admission:
-    made.enter("warm-up", FAR).release(TEN_SECONDS)
+    made.leave(made.enter("warm-up", FAR), TEN_SECONDS)
     return made
 
 
-async def heard(ticket: Ticket) -> list[QueuePosition]:
-    return [place async for place in ticket.positions()]
+async def heard(room: Admission, ticket: Ticket) -> list[QueuePosition]:
+    return [place async for place in positions(room, ticket)]
 
 
 def test_a_free_slot_is_given_at_once() -> None:
@@ -110,7 +111,7 @@ def test_the_refused_are_told_different_moments() -> None:
 
     assert [told() for _ in range(6)] == pytest.approx([10.0, 20.0, 30.0, 40.0, 40.0, 40.0])
     clock.advance(10.1)
-    next(iter(made.running)).release(TEN_SECONDS)
+    made.leave(next(iter(made.running)), TEN_SECONDS)
     made.enter("first to come back", FAR)
     assert told() >= 20.0
 
@@ -134,14 +135,14 @@ async def test_who_loses_its_place_is_told() -> None:
     """A flooder's last request makes room for a newcomer: its caller hears of it at once."""
     made = measured(queue(max_waiting=2))
     flood = [made.enter("flooder", FAR) for _ in range(3)]
-    listening = asyncio.create_task(heard(flood[-1]))
+    listening = asyncio.create_task(heard(made, flood[-1]))
     await asyncio.sleep(0)
     newcomer = made.enter("newcomer", FAR)
     with pytest.raises(AdmissionRejected) as caught:
         await listening
     assert caught.value.retry_after_s == pytest.approx(10.0)
     assert made.waiting == [flood[1], newcomer]
-    flood[-1].release()
+    made.leave(flood[-1])
     assert made.waiting == [flood[1], newcomer]
     assert made.position(newcomer).position == 2
 
@@ -179,12 +180,12 @@ def test_two_rooms_of_the_same_callers() -> None:
     for room in (own, remote):
         with pytest.raises(CallerLimited):
             room.enter("a", FAR)
-    waiting.release()
+    own.leave(waiting)
     assert second.started is not None
     fourth = own.enter("a", FAR, "room")
-    next(ticket for ticket in own.running if ticket.user == "x").release()
+    own.leave(next(ticket for ticket in own.running if ticket.user == "x"))
     assert fourth.started is None
-    second.release()
+    remote.leave(second)
     assert fourth.started is not None
 
 
@@ -196,7 +197,7 @@ def test_a_users_own_limit() -> None:
         made.enter("a", FAR)
     with pytest.raises(AdmissionRejected):
         made.enter("b", FAR)
-    tickets[0].release()
+    made.leave(tickets[0])
     made.enter("a", FAR)
 
 
@@ -211,7 +212,7 @@ def test_one_conversation_after_the_other() -> None:
     assert (second.started, third.started) == (None, None)
     assert other.started is not None
     assert (second.at_arrival.wait_s, third.at_arrival.wait_s) == (10.0, 20.0)
-    first.release(TEN_SECONDS)
+    made.leave(first, TEN_SECONDS)
     assert second.started is not None
     assert third.started is None
 
@@ -220,35 +221,35 @@ async def test_places_are_told_when_they_change() -> None:
     """A waiting caller hears 2, then 1, then its slot is there."""
     made = queue()
     running, ahead, ticket = (made.enter(user, FAR) for user in "abc")
-    listening = asyncio.create_task(heard(ticket))
+    listening = asyncio.create_task(heard(made, ticket))
     await asyncio.sleep(0)
-    running.release()
+    made.leave(running)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    ahead.release()
+    made.leave(ahead)
     assert [place.position for place in await listening] == [2, 1]
 
 
 async def test_an_unchanged_place_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence is broken now and then, so that a caller sees that it still waits."""
-    monkeypatch.setattr(ticket_module, "UPDATE_EVERY_S", 0.01)
+    monkeypatch.setattr(waiting_module, "UPDATE_EVERY_S", 0.01)
     made = Admission(slots=1, max_waiting=2, clock=SystemClock())
     made.enter("a", FAR)
     ticket = made.enter("b", FAR)
-    async with aclosing(ticket.positions()) as places:  # type: ignore[type-var]
+    async with aclosing(positions(made, ticket)) as places:
         assert [await anext(places) for _ in range(3)] == [QueuePosition(1, None)] * 3
 
 
 async def test_a_deadline_in_the_queue() -> None:
-    """Who has waited until its deadline is sent away; its place is free once it is released."""
+    """Who has waited until its deadline is sent away; its place is free once it has left."""
     clock = SystemClock()
     made = Admission(slots=1, max_waiting=1, clock=clock)
     made.enter("a", FAR)
     late = made.enter("b", clock.monotonic() + 0.03)
     with pytest.raises(DeadlineExceeded) as caught:
-        await heard(late)
+        await heard(made, late)
     assert caught.value.stage == "queue"
-    late.release()
+    made.leave(late)
     made.enter("c", FAR)
 
 
@@ -256,7 +257,7 @@ async def test_closing_sends_the_waiting_away() -> None:
     """Waiting and new callers are refused; who runs is left alone."""
     made = queue()
     running, waiting = made.enter("a", FAR), made.enter("b", FAR)
-    listening = asyncio.create_task(heard(waiting))
+    listening = asyncio.create_task(heard(made, waiting))
     await asyncio.sleep(0)
     made.close()
     with pytest.raises(AdmissionRejected):
@@ -285,10 +286,10 @@ def test_another_number_of_slots_counts_at_once() -> None:
     assert [ticket.started is not None for ticket in tickets] == [True, True, True, False]
     made.resize(1)
     assert made.position(tickets[3]).wait_s == 10.0
-    tickets[0].release()
-    tickets[1].release()
+    made.leave(tickets[0])
+    made.leave(tickets[1])
     assert tickets[3].started is None
-    tickets[2].release()
+    made.leave(tickets[2])
     assert tickets[3].started is not None
 
 

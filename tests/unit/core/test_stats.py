@@ -13,8 +13,9 @@ from chatbot_ai.core import window as window_module
 from chatbot_ai.core.exchange import Progress
 from chatbot_ai.core.histogram import SHORTEST_S, STEP, Histogram
 from chatbot_ai.core.outcome import outcome_of, record_of
+from chatbot_ai.core.record import RequestRecord
 from chatbot_ai.core.series import percentile
-from chatbot_ai.core.stats import RequestRecord, Stats
+from chatbot_ai.core.stats import Stats
 from chatbot_ai.core.window import WINDOW_S
 from chatbot_ai.domain.errors import (
     AdmissionRejected,
