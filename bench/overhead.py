@@ -181,6 +181,9 @@ def claims_of(found: dict[str, list[float]]) -> list[Claim]:
     claims = []
     for name in ("stateless", "with memory"):
         ours = overhead[name]
+        alike = name == "stateless"
+        goal = "<= 0.3333" if alike else ""
+        note = "" if alike else "; LiteLLM stores nothing"
         for label, share in (("median", 0.5), ("p95", 0.95)):
             ratios = [
                 percentile(ours[i * size : (i + 1) * size], share)
@@ -196,8 +199,8 @@ def claims_of(found: dict[str, list[float]]) -> list[Claim]:
                     max(ratios),
                     len(ours),
                     "requests a way",
-                    "<= 0.3333",
-                    f"{mine * 1000:.2f} ms against {other * 1000:.2f} ms",
+                    goal,
+                    f"{mine * 1000:.2f} ms against {other * 1000:.2f} ms{note}",
                     spread=f"least to most of {PARTS} consecutive parts",
                 )
             )
