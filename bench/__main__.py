@@ -55,7 +55,8 @@ COMPARISONS = {
         "gateway": "--requests 100",
         "page": "--visits 2",
         "storage": "--turns 20000 --runs 10",
-        "waiting": "--users 6 --minutes 0.2 --flood-questions 3",
+        "waiting": "--users 6 --minutes 0.2",
+        "flood": "--questions 3",
     }.items()
 }
 

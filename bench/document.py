@@ -36,7 +36,8 @@ PURPOSE = {
     "gateway": "What nginx adds to a request.",
     "storage": "Whether a turn's cost grows with its conversation or with the store. The server of "
     "the MongoDB rows is SecantusDB, which speaks MongoDB's wire protocol; it is not mongod.",
-    "waiting": "What waiting users are told and what they get, and one user beside a flood.",
+    "waiting": "What waiting users are told and what they get.",
+    "flood": "How long one user waits while another has 50 requests open.",
 }
 
 

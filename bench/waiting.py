@@ -1,4 +1,4 @@
-"""What waiting callers are told and what they get: many users, and one beside a flood.
+"""What waiting callers are told and what they get.
 
     python -m bench.waiting [--users 15 60] [--minutes 5] [--answer-tokens 48] [--paced]
 
@@ -7,15 +7,13 @@ whose speed changes from minute to minute nobody can foretell a wait, and this s
 
 Users with a conversation each ask the character assistant again and again, half of them streamed,
 and honour Retry-After. Every status and error code, every announced and real wait is noted, and in
-the end every answer must stand in the store as it was given. Then one user asks alone, and again
-beside another who keeps 50 requests open and asks anew as soon as one is answered or refused.
+the end every answer must stand in the store as it was given.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import random
 import statistics
 import subprocess
@@ -46,9 +44,6 @@ QUESTIONS = (
     "Why do you still carry the compass, and what would you do if you lost it?",
 )
 THINK_S = 1.0
-FLOOD_REQUESTS = 50
-#: A flooder who is refused asks again after this long, whatever Retry-After says.
-FLOOD_PAUSE_S = 0.25
 SLOTS = 4
 #: The codes of a refusal at the door; any other 429 or 503 is a failure behind it.
 REFUSALS = ("busy", "rate_limited")
@@ -183,77 +178,17 @@ def wait_error(title: str, waits: Sequence[tuple[float | None, float | None]]) -
     )
 
 
-async def beside_flood(running: Stack, questions: int, settings: str) -> list[Claim]:
-    """One user's answer times alone, then while another keeps FLOOD_REQUESTS open."""
-    async with httpx2.AsyncClient(
-        trust_env=False, timeout=600, limits=httpx2.Limits(max_connections=FLOOD_REQUESTS + 8)
-    ) as client:
-
-        async def ask(user: str, number: int, conversation: str) -> Visit:
-            text = QUESTIONS[number % len(QUESTIONS)]
-            return await visit(
-                client, running.url, text, user=user, conversation=conversation, stream=True
-            )
-
-        await warm_up(client, running.url)
-        alone = [await ask("single", n, f"i{n}") for n in range(questions)]
-        flood: list[Visit] = []
-
-        async def flooding(number: int) -> None:
-            for round_ in itertools.count():
-                flood.append(await ask("flooder", number + round_, f"f{number}-{round_}"))
-                if flood[-1].outcome != "answered":
-                    await asyncio.sleep(FLOOD_PAUSE_S)
-
-        tasks = [asyncio.create_task(flooding(n)) for n in range(FLOOD_REQUESTS)]
-        await asyncio.sleep(5)
-        beside = [await ask("single", n, f"b{n}") for n in range(questions)]
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-    return flood_claims(alone, beside, flood, settings)
-
-
-def flood_claims(
-    alone: Sequence[Visit], beside: Sequence[Visit], flood: Sequence[Visit], settings: str
-) -> list[Claim]:
-    """The single user is always answered, and almost always within what he was promised."""
-    refused = [v for v in [*alone, *beside] if v.status != 200 or v.outcome != "answered"]
-    codes = ", ".join(sorted({f"{v.status} {v.outcome}" for v in refused})) or "all answered"
-    title = f"one user beside {FLOOD_REQUESTS} requests of another"
-    claims = [
-        count(f"{title}: his requests without an answer", len(refused),
-              of=len(alone) + len(beside), unit="requests", detail=f"{settings}; {codes}")
-    ]  # fmt: skip
-    goal, what = "<= 1", "his time, p95 / (2 x alone + one service time)"
-    if refused or not alone or not beside:
-        return [*claims, no_data(f"{title}: {what}", goal=goal, detail="", unit="answers",
-                                 kind="ratio")]  # fmt: skip
-    idle_s = statistics.median(v.total_s for v in alone)
-    service_s = statistics.median(v.total_s - v.queue_s for v in alone)
-    allowed_s = 2 * idle_s + service_s
-    ratios = [v.total_s / allowed_s for v in beside]
-    served = [v for v in flood if v.outcome == "answered"]
-    waits = f"{statistics.median(v.queue_s for v in served):.1f} s" if served else "unknown"
-    times = [v.total_s for v in beside]
-    claims.append(
-        Claim(
-            f"{title}: {what}",
-            percentile(ratios, 0.95),
-            min(ratios),
-            max(ratios),
-            len(ratios),
-            "answers",
-            goal,
-            f"alone {idle_s:.2f} s, of which service {service_s:.2f} s; beside the flood median "
-            f"{statistics.median(times):.2f} s, longest {max(times):.2f} s; the flooder's own "
-            f"queue {waits}, {len(served)} of his requests answered, "
-            f"{len(flood) - len(served)} refused",
-        )
-    )
-    return claims
+def conditions(answer_tokens: int, *, paced: bool) -> tuple[dict[str, str], str]:
+    """The settings of the stack, and how a row of the document tells them."""
+    settings = {
+        "CHATBOT_ANSWER_TOKENS": str(answer_tokens),
+        "CHATBOT_CONTEXT_TOKENS": "1024",
+        "CHARACTER_MAX_CONCURRENT": str(SLOTS),
+        "OFFICE_MAX_CONCURRENT": "1",
+        "LOG_LEVEL": "warning",
+    }
+    model = "an engine without a model that keeps its pace" if paced else DEMO_MODEL
+    return settings, f"{model}, {SLOTS} slots, answers of {answer_tokens} tokens at most"
 
 
 @contextlib.contextmanager
@@ -284,19 +219,10 @@ def main() -> None:
     parser.add_argument("--users", type=int, nargs="*", default=[15, 60])
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--answer-tokens", type=int, default=48)
-    parser.add_argument("--flood-questions", type=int, default=40, help="0: no flood")
     parser.add_argument("--paced", action="store_true", help="use the engine without a model")
     parser.add_argument("--visits", type=Path, help="also write every visit there, as CSV")
     chosen = parser.parse_args()
-    settings = {
-        "CHATBOT_ANSWER_TOKENS": str(chosen.answer_tokens),
-        "CHATBOT_CONTEXT_TOKENS": "1024",
-        "CHARACTER_MAX_CONCURRENT": str(SLOTS),
-        "OFFICE_MAX_CONCURRENT": "1",
-        "LOG_LEVEL": "warning",
-    }
-    model = "an engine without a model that keeps its pace" if chosen.paced else DEMO_MODEL
-    told = f"{model}, {SLOTS} slots, answers of {chosen.answer_tokens} tokens at most"
+    settings, told = conditions(chosen.answer_tokens, paced=chosen.paced)
     claims: list[Claim] = []
     for users in chosen.users:
         with measured_stack(paced=chosen.paced, **settings) as running:
@@ -306,11 +232,6 @@ def main() -> None:
             lines = [f"{users},{v.as_row()}\n" for v in found.visits]
             with chosen.visits.open("a", encoding="utf-8") as file:
                 file.writelines(lines)
-    if chosen.flood_questions:
-        with measured_stack(
-            paced=chosen.paced, **settings, CHATBOT_MAX_WAITING_PER_USER="0"
-        ) as running:
-            claims += asyncio.run(beside_flood(running, chosen.flood_questions, told))
     report(claims, chosen.json)
 
 

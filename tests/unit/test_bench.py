@@ -7,8 +7,9 @@ from dataclasses import asdict
 import pytest
 from bench.claims import Claim, amount, count, paired, spread_of
 from bench.document import document, table
+from bench.flood import flood_claims
 from bench.patience import Visit
-from bench.waiting import Crowd, crowd_claims, flood_claims, wait_error
+from bench.waiting import Crowd, crowd_claims, wait_error
 
 
 def seen(status: int, outcome: str, *, total_s: float = 1.0, queue_s: float = 0.0) -> Visit:
@@ -74,19 +75,24 @@ def test_no_wait_is_dropped_for_being_short() -> None:
 
 
 def test_refusing_the_single_user_does_not_meet_the_goal_of_the_flood() -> None:
-    """A quick 503 is no short wait."""
-    alone = [seen(200, "answered", total_s=1.0)]
-    refused = flood_claims(alone, [seen(503, "busy", total_s=0.01)], [], "a model")
+    """A quick 503 is no short wait; and without a flood nothing was shown."""
+    alone = [seen(200, "answered")]
+    flood = [seen(200, "answered", total_s=9.0, queue_s=6.0)]
+    refused = flood_claims(alone, [seen(503, "busy", total_s=0.01)], flood, "a model")
     assert [claim.met for claim in refused] == [False, False]
-    served = flood_claims(alone, [seen(200, "answered", total_s=2.5)], [], "a model")
-    assert [claim.met for claim in served] == [True, True]
+    waited = [seen(200, "answered", total_s=5.9, queue_s=2.9)]
+    assert [claim.met for claim in flood_claims(alone, waited, flood, "a model")[:2]] == [True] * 2
+    assert flood_claims(alone, waited, [], "a model")[1].met is False
 
 
 def test_the_flood_is_judged_by_the_long_waits_not_the_middle() -> None:
-    """One answer in five that takes too long is too many."""
-    alone = [seen(200, "answered", total_s=1.0)]
-    beside = [seen(200, "answered", total_s=s) for s in (1.0, 1.0, 1.0, 1.0, 9.0)]
-    assert flood_claims(alone, beside, [], "a model")[1].met is False
+    """One wait in five that is too long is too many: longer than twice the one alone and the time
+    that an answer takes beside the flood."""
+    alone = [seen(200, "answered", queue_s=0.5)] * 5
+    flood = [seen(200, "answered", total_s=9.0, queue_s=6.0)]
+    for longest, met in ((3.9, True), (4.1, False)):
+        beside = [seen(200, "answered", queue_s=s) for s in (1.0, 1.0, 1.0, 1.0, longest)]
+        assert flood_claims(alone, beside, flood, "a model")[1].met is met
 
 
 def test_a_failed_comparison_is_marked_and_keeps_its_figures() -> None:
