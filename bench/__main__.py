@@ -119,7 +119,6 @@ def main() -> int:
         )
     if options and len(chosen.names) != 1:
         parser.error(f"{options[0]}: options of a comparison need its name, and only that one")
-    results: dict[str, Any] = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
     printed: list[tuple[str, list[Claim]]] = []
     failed: list[str] = []
     for name in chosen.names or COMPARISONS:
@@ -127,6 +126,8 @@ def main() -> int:
         here = circumstances()
         given = [*(COMPARISONS[name].quick if chosen.quick else ()), *options]
         claims = run(COMPARISONS[name], given)
+        # read only now: another run may have ended meanwhile
+        results: dict[str, Any] = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
         if claims is None:
             failed.append(name)
             if not chosen.quick:
