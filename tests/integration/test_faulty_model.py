@@ -155,6 +155,18 @@ async def test_a_begun_answer_is_asked_to_go_on(server: FaultyServer) -> None:
     assert openai_sent[-1]["role"] == "user"
 
 
+async def test_a_password_in_the_address_is_sent(server: FaultyServer) -> None:
+    """An engine behind a proxy that asks for a name and a password gets them with every call, as
+    its address says them, percent-encoding undone."""
+    address = server.url.replace("://", "://team:p%40ss@")
+    model = LlamaModel(address, name="engine", context_tokens=4096)
+    await listen(model, request(), [])
+    await model.close()
+    (asked,) = server.asked
+    assert asked.headers["authorization"] == "Basic dGVhbTpwQHNz"
+    assert "team" not in asked.headers["host"]
+
+
 async def test_only_llama_is_sent_llama_fields(server: FaultyServer) -> None:
     """Fields that OpenAI refuses go to llama.cpp only."""
     own = {"top_k": 5, "min_p": 0.1, "repeat_penalty": 1.3, "cache_prompt": True}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,6 +42,10 @@ class Posting:
                 **headers,
             }
         )
+        if self._url.userinfo:
+            # as a client would: what stands in the address goes before a key
+            name_and_password = f"{self._url.username}:{self._url.password}".encode()
+            self._headers["Authorization"] = f"Basic {b64encode(name_and_password).decode()}"
         self._timeout = timeout
         self._transport = httpx2.AsyncHTTPTransport(
             verify=verify,
