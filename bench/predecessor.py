@@ -4,8 +4,9 @@
 
 Both ways answer the same ten-turn role-plays (the same persona and 700-token card, replies of 48
 tokens: the questions ask for more, and the predecessor's way is kept from ending earlier) with the
-same model, sampling, context and threads, one after the other in an order that alternates. The predecessor's way is its own loop: a queue, one worker, one `Llama` object,
-the whole prompt of the conversation each time, in the library's default environment.
+same model, sampling, context and threads, one after the other in an order that alternates. The
+predecessor's way is its own loop: a queue, one worker, one `Llama` object, the whole prompt of the
+conversation each time, in the library's default environment.
 
 llama-cpp-python is compiled into an environment of its own (ten minutes the first time), as it
 has no prebuilt wheel: for the same instructions (AVX2) as the wheel of our engine, so that two

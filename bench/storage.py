@@ -8,8 +8,9 @@ many turns. "first read" is of a conversation that nobody used for a while, whos
 left the memory; "recent_turns" is the same read again, as within a dialogue.
 
 The two sides of a comparison alternate, run by run, in one process, and both take turns through
-as many conversations; a ratio is that of the medians, its spread the smallest and largest ratio of
-five blocks of runs. The server behind the MongoDB rows is SecantusDB, which speaks MongoDB's wire
+as many conversations; a ratio is the median of the runs' own ratios, which a machine that becomes
+slower meanwhile does not change, and its spread the smallest and largest one of five blocks of
+runs. The server behind the MongoDB rows is SecantusDB, which speaks MongoDB's wire
 protocol and is installed with the tests; it is not mongod, whose absolute times differ. It runs in
 a process of its own, started here, and syncs to disk on every commit.
 
@@ -164,18 +165,15 @@ async def compare(
 
 
 def result(name: str, operation: str, small: list[float], large: list[float]) -> Claim:
-    size = len(small) // BLOCKS
-    ratios = [
-        statistics.median(large[i * size : (i + 1) * size])
-        / statistics.median(small[i * size : (i + 1) * size])
-        for i in range(BLOCKS)
-    ]
+    ratios = [more / less for less, more in zip(small, large, strict=True)]
+    size = len(ratios) // BLOCKS
+    blocks = [statistics.median(ratios[i * size : (i + 1) * size]) for i in range(BLOCKS)]
     return Claim(
         f"{name}: {operation}",
-        statistics.median(large) / statistics.median(small),
-        min(ratios),
-        max(ratios),
-        len(small),
+        statistics.median(ratios),
+        min(blocks),
+        max(blocks),
+        len(ratios),
         "runs a side",
         "<= 1.3",
         f"medians {statistics.median(large):.2f} ms and {statistics.median(small):.2f} ms",

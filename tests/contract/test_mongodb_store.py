@@ -63,6 +63,15 @@ async def store(server: MongodbProcess, database: str) -> AsyncIterator[MongoCon
     await opened.close()
 
 
+@pytest.fixture
+async def other(server: MongodbProcess, database: str) -> AsyncIterator[MongoConversationStore]:
+    """Another process's store of the same database."""
+    opened = MongoConversationStore(server.url, database, timeout_s=60)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
 async def eventually_checked(store: MongoConversationStore) -> None:
     deadline = asyncio.get_running_loop().time() + 30
     while True:
@@ -352,14 +361,13 @@ async def test_S16_an_edit_that_died_before_it_decided_changes_nothing(
 
 async def test_S12_a_turn_appended_while_its_conversation_is_deleted_can_be_found(
     store: MongoConversationStore,
+    other: MongoConversationStore,
     server: MongodbProcess,
     database: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Another process deletes between the look at the conversation and the insertion: the turn
     is the first of a new conversation, listed and scanned as any."""
-    other = MongoConversationStore(server.url, database, timeout_s=60)
-    await other.open()
     await store.append(KEY, new_turn("t0"))
     look = mongodb_turns.next_index
 
@@ -377,18 +385,16 @@ async def test_S12_a_turn_appended_while_its_conversation_is_deleted_can_be_foun
     assert (summary.turns, summary.preview) == (1, "질문 t1")
     assert await other.delete_user(KEY.user_id) == 1
     assert await all_documents(server, database, "turns") == []
-    await other.close()
 
 
 async def test_S12_nothing_is_left_when_the_turn_goes_after_its_line(
     store: MongoConversationStore,
+    other: MongoConversationStore,
     server: MongodbProcess,
     database: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Another process deletes between the insertion and the line: neither turn nor line stays."""
-    other = MongoConversationStore(server.url, database, timeout_s=60)
-    await other.open()
     tell = mongodb_turns.tell_line
 
     async def tell_late(*arguments: Any, **options: Any) -> None:
@@ -400,7 +406,6 @@ async def test_S12_nothing_is_left_when_the_turn_goes_after_its_line(
         await store.append(KEY, new_turn("t0"))
     assert await store.summary(KEY) is None
     assert await all_documents(server, database, "conversations") == []
-    await other.close()
 
 
 async def test_S2_a_truncation_may_overtake_another_one(
@@ -410,8 +415,6 @@ async def test_S2_a_truncation_may_overtake_another_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Another process removes the last turn while the line is told about it: the line says so."""
-    other = MongoConversationStore(server.url, database, timeout_s=60)
-    await other.open()
     for number in range(5):
         await store.append(KEY, new_turn(f"t{number}"))
     look = mongodb_turns.next_index
@@ -420,7 +423,7 @@ async def test_S2_a_truncation_may_overtake_another_one(
     async def overtaken(*arguments: Any) -> int:
         index = await look(*arguments)
         if left:
-            turns = (await other.recent_turns(KEY, 9))[left.pop(0) :]
+            turns = (await store.recent_turns(KEY, 9))[left.pop(0) :]
             await remove_turns(server, database, [turn.turn_id for turn in turns])
         return index
 
@@ -431,7 +434,6 @@ async def test_S2_a_truncation_may_overtake_another_one(
     (line,) = await all_documents(server, database, "conversations")
     assert line["next_index"] == 0
     assert (await store.append(KEY, new_turn("again"))).index == 0
-    await other.close()
 
 
 async def remove_turns(server: MongodbProcess, database: str, turn_ids: list[str]) -> None:

@@ -9,6 +9,7 @@ from bench.claims import Claim, amount, count, paired, spread_of
 from bench.document import document, table
 from bench.flood import flood_claims
 from bench.patience import Visit
+from bench.storage import result
 from bench.waiting import Crowd, crowd_claims, wait_error
 
 
@@ -93,6 +94,16 @@ def test_the_flood_is_judged_by_the_long_waits_not_the_middle() -> None:
     for longest, met in ((3.9, True), (4.1, False)):
         beside = [seen(200, "answered", queue_s=s) for s in (1.0, 1.0, 1.0, 1.0, longest)]
         assert flood_claims(alone, beside, flood, "a model")[1].met is met
+
+
+def test_a_machine_that_becomes_slower_is_no_cost_of_a_large_store() -> None:
+    """Each run is set against the one beside it, and the value lies within its blocks' spread."""
+    small = [1.0] * 47 + [4.0] * 48
+    claim = result("store", "append", small, [1.2 * value for value in small[1:]] + [4.8])
+    assert claim.value == pytest.approx(1.2)
+    assert claim.low is not None
+    assert claim.high is not None
+    assert claim.low <= claim.value <= claim.high
 
 
 def test_a_failed_comparison_is_marked_and_keeps_its_figures() -> None:
