@@ -79,13 +79,17 @@ def test_an_option_is_effective(
 
 
 def test_what_is_always_so(options: EngineOptions) -> None:
-    """Loopback, a key, no web page, no silent shifting of the context, one cache per slot."""
+    """Loopback, a key, no web page, no silent shifting of the context, one cache per slot.
+
+    And no copy of every idle slot before each answer: one is parked when another takes its slot.
+    """
     params = parameters(options)
     assert list(params.hostnames) == ["127.0.0.1"]
     assert list(params.api_keys) == ["engine-key"]
     assert (params.ui, params.ctx_shift, params.kv_unified, params.fit_params) == (
         False, False, False, False,
     )  # fmt: skip
+    assert params.cache_idle_slots is False
 
 
 def test_without_rope_scaling_the_models_own_stays(options: EngineOptions) -> None:
