@@ -15,7 +15,9 @@ tested() {
     "$python" -m pytest "$@" -n 0 --last-failed --last-failed-no-failures none || failed=1
 }
 
-tested -n 2 --dist loadfile tests --ignore=tests/browser --ignore=tests/compose "${browser[@]/#/--ignore=}"
+# In the order of their names: sorted by their number of tests, the files with few and long ones would come last
+# and leave one process idle.
+tested -n 2 --dist loadfile --no-loadscope-reorder tests --ignore=tests/browser --ignore=tests/compose "${browser[@]/#/--ignore=}"
 for place in "${browser[@]}"; do tested "$place"; done
 # the chat page: one process, one running group for all of it
 tested tests/browser --ignore=tests/browser/test_dashboard.py --durations=5

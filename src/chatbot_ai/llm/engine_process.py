@@ -64,8 +64,7 @@ def parameters(options: EngineOptions) -> llama.CommonParams:
     params.no_kv_offload = not options.kv_offload
     params.cache_ram_mib = options.host_cache_mib
     # a conversation is parked when another one takes its slot; by llama.cpp's default every answer
-    # first waits until those of all idle slots are copied (80 to 100 ms for 1,100 tokens of the
-    # demo model on a processor)
+    # first waits until those of all idle slots are copied, which takes longer the longer they are
     params.cache_idle_slots = False
     params.numa = (
         llama.ggml_numa_strategy.GGML_NUMA_STRATEGY_DISTRIBUTE
