@@ -46,9 +46,14 @@ class FaultyServer:
                 reply = self.script.pop(0) if self.script else answer()
                 watch = asyncio.create_task(_left(reader))
                 work = asyncio.create_task(_ensure(reply(writer, asked)))
-                await asyncio.wait({watch, work}, return_when=asyncio.FIRST_COMPLETED)
-                watch.cancel()
-                work.cancel()
+                try:
+                    await asyncio.wait({watch, work}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    watch.cancel()
+                    work.cancel()
+                    # also where the test ends first: what nobody awaits is told by the collector,
+                    # in whichever test runs then
+                    await asyncio.gather(watch, work, return_exceptions=True)
                 with suppress(asyncio.CancelledError, ConnectionError):
                     await work
                 break
