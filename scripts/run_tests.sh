@@ -34,10 +34,11 @@ finish() {
 trap finish EXIT
 
 tested -n "$processes" tests --ignore=tests/browser --ignore=tests/compose "${pages[@]/#/--ignore=}"
-tested -n 2 "${pages[@]}"
 # the chat page: each process has one running group for all of its tests
 tested -n 2 tests/browser --ignore=tests/browser/test_dashboard.py
 rm "$others"
+# while the containers start
+tested -n 2 "${pages[@]}"
 tail --lines=+1 --follow --pid="$compose" "$said"
 wait "$compose" || failed=1
 exit $failed
