@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import typer
@@ -24,7 +26,8 @@ class LateCommands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in self.commands and cmd_name in self.makers:
             made = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            self.makers[cmd_name](made)
+            with staying():
+                self.makers[cmd_name](made)
             self.add_command(get_group(made).commands[cmd_name])
         return super().get_command(ctx, cmd_name)
 
@@ -33,3 +36,14 @@ class LateCommands(TyperGroup):
             for name in self.makers:
                 self.get_command(ctx, name)
         return super().resolve_command(ctx, args)
+
+
+@contextmanager
+def staying() -> Iterator[None]:
+    """What is imported inside stays: no garbage is looked for meanwhile, nor in it afterwards."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

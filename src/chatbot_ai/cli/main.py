@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from chatbot_ai import __version__
-from chatbot_ai.cli.late import LateCommands
+from chatbot_ai.cli.late import LateCommands, staying
 from chatbot_ai.domain.conversation import ASSISTANTS, Assistant
 from chatbot_ai.domain.errors import EXIT_CONFIGURATION, ChatbotError, ConfigurationError
 
@@ -107,8 +107,9 @@ def serve(
     assistant: Annotated[str, typer.Argument(help="office or character; default: APP_MODE.")] = "",
 ) -> None:
     """Serve one assistant (what a container runs)."""
-    from chatbot_ai.server.service import serve as run_service
-    from chatbot_ai.settings import load_config
+    with staying():
+        from chatbot_ai.server.service import serve as run_service
+        from chatbot_ai.settings import load_config
 
     config = load_config()
     name = assistant or config.shared.app_mode or ""
