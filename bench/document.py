@@ -34,6 +34,7 @@ PURPOSE = {
     "overhead": "What a request costs beside the model: our stack and LiteLLM's proxy before one fake "
     "endpoint.",
     "gateway": "What nginx adds to a request.",
+    "page": "What the first look at the chat page weighs, and how soon its first text shows.",
     "storage": "Whether a turn's cost grows with its conversation or with the store. The server of "
     "the MongoDB rows is SecantusDB, which speaks MongoDB's wire protocol; it is not mongod.",
     "waiting": "What waiting users are told and what they get.",

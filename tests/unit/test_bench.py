@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import pytest
+from bench.__main__ import COMPARISONS
 from bench.claims import Claim, amount, count, paired, spread_of
-from bench.document import document, table
+from bench.document import PURPOSE, document, table
 from bench.flood import flood_claims
 from bench.patience import Visit
 from bench.storage import result
@@ -19,6 +20,11 @@ def seen(status: int, outcome: str, *, total_s: float = 1.0, queue_s: float = 0.
 
 def by_end(claims: list[Claim], end: str) -> Claim:
     return next(claim for claim in claims if claim.title.endswith(end))
+
+
+def test_every_comparison_says_what_it_is_for() -> None:
+    """The document explains each one that `make bench` knows, and no other."""
+    assert set(PURPOSE) == set(COMPARISONS)
 
 
 def test_a_claim_without_data_is_never_met() -> None:
