@@ -10,7 +10,7 @@ pages=(tests/e2e/test_docs_page.py tests/e2e/test_loadtest_page.py tests/browser
 # In the order of their names: sorted by their number of tests, the files with few and long ones would come last
 # and leave one process idle.
 together=(--dist loadfile --no-loadscope-reorder --durations=15)
-# one more than cores: about a third of the time a process waits for others that it started
+# one more than cores, as a process often waits for others that it started
 processes=$(($(nproc) < 4 ? $(nproc) + 1 : 4))
 failed=0
 

@@ -26,7 +26,7 @@ class LateCommands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in self.commands and cmd_name in self.makers:
             made = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            with staying():
+            with uncollected():
                 self.makers[cmd_name](made)
             self.add_command(get_group(made).commands[cmd_name])
         return super().get_command(ctx, cmd_name)
@@ -39,11 +39,10 @@ class LateCommands(TyperGroup):
 
 
 @contextmanager
-def staying() -> Iterator[None]:
-    """What is imported inside stays: no garbage is looked for meanwhile, nor in it afterwards."""
+def uncollected() -> Iterator[None]:
+    """For imports: what they make stays, so no garbage is looked for meanwhile."""
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
         gc.enable()

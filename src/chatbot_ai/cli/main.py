@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from chatbot_ai import __version__
-from chatbot_ai.cli.late import LateCommands, staying
+from chatbot_ai.cli.late import LateCommands, uncollected
 from chatbot_ai.domain.conversation import ASSISTANTS, Assistant
 from chatbot_ai.domain.errors import EXIT_CONFIGURATION, ChatbotError, ConfigurationError
 
@@ -107,7 +107,7 @@ def serve(
     assistant: Annotated[str, typer.Argument(help="office or character; default: APP_MODE.")] = "",
 ) -> None:
     """Serve one assistant (what a container runs)."""
-    with staying():
+    with uncollected():
         from chatbot_ai.server.service import serve as run_service
         from chatbot_ai.settings import load_config
 
