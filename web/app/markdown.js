@@ -5,28 +5,130 @@ import { Marked } from "../vendor/marked.js";
 import { CodeBlock } from "./code.js";
 import { Fragment, h, html } from "./html.js";
 
-/** Emphasis the way Korean is written: a particle may follow the closing mark at once, where the
- * common rule wants a space ("**중요**합니다", "*(웃으며)*그래"). */
-function emphasis(name, mark) {
-  const stars = "\\*".repeat(mark.length);
-  const pattern = new RegExp(`^${stars}(?![\\s*])([^*\\n]*[^\\s*])${stars}(?!\\*)`);
+/** How far from its opening mark an emphasis may close, in characters; bounds the search. */
+const EMPHASIS_REACH = 5_000;
+/** Quotations and lists nested deeper than this are shown as they were written. */
+const MAX_DEPTH = 24;
+const WORD = /[\p{L}\p{N}]/u;
+const ASCII_WORD = /[A-Za-z0-9]/;
+const IDENTIFIER = /^[a-z0-9_]+$/;
+
+/**
+ * Emphasis as Korean is written: a particle may follow the closing mark at once ("**중요**합니다",
+ * "*(웃으며)*그래"), and signs stay signs ("2*3=6", "가로*세로*높이", "2**3", "__init__").
+ *
+ * before  the character in front of `source`; masked: `source` with code and links blanked out
+ */
+function readEmphasis(source, masked, before) {
+  const run = /^(\*{1,3}|_{1,3})(?![\s*_])/.exec(source)?.[1];
+  if (!run) return undefined;
+  const mark = run[0];
+  const isOpening = (length) => {
+    if (mark === "_" || length === 1) return !WORD.test(before);
+    return !(ASCII_WORD.test(before) && ASCII_WORD.test(source[run.length]));
+  };
+  for (const length of new Set([run.length, run.length === 3 ? 1 : run.length])) {
+    if (!isOpening(length)) continue;
+    const end = findClosing(source, masked, mark, length);
+    if (end < 0) continue;
+    const inside = source.slice(length, end);
+    if (mark === "_" && length === 2 && IDENTIFIER.test(inside)) continue;
+    return { length, inside, raw: source.slice(0, end + length) };
+  }
+  return undefined;
+}
+
+/** Where the run of `length` marks that closes the one at the start of `source` begins, or -1. */
+function findClosing(source, masked, mark, length) {
+  const runs = mark === "*" ? /\*+/g : /_+/g;
+  runs.lastIndex = length;
+  for (let found = runs.exec(masked); found; found = runs.exec(masked)) {
+    if (found.index > EMPHASIS_REACH) return -1;
+    const size = found[0].length;
+    const after = source[found.index + size] ?? "";
+    // three in a row close both an inner and an outer emphasis
+    if (size !== length && !(size === 3 && length < 3)) continue;
+    if (/\s/.test(source[found.index - 1])) continue;
+    if ((length === 1 || mark === "_") && ASCII_WORD.test(after)) continue;
+    const end = found.index + size - length;
+    if (end > length) return end;
+  }
+  return -1;
+}
+
+/** An address as it is written in a sentence: it ends before Hangul and closing punctuation. */
+const BARE_ADDRESS =
+  /^(?:(?:https?:\/\/|www\.)[A-Za-z0-9\-._~:/?#[\]@!$&'()*+,;=%]+|[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)/i;
+
+function readAddress(source) {
+  let raw = BARE_ADDRESS.exec(source)?.[0];
+  if (!raw) return undefined;
+  for (;;) {
+    const last = raw.at(-1);
+    const unbalanced =
+      (last === ")" && raw.split(")").length > raw.split("(").length) ||
+      (last === "]" && raw.split("]").length > raw.split("[").length);
+    if (!unbalanced && !/[.,;:!?'*_~]/.test(last)) break;
+    raw = raw.slice(0, -1);
+  }
+  if (/^(?:https?:\/\/|www\.)$/i.test(raw) || /^(?:https?:\/\/)?www$/i.test(raw)) return undefined;
+  const href = /^https?:/i.test(raw) ? raw : /^www\./i.test(raw) ? `https://${raw}` : `mailto:${raw}`;
+  return { type: "link", raw, text: raw, href, tokens: [{ type: "text", raw, text: raw }] };
+}
+
+/** Text that is kept letter by letter: mathematics and footnotes. */
+function verbatim(name, level, starts, pattern) {
   return {
     name,
-    level: "inline",
+    level,
     start: (source) => {
-      const at = source.indexOf(mark);
+      const at = source.search(starts);
       return at < 0 ? undefined : at;
     },
     tokenizer(source) {
-      const found = pattern.exec(source);
-      if (!found) return undefined;
-      return { type: name, raw: found[0], tokens: this.lexer.inlineTokens(found[1]) };
+      const raw = pattern.exec(source)?.[0];
+      return raw ? { type: "verbatim", raw, text: raw.replace(/\n+$/, "") } : undefined;
     },
   };
 }
 
+const MATHS =
+  /^(?:\$\$[^$]{1,2000}\$\$|\$(?![\s$])[^$\n]{0,400}?[^\s$\\]\$(?!\d)|\\\((?:[^\\]|\\(?!\)))+\\\)|\\\[(?:[^\\]|\\(?!\]))+\\\])/;
+const MATHS_BLOCK = /^(?:\$\$[^$]{1,4000}\$\$|\\\[(?:[^\\]|\\(?!\]))+\\\])[ \t]*(?:\n+|$)/;
+
+const nothing = () => undefined;
 const marked = new Marked({ gfm: true, breaks: true });
-marked.use({ extensions: [emphasis("em", "*"), emphasis("strong", "**")] });
+marked.use({
+  extensions: [
+    verbatim("maths", "inline", /\$|\\[([]/, MATHS),
+    verbatim("maths-block", "block", /^(?:\$\$|\\\[)/m, MATHS_BLOCK),
+    verbatim("footnote", "inline", /\[\^/, /^\[\^[^\]\n]{1,60}\](?!\()/),
+    verbatim("footnote-text", "block", /^\[\^/m, /^\[\^[^\]\n]{1,60}\]:[^\n]*(?:\n+|$)/),
+  ],
+  tokenizer: {
+    emStrong(source, masked) {
+      const before = masked[masked.length - source.length - 1] ?? "";
+      const found = readEmphasis(source, masked.slice(-source.length), before);
+      if (!found) return undefined;
+      const { length, inside, raw } = found;
+      const tokens = this.lexer.inlineTokens(inside);
+      if (length === 3) return { type: "em", raw, tokens: [{ type: "strong", raw, tokens }] };
+      return { type: length === 1 ? "em" : "strong", raw, tokens };
+    },
+    // "10~20시" is a range: only two tildes strike through
+    del(source) {
+      const found = /^~~(?![\s~])((?:[^~\n]|~(?!~))*[^\s~])~~(?!~)/.exec(source);
+      if (!found) return undefined;
+      return { type: "del", raw: found[0], tokens: this.lexer.inlineTokens(found[1]) };
+    },
+    url: readAddress,
+    // an indented line of speech is no code, and a line under a sentence makes it no heading
+    code: nothing,
+    lheading: nothing,
+    // "2024. 5. 1." is a date
+    list: (source) => (/^ {0,3}(?:\d{4,}[.)]|\d+[.)] +\d+[.)])/.test(source) ? undefined : false),
+  },
+});
 
 const ENTITIES = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0" };
 const SAFE_LINK = /^(?:https?:\/\/|mailto:)/i;
@@ -43,9 +145,20 @@ const CLOSES = "”」』";
  * cite      makes the element of a source's number, or null where there is none
  */
 export function prose(text, { live = false, roleplay = false, cite = null } = {}) {
-  const context = { live, roleplay, cite, links: {} };
-  const tokens = marked.lexer(live ? closed(text) : text);
-  return blocks(tokens, context);
+  const context = { live, roleplay, cite, depth: 0 };
+  return blocks(readBlocks(live ? closed(text) : text), context);
+}
+
+/** Deep nesting exhausts the stack; the text is then shown as it is. */
+function readBlocks(text) {
+  if (!/^(?:[ \t]{0,8}[>*+-]){24}/m.test(text)) {
+    try {
+      return marked.lexer(text);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+    }
+  }
+  return [{ type: "verbatim", raw: text, text }];
 }
 
 /** Close the emphasis and code that the last line has opened. */
@@ -59,21 +172,27 @@ function closed(text) {
     return `${text.trimEnd()}**`;
   }
   const single = stars.replaceAll("**", "");
-  if (/\*[^\s*][^*]*$/.test(single) && (single.split("*").length - 1) % 2) {
+  if (/(?:^|[^\p{L}\p{N}*])\*[^\s*][^*]*$/u.test(single) && (single.split("*").length - 1) % 2) {
     return `${text.trimEnd()}*`;
   }
   return text;
 }
 
-function blocks(tokens, context) {
-  return tokens.map((token, at) => block(token, context, at === tokens.length - 1));
+function blocks(tokens, outer) {
+  const context = { ...outer, depth: outer.depth + 1 };
+  const last = tokens.length - 1;
+  return tokens.map((token, at) => {
+    const shown = context.depth > MAX_DEPTH ? { ...token, type: "verbatim", text: token.raw } : token;
+    return block(shown, context, at === last);
+  });
 }
 
 function block(token, context, isLast) {
   switch (token.type) {
     case "space":
-    case "def":
       return null;
+    case "verbatim":
+      return html`<p class="verbatim">${cited(token.text, context)}</p>`;
     case "paragraph":
       return html`<p>${inline(token.tokens, { ...context, speech: { open: false } })}</p>`;
     case "text":
@@ -93,14 +212,23 @@ function block(token, context, isLast) {
     case "list":
       return h(
         token.ordered ? "ol" : "ul",
-        token.ordered && token.start !== 1 ? { start: Number(token.start) || 1 } : null,
-        token.items.map((item) => html`<li>${listItem(item, context)}</li>`),
+        null,
+        token.items.map((item, at) =>
+          h("li", itemNumber(token, at), listItem(item, context)),
+        ),
       );
     case "table":
       return table(token, context);
     default:
-      return html`<p>${token.raw}</p>`;
+      return html`<p class="verbatim">${token.raw.replace(/\n+$/, "")}</p>`;
   }
+}
+
+/** A list's own number, also where it leaves some out; "1." in every line counts up. */
+function itemNumber(list, at) {
+  const number = (item) => Number(/^\s*(\d{1,9})/.exec(item?.raw ?? "")?.[1] ?? Number.NaN);
+  const own = number(list.items[at]);
+  return list.ordered && own !== number(list.items[at - 1]) ? { value: own } : null;
 }
 
 function listItem(item, context) {
