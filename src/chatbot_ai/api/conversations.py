@@ -6,7 +6,6 @@ what names a conversation, so there is nothing to compare and nothing to leak.
 
 from __future__ import annotations
 
-import unicodedata
 import uuid
 from typing import Annotated, Literal
 
@@ -34,6 +33,7 @@ from chatbot_ai.api.openapi import MAKING
 from chatbot_ai.api.services import ServicesOf, services_of
 from chatbot_ai.core.library import ConversationLibrary
 from chatbot_ai.domain.conversation import ConversationKey
+from chatbot_ai.domain.text import normalize
 
 Limit = Annotated[int, Query(ge=1, le=200, description="Most entries of one page.")]
 Before = Annotated[
@@ -58,7 +58,7 @@ class Search:
     """Which conversations are meant."""
 
     def __init__(self, q: Wanted = None, db_id_prefix: Prefix = None) -> None:
-        self.wanted = unicodedata.normalize("NFC", q) if q else None
+        self.wanted = normalize(q) if q else None
         self.prefix = db_id_prefix
 
 

@@ -9,10 +9,11 @@ not in `Tomb` and not in `Tom고양이`.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+
+from chatbot_ai.domain.text import normalize
 
 _HANGUL = re.compile(r"[가-힣ㄱ-ㅣ]")
 _HANGUL_RUN = re.compile(r"[가-힣]*")
@@ -116,7 +117,7 @@ def contains(haystack: Haystack, needle: Needle, *, whole_words: bool = True) ->
 
 
 def _nfc(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
+    return normalize(text)
 
 
 def _occurrences(text: str, key: str) -> Iterator[int]:

@@ -11,6 +11,8 @@ import re
 import unicodedata
 from typing import Literal
 
+from chatbot_ai.domain.text import normalize
+
 #: How a word's last syllable ends: in a vowel, in ㄹ, or in another consonant.
 Ending = Literal["vowel", "rieul", "consonant"]
 
@@ -59,7 +61,7 @@ _MARKED = re.compile("|".join(re.escape(form) for form in sorted(_FORMS, key=len
 
 def ending_of(word: str) -> Ending | None:
     """How `word` ends when read aloud in Korean; None where nobody could tell (漢, …)."""
-    text = unicodedata.normalize("NFC", word[-_TAIL_CHARS:])
+    text = normalize(word[-_TAIL_CHARS:])
     while text and not text[-1].isalnum():
         text = text[:-1]
     last = text[-1:]
@@ -103,7 +105,7 @@ def _number_ending(text: str) -> Ending:
 
 
 def _latin_ending(text: str) -> Ending | None:
-    plain = unicodedata.normalize("NFD", text)
+    plain = normalize(text, "NFD")
     plain = "".join(mark for mark in plain if not unicodedata.combining(mark))
     letters = plain[len(plain.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")) :]
     if not letters:

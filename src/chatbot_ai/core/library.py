@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import NoReturn
@@ -10,6 +9,7 @@ from typing import NoReturn
 from chatbot_ai.domain.conversation import Assistant, ConversationKey, ConversationSummary, Turn
 from chatbot_ai.domain.errors import InvalidRequest, NotFound
 from chatbot_ai.domain.ports import ConversationStore
+from chatbot_ai.domain.text import normalize
 
 #: Conversations that one page of a search looks through; bounds its cost.
 SEARCHED = 1000
@@ -155,4 +155,4 @@ def _marked(mark: str, index: int) -> str:
 
 
 def _folded(text: str) -> str:
-    return unicodedata.normalize("NFC", text).casefold()
+    return normalize(text).casefold()

@@ -8,10 +8,10 @@ steer a model; the rest is delimited, and the prompt says that it is data.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 
 from chatbot_ai.domain.citations import CITATION
+from chatbot_ai.domain.text import normalize
 
 #: Everything that is not seen: controls but tab and newline, soft hyphen, zero-width and
 #: bidirectional marks, Hangul fillers, variation selectors, tags (U+E0000), lone surrogates.
@@ -80,7 +80,7 @@ def clean_text(text: str) -> str:
     Lines stay lines; runs of spaces and of blank lines shrink. `clean_text` of the result is the
     result. Linear in the length of `text`.
     """
-    text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text.replace("\r", "\n")))
+    text = normalize(_INVISIBLE.sub("", text.replace("\r", "\n")))
     lines = _without_split_orders(_clean_line(line) for line in text.split("\n"))
     return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
 
@@ -134,4 +134,4 @@ def _clean_once(line: str) -> str:
     line = _FORGED_NUMBER.sub("", _FRAMES.sub(" ", _MARKERS.sub(" ", line)))
     line = _ROLE_LABELS.sub("", line)
     kept = [part for part in _SENTENCES.split(line) if not _STEERING.search(part)]
-    return unicodedata.normalize("NFC", _SPACES.sub(" ", " ".join(kept)).strip())
+    return normalize(_SPACES.sub(" ", " ".join(kept)).strip())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import unicodedata
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import structlog
 
 from chatbot_ai.domain.errors import SearchUnavailable, places_of
 from chatbot_ai.domain.ports import SearchResult, WebSearch
+from chatbot_ai.domain.text import normalize
 from chatbot_ai.search.cache import ExpiringCache, SharedCalls
 from chatbot_ai.search.cooldown import Cooldown, all_resting
 from chatbot_ai.search.failures import ExchangeFailed
@@ -83,7 +83,7 @@ class SearchChain:
 
     async def find(self, query: str, *, limit: int, timeout_s: float) -> Found:
         """Search and tell the provider too. Raises SearchUnavailable where none answered."""
-        key = (" ".join(unicodedata.normalize("NFC", query).casefold().split()), limit)
+        key = (" ".join(normalize(query).casefold().split()), limit)
         cached = self._cache.get(key)
         if cached is not None:
             return cached

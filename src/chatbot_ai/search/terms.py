@@ -9,7 +9,8 @@ model of about 80 MB and a second of start-up; for ranking a few pages the pairs
 from __future__ import annotations
 
 import re
-import unicodedata
+
+from chatbot_ai.domain.text import normalize
 
 _WORD = re.compile(r"[가-힣]+|[a-z0-9]+(?:[._'+#-]?[a-z0-9+#]+)*|[\u3040-\u30ff\u4e00-\u9fff]+")
 _PARTICLE_LIST = """
@@ -34,7 +35,7 @@ _STOP = frozenset(_FILLERS.split())
 def terms(text: str) -> list[str]:
     """Return the terms of `text`, in order and with repetitions, without filler words."""
     found: list[str] = []
-    for word in _WORD.findall(unicodedata.normalize("NFKC", text).casefold()):
+    for word in _WORD.findall(normalize(text, "NFKC").casefold()):
         if word in _STOP:
             continue
         if "가" <= word[0] <= "힣":
