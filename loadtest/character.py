@@ -1,5 +1,5 @@
 """Locust file: people talk with characters, Rachel first. `locust -f loadtest/character.py`."""
 
-from chatbot_ai.loadtest.users import CharacterPerson
+from chatbot_ai.tools.loadtest.users import CharacterPerson
 
 __all__ = ["CharacterPerson"]

@@ -14,7 +14,7 @@ import pytest
 from bench.stack import Stack, stack
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from chatbot_ai.loadtest.report import write_report
+from chatbot_ai.tools.loadtest.report import write_report
 from support.operator_services import Keyed, keyed_services
 
 PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 900}

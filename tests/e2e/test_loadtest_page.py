@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from chatbot_ai.loadtest.record import Record, RecordFile
-from chatbot_ai.loadtest.report import write_report
+from chatbot_ai.tools.loadtest.record import Record, RecordFile
+from chatbot_ai.tools.loadtest.report import write_report
 
 BEGAN = datetime(2026, 1, 31, 14, 25, 1).astimezone()
 TROUBLE = '</script><img src=x onerror="document.title=1">'

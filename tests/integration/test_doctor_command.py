@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from chatbot_ai import doctor
 from chatbot_ai.cli.doctor_texts import NAMES, TEXTS
-from chatbot_ai.doctor.finding import Finding, ok
-from chatbot_ai.doctor.gpu import BROKEN
-from chatbot_ai.doctor.runner import Check, run_checks
 from chatbot_ai.models.library import FileState
+from chatbot_ai.tools import doctor
+from chatbot_ai.tools.doctor.finding import Finding, ok
+from chatbot_ai.tools.doctor.gpu import BROKEN
+from chatbot_ai.tools.doctor.runner import Check, run_checks
 from support.gguf_files import small_gguf
 
 CODE = """
@@ -30,7 +30,7 @@ from dataclasses import replace
 from pathlib import Path
 import typer
 from chatbot_ai.cli.doctor import add_doctor
-from chatbot_ai.doctor.plan import Plan
+from chatbot_ai.tools.doctor.plan import Plan
 from chatbot_ai.models.library import ModelLibrary
 folder, nginx, *arguments = sys.argv[1:]
 root = Path(folder)

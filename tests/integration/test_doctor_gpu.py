@@ -7,12 +7,12 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from chatbot_ai.doctor.container import check_docker
-from chatbot_ai.doctor.finding import Finding, State
-from chatbot_ai.doctor.gpu import check_gpu
-from chatbot_ai.doctor.plan import Plan
 from chatbot_ai.models.library import ModelLibrary
 from chatbot_ai.models.manifest import ModelFile
+from chatbot_ai.tools.doctor.container import check_docker
+from chatbot_ai.tools.doctor.finding import Finding, State
+from chatbot_ai.tools.doctor.gpu import check_gpu
+from chatbot_ai.tools.doctor.plan import Plan
 
 GB = 10**9
 Install = Callable[..., None]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from chatbot_ai.doctor.finding import State
-from chatbot_ai.doctor.machine import (
+from chatbot_ai.tools.doctor.finding import State
+from chatbot_ai.tools.doctor.machine import (
     check_cpu,
     check_disk,
     check_kernel,

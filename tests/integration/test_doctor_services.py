@@ -13,17 +13,17 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from chatbot_ai.doctor.finding import Finding, State
-from chatbot_ai.doctor.ports import check_ports
-from chatbot_ai.doctor.services import (
+from chatbot_ai.models.library import ModelLibrary
+from chatbot_ai.models.manifest import ModelFile
+from chatbot_ai.tools.doctor.finding import Finding, State
+from chatbot_ai.tools.doctor.ports import check_ports
+from chatbot_ai.tools.doctor.services import (
     check_database,
     check_folders,
     check_keys,
     check_models,
     check_nginx,
 )
-from chatbot_ai.models.library import ModelLibrary
-from chatbot_ai.models.manifest import ModelFile
 from support.gguf_files import small_gguf
 
 

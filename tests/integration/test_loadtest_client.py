@@ -24,10 +24,10 @@ from scripted_gateway import (
     whole_stream,
 )
 
-from chatbot_ai.loadtest.client import ChatClient
-from chatbot_ai.loadtest.record import Mode, Record
-from chatbot_ai.loadtest.reply import Reply
-from chatbot_ai.loadtest.visitor import Patience, Visitor
+from chatbot_ai.tools.loadtest.client import ChatClient
+from chatbot_ai.tools.loadtest.record import Mode, Record
+from chatbot_ai.tools.loadtest.reply import Reply
+from chatbot_ai.tools.loadtest.visitor import Patience, Visitor
 
 BODY = {"input_data": "안녕하세요!"}
 

@@ -18,12 +18,12 @@ from scripted_gateway import Asked, Step, answer, gateway, refusal, stream, whol
 from typer import Typer
 from typer.testing import CliRunner
 
-import chatbot_ai.loadtest.run as run_module
+import chatbot_ai.tools.loadtest.run as run_module
 from chatbot_ai.cli.loadtest import loadtest
 from chatbot_ai.domain.errors import ConfigurationError
-from chatbot_ai.loadtest.record import COLUMNS
-from chatbot_ai.loadtest.report import PAGE_NAME
-from chatbot_ai.loadtest.run import LoadPlan, LoadRunFailed, check, is_loopback, run
+from chatbot_ai.tools.loadtest.record import COLUMNS
+from chatbot_ai.tools.loadtest.report import PAGE_NAME
+from chatbot_ai.tools.loadtest.run import LoadPlan, LoadRunFailed, check, is_loopback, run
 
 
 def mostly_answers(chance: random.Random) -> Callable[[Asked], Step]:

@@ -15,7 +15,7 @@ from scripted_gateway import answer, gateway
 from chatbot_ai.cli import locust_setup
 from chatbot_ai.cli.locust_setup import ensure_locust
 from chatbot_ai.domain.errors import ConfigurationError
-from chatbot_ai.loadtest.run import KEY_VARIABLE, LoadPlan, run
+from chatbot_ai.tools.loadtest.run import KEY_VARIABLE, LoadPlan, run
 
 KEY = "ck-load-1234567890"
 

@@ -8,9 +8,9 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatbot_ai.loadtest.events import EventDecoder, ServerEvent
-from chatbot_ai.loadtest.reply import retry_after_s, seconds, server_timing_s
-from chatbot_ai.loadtest.report import embedded_json
+from chatbot_ai.tools.loadtest.events import EventDecoder, ServerEvent
+from chatbot_ai.tools.loadtest.reply import retry_after_s, seconds, server_timing_s
+from chatbot_ai.tools.loadtest.report import embedded_json
 
 LINES = st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), max_size=20)
 EVENTS = st.lists(

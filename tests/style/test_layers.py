@@ -25,9 +25,8 @@ ALLOWED = {
     "cards": {"domain"},
     "models": {"domain"},
     "gateway": {"domain"},
-    "loadtest": {"domain"},
     "settings": {"domain"},
-    "doctor": {"domain", "models"},
+    "tools": {"domain", "models"},
     "api": {"core", "domain", "cards"},
 }
 #: Where a broad `except Exception` stands at an edge of the process, each with a log line.
@@ -36,7 +35,7 @@ EDGES = {
     "api/streaming.py",
     "server/service.py",
     "core/jobs.py",
-    "doctor/runner.py",
+    "tools/doctor/runner.py",
     "search/reader_child.py",
     "storage/outbox.py",
 }

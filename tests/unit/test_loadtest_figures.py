@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatbot_ai.loadtest.characters import SCENES
-from chatbot_ai.loadtest.figures import (
+from chatbot_ai.tools.loadtest.figures import (
     by_concurrency,
     causes,
     composition,
@@ -26,11 +25,12 @@ from chatbot_ai.loadtest.figures import (
     round_up,
     waits,
 )
-from chatbot_ai.loadtest.questions import OFFICE_QUESTIONS
-from chatbot_ai.loadtest.record import Record, RecordFile, run_name
-from chatbot_ai.loadtest.reply import retry_after_s, server_timing_s
-from chatbot_ai.loadtest.report import PAGE_NAME, page, thinned, write_report
-from chatbot_ai.loadtest.results import in_flight, read_run, read_runs
+from chatbot_ai.tools.loadtest.questions import OFFICE_QUESTIONS
+from chatbot_ai.tools.loadtest.record import Record, RecordFile, run_name
+from chatbot_ai.tools.loadtest.reply import retry_after_s, server_timing_s
+from chatbot_ai.tools.loadtest.report import PAGE_NAME, page, thinned, write_report
+from chatbot_ai.tools.loadtest.results import in_flight, read_run, read_runs
+from chatbot_ai.tools.loadtest.scenes import SCENES
 
 BEGAN = datetime(2026, 1, 31, 14, 25, 1, 500_000, tzinfo=UTC).astimezone()
 

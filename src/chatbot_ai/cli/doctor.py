@@ -13,9 +13,9 @@ from rich.text import Text
 
 from chatbot_ai.cli.doctor_texts import NAMES, SUMMARY, TEXTS
 from chatbot_ai.cli.language import Language, LanguageOption, language_of
-from chatbot_ai.doctor.finding import Finding, State
-from chatbot_ai.doctor.plan import Plan
-from chatbot_ai.doctor.runner import run_checks
+from chatbot_ai.tools.doctor.finding import Finding, State
+from chatbot_ai.tools.doctor.plan import Plan
+from chatbot_ai.tools.doctor.runner import run_checks
 
 _MARKS = {State.OK: ("✔", "green"), State.WARN: ("!", "yellow"), State.FAIL: ("✘", "red")}
 

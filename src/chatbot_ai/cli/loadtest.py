@@ -15,11 +15,11 @@ from rich.text import Text
 
 from chatbot_ai.cli.locust_setup import ensure_locust
 from chatbot_ai.domain.errors import ConfigurationError
-from chatbot_ai.loadtest.figures import Overview, causes, overview
-from chatbot_ai.loadtest.report import write_report
-from chatbot_ai.loadtest.results import Run, read_run
-from chatbot_ai.loadtest.run import KEY_VARIABLE, LoadPlan, LoadRunFailed, run
 from chatbot_ai.settings import process_environment
+from chatbot_ai.tools.loadtest.figures import Overview, causes, overview
+from chatbot_ai.tools.loadtest.report import write_report
+from chatbot_ai.tools.loadtest.results import Run, read_run
+from chatbot_ai.tools.loadtest.run import KEY_VARIABLE, LoadPlan, LoadRunFailed, run
 
 
 class Scenario(StrEnum):
@@ -33,7 +33,7 @@ def run_load_test(plan: LoadPlan, console: Console) -> tuple[Path, Path, Run | N
     """Runs the plan, showing how it goes, and writes the report.
 
     Returns the CSV file, the page, and the run (None when no request was sent). Raises as
-    `chatbot_ai.loadtest.run.run`; what was recorded until then is in the CSV file.
+    `chatbot_ai.tools.loadtest.run.run`; what was recorded until then is in the CSV file.
     """
     with console.status("") as status:
         path = run(plan, lambda elapsed_s, counts: _show(status, plan, elapsed_s, counts))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 
-from chatbot_ai.doctor.plan import Plan
 from chatbot_ai.domain.conversation import ASSISTANTS
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.gateway.process import nginx_binary
@@ -14,6 +13,7 @@ from chatbot_ai.server.engine_plan import plan_engines
 from chatbot_ai.server.stores import mongodb_address
 from chatbot_ai.settings import ComposeSettings, Config
 from chatbot_ai.settings.kinds import plain
+from chatbot_ai.tools.doctor.plan import Plan
 
 #: The version that docker-compose.yml pins.
 COMPOSE_MONGODB_VERSION = "7.0"

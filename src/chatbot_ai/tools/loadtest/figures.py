@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from statistics import fmean, median
 
-from chatbot_ai.loadtest.record import Record
+from chatbot_ai.tools.loadtest.record import Record
 
 #: A foretold wait counts as right within this share of the real one (issue 4: ±30 %).
 WAIT_TOLERANCE = 0.3

@@ -7,8 +7,8 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from chatbot_ai.doctor.finding import Finding, State, fail, ok, warn
-from chatbot_ai.doctor.program import ask, is_installed
+from chatbot_ai.tools.doctor.finding import Finding, State, fail, ok, warn
+from chatbot_ai.tools.doctor.program import ask, is_installed
 
 #: `start_interval` of health checks came with this Engine, `required: false` and this Compose
 #: file's other means with this Compose.

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from chatbot_ai.loadtest.figures import (
+from chatbot_ai.tools.loadtest.figures import (
     Band,
     by_concurrency,
     causes,
@@ -21,8 +21,8 @@ from chatbot_ai.loadtest.figures import (
     overview,
     waits,
 )
-from chatbot_ai.loadtest.record import OUTCOMES, Record
-from chatbot_ai.loadtest.results import Run, in_flight, read_runs
+from chatbot_ai.tools.loadtest.record import OUTCOMES, Record
+from chatbot_ai.tools.loadtest.results import Run, in_flight, read_runs
 
 _Item = TypeVar("_Item")
 

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from chatbot_ai.doctor.finding import Finding, fail, gigabytes, ok, warn
-from chatbot_ai.doctor.program import ask, is_installed
+from chatbot_ai.tools.doctor.finding import Finding, fail, gigabytes, ok, warn
+from chatbot_ai.tools.doctor.program import ask, is_installed
 
 _FIELDS = ("index", "name", "driver_version", "memory.total", "memory.free", "compute_cap")
 #: Exit codes of nvidia-smi: nvml.h, NVML_ERROR_DRIVER_NOT_LOADED and _LIB_RM_VERSION_MISMATCH.

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from chatbot_ai.doctor.container import check_docker
-from chatbot_ai.doctor.finding import Finding
-from chatbot_ai.doctor.gpu import check_gpu
-from chatbot_ai.doctor.machine import (
+from chatbot_ai.models.library import FileState, ModelLibrary
+from chatbot_ai.tools.doctor.container import check_docker
+from chatbot_ai.tools.doctor.finding import Finding
+from chatbot_ai.tools.doctor.gpu import check_gpu
+from chatbot_ai.tools.doctor.machine import (
     check_cpu,
     check_disk,
     check_kernel,
@@ -18,16 +19,15 @@ from chatbot_ai.doctor.machine import (
     check_memory,
     check_python,
 )
-from chatbot_ai.doctor.ports import check_ports
-from chatbot_ai.doctor.runner import Check
-from chatbot_ai.doctor.services import (
+from chatbot_ai.tools.doctor.ports import check_ports
+from chatbot_ai.tools.doctor.runner import Check
+from chatbot_ai.tools.doctor.services import (
     check_database,
     check_folders,
     check_keys,
     check_models,
     check_nginx,
 )
-from chatbot_ai.models.library import FileState, ModelLibrary
 
 #: RAM of one service beside its model: SPEC, section 8.
 SERVICE_BYTES = 2_000_000_000

@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from chatbot_ai.doctor.finding import Finding, fail, gigabytes, ok, warn
+from chatbot_ai.tools.doctor.finding import Finding, fail, gigabytes, ok, warn
 
 OLDEST_PYTHON = (3, 11)
 #: What ggml's default x86-64 build is compiled for (ggml/CMakeLists.txt, GGML_NATIVE=OFF); the

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from chatbot_ai.loadtest.record import OUTCOMES, Mode, Outcome, Record
-from chatbot_ai.loadtest.reply import seconds
+from chatbot_ai.tools.loadtest.record import OUTCOMES, Mode, Outcome, Record
+from chatbot_ai.tools.loadtest.reply import seconds
 
 _FIELD_CHARS = 200
 _REFUSALS = (429, 503)

@@ -13,10 +13,10 @@ import pymongo
 from pymongo.errors import ConfigurationError as MongoConfigurationError
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
-from chatbot_ai.doctor.finding import Finding, fail, gigabytes, ok, warn
-from chatbot_ai.doctor.machine import existing_parent
-from chatbot_ai.doctor.program import ask
 from chatbot_ai.models.library import FileState, ModelLibrary
+from chatbot_ai.tools.doctor.finding import Finding, fail, gigabytes, ok, warn
+from chatbot_ai.tools.doctor.machine import existing_parent
+from chatbot_ai.tools.doctor.program import ask
 
 _DATABASE_TIMEOUT_MS = 3000
 

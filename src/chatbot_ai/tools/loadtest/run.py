@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.errors import ConfigurationError
-from chatbot_ai.loadtest.record import run_name
+from chatbot_ai.tools.loadtest.record import run_name
 
 _PEOPLE: Mapping[Assistant, str] = {"office": "OfficePerson", "character": "CharacterPerson"}
 #: Carries the API key to Locust's process, whose command line others can read.

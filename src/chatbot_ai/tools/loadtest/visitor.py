@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Protocol
 
 from chatbot_ai.domain.conversation import Assistant
-from chatbot_ai.loadtest.characters import SCENES
-from chatbot_ai.loadtest.questions import OFFICE_QUESTIONS
-from chatbot_ai.loadtest.record import Mode, Record
-from chatbot_ai.loadtest.reply import Reply
+from chatbot_ai.tools.loadtest.questions import OFFICE_QUESTIONS
+from chatbot_ai.tools.loadtest.record import Mode, Record
+from chatbot_ai.tools.loadtest.reply import Reply
+from chatbot_ai.tools.loadtest.scenes import SCENES
 
 #: An office worker begins a new conversation after this many questions.
 _OFFICE_QUESTIONS_PER_CONVERSATION = 5

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from chatbot_ai.doctor.finding import Finding, fail, ok, warn
+from chatbot_ai.tools.doctor.finding import Finding, fail, ok, warn
 
 _PROC = Path("/proc")
 _LISTENING = "0A"  # linux/include/net/tcp_states.h TCP_LISTEN

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from chatbot_ai.loadtest.events import EventDecoder, ServerEvent
-from chatbot_ai.loadtest.record import Mode
-from chatbot_ai.loadtest.reply import (
+from chatbot_ai.tools.loadtest.events import EventDecoder, ServerEvent
+from chatbot_ai.tools.loadtest.record import Mode
+from chatbot_ai.tools.loadtest.reply import (
     Reply,
     error_code,
     mapping,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from chatbot_ai.doctor.finding import Finding, warn
+from chatbot_ai.tools.doctor.finding import Finding, warn
 
 _LOG = structlog.get_logger(__name__)
 

@@ -21,11 +21,11 @@ from locust.env import Environment
 from locust.user.task import LOCUST_STATE_STOPPING
 
 from chatbot_ai.domain.conversation import Assistant
-from chatbot_ai.loadtest.client import ChatClient
-from chatbot_ai.loadtest.record import Record, RecordFile, run_name
-from chatbot_ai.loadtest.reply import Reply
-from chatbot_ai.loadtest.run import KEY_VARIABLE
-from chatbot_ai.loadtest.visitor import Patience, Visitor
+from chatbot_ai.tools.loadtest.client import ChatClient
+from chatbot_ai.tools.loadtest.record import Record, RecordFile, run_name
+from chatbot_ai.tools.loadtest.reply import Reply
+from chatbot_ai.tools.loadtest.run import KEY_VARIABLE
+from chatbot_ai.tools.loadtest.visitor import Patience, Visitor
 
 #: A person who waits to ask again looks up this often whether the test is over.
 _LOOK_UP_S = 0.25

@@ -1,0 +1,1 @@
+"""Programs beside the serving path: checks of a machine, and load tests."""
