@@ -325,7 +325,7 @@ OTHER = TurnAnswer(
     9.0,
     "interrupted",
     sources=(Source(1, "쪽", "https://a.b/"),),
-    marks=("k:0:2",),
+    claim_ids=("k:0:2",),
 )
 
 

@@ -18,9 +18,9 @@ from conversation_stores import KEY, new_turn, stored_turn
 from structlog.testing import capture_logs
 
 from chatbot_ai.domain.conversation import ConversationKey, TurnAnswer
+from chatbot_ai.domain.deadline import WRITE_LIMIT_S
 from chatbot_ai.domain.errors import InvalidRequest, StoreUnavailable
 from chatbot_ai.domain.grounding import Source
-from chatbot_ai.domain.time_limit import WRITE_LIMIT_S
 from chatbot_ai.storage.mongodb import MongoConversationStore
 from chatbot_ai.storage.outbox import OutboxConversationStore
 from chatbot_ai.storage.sqlite import SqliteConversationStore

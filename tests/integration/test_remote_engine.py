@@ -10,9 +10,9 @@ from contextlib import aclosing
 
 import pytest
 
-from chatbot_ai.core.admission import Admission
-from chatbot_ai.core.clock import SystemClock
+from chatbot_ai.core.queue import RequestQueue
 from chatbot_ai.domain.conversation import Message
+from chatbot_ai.domain.deadline import SystemClock
 from chatbot_ai.domain.errors import (
     BackendProtocolError,
     BackendUnavailable,
@@ -252,12 +252,12 @@ async def test_a_server_away_at_the_start_is_learnt_later(
     model = remote(server)
     server.script = [hang_up()]
     assert await try_to_learn(model) is None
-    admission = Admission(slots=4, max_waiting=1, clock=SystemClock())
+    queue = RequestQueue(slots=4, max_waiting=1, clock=SystemClock())
     server.script = [hang_up(), respond(503), *llama_server(slots=7)]
-    task = asyncio.create_task(follow(model, settings, admission))
-    await until(lambda: admission.slots == 7)
+    task = asyncio.create_task(follow(model, settings, queue))
+    await until(lambda: queue.slots == 7)
     server.script = [hang_up(), *llama_server("b", context=2048, slots=2)]
-    await until(lambda: admission.slots == 2)
+    await until(lambda: queue.slots == 2)
     assert (model.name, model.context_tokens) == ("b", 2048)
     task.cancel()
     await model.close()

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from chatbot_ai.core.series import POINT_S, POINTS
+from chatbot_ai.core.statistics import POINT_S, POINTS
 from support.operator_services import Keyed, new_keys, service, until
 
 

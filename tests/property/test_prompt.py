@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatbot_ai.core.lengths import PromptLengths
-from chatbot_ai.core.prompt import Prompt, build, defuse
+from chatbot_ai.core.prompt import Prompt, PromptLengths, build, neutralize
 from chatbot_ai.domain.conversation import Message, Turn, TurnAnswer
 from chatbot_ai.domain.errors import ContextTooLong
 from chatbot_ai.domain.generation import upper_bound
@@ -248,7 +247,7 @@ def test_another_models_small_window_does_not_stay() -> None:
 @given(SMUGGLED)
 def test_defused_text_holds_no_marker(text: str) -> None:
     """However markers are cut, nested or joined, none is left; other text stays as it is."""
-    safe = defuse(text)
+    safe = neutralize(text)
     assert not [marker for marker in MARKERS if marker in safe]
     assert safe.replace(" ", "") == text.replace(" ", "")
     if not any(marker in text for marker in MARKERS) and "<|" not in text:

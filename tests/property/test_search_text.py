@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chatbot_ai.core.search_query import (
+    MAX_QUERY_CHARS,
+    build_query_task,
+    clean_query,
+    derive_query,
+    refers_to_earlier,
+)
 from chatbot_ai.domain.citations import filtered
 from chatbot_ai.domain.injection import clean_line, clean_text
-from chatbot_ai.domain.query import (
-    MAX_QUERY_CHARS,
-    cleaned_query,
-    leans_on_earlier,
-    plain_query,
-    rewriting_task,
-)
 from chatbot_ai.search.passages import Passage, by_page, diverse, pick, rank, split
 from chatbot_ai.search.terms import stem, terms
 
@@ -256,7 +256,7 @@ def test_several_pages_are_heard(drawn: list[tuple[int, str]], per_page: int) ->
 )
 def test_a_models_answer_becomes_a_query(answer: str, query: str) -> None:
     """Labels, quotes and explanations go; an answer that is no query gives way to the sentence."""
-    assert cleaned_query(answer, "그건 언제 나왔어?") == query
+    assert clean_query(answer, "그건 언제 나왔어?") == query
 
 
 @pytest.mark.parametrize(
@@ -271,14 +271,14 @@ def test_a_models_answer_becomes_a_query(answer: str, query: str) -> None:
 )
 def test_a_sentence_becomes_a_query(sentence: str, query: str) -> None:
     """Politeness and punctuation go, unless nothing else is there."""
-    assert plain_query(sentence) == query
+    assert derive_query(sentence) == query
 
 
 @given(st.text(max_size=600), st.text(max_size=600))
 def test_a_query_is_one_short_line(answer: str, sentence: str) -> None:
     """Whatever model and user say, the query is one line of bounded length, and not empty if the
     sentence has a letter."""
-    query = cleaned_query(answer, sentence)
+    query = clean_query(answer, sentence)
     assert len(query) <= MAX_QUERY_CHARS
     assert "\n" not in query
     if clean_line(sentence, 100):
@@ -299,7 +299,7 @@ def test_a_query_is_one_short_line(answer: str, sentence: str) -> None:
 )
 def test_a_sentence_may_lean_on_earlier_ones(sentence: str) -> None:
     """Pronouns and very short sentences need the turns before them."""
-    assert leans_on_earlier(sentence)
+    assert refers_to_earlier(sentence)
 
 
 @pytest.mark.parametrize(
@@ -315,13 +315,13 @@ def test_a_sentence_may_lean_on_earlier_ones(sentence: str) -> None:
 )
 def test_a_whole_question_stands_alone(sentence: str) -> None:
     """What names its subject is a query without the model."""
-    assert not leans_on_earlier(sentence)
+    assert not refers_to_earlier(sentence)
 
 
 @given(st.text(max_size=2000))
 def test_the_task_is_short(sentence: str) -> None:
     """What the model is asked stays short, ends where the query begins, and holds no markup."""
-    task = rewriting_task(sentence)
+    task = build_query_task(sentence)
     assert len(task) < 800
     assert task.endswith("\n검색어:")
     assert "<|" not in task

@@ -34,7 +34,7 @@ EDGES = {
     "api/middleware.py",
     "api/streaming.py",
     "server/service.py",
-    "core/jobs.py",
+    "core/streams.py",
     "tools/doctor/runner.py",
     "search/reader_child.py",
     "storage/outbox.py",
@@ -87,7 +87,7 @@ def test_no_modules_import_each_other() -> None:
         name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
         modules[name.removesuffix(".__init__")] = path
     imports = {name: modules_imported(path, modules) for name, path in modules.items()}
-    assert imports["chatbot_ai.core.chat"] > {"chatbot_ai.core.ticket", "chatbot_ai.core.prompt"}
+    assert imports["chatbot_ai.core.chat"] > {"chatbot_ai.core.queue", "chatbot_ai.core.prompt"}
     TopologicalSorter(imports).prepare()
 
 
@@ -136,10 +136,10 @@ def test_broad_excepts_stand_at_the_edges_only() -> None:
 
 
 def test_files_stay_short() -> None:
-    """A source file has at most 300 lines."""
+    """A source file has at most 400 lines."""
     long = {
         str(path.relative_to(ROOT)): lines
         for path in FILES
-        if (lines := len(path.read_text("utf-8").splitlines())) > 300
+        if (lines := len(path.read_text("utf-8").splitlines())) > 400
     }
     assert long == {}

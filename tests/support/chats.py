@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from chatbot_ai.core.admission import Admission
 from chatbot_ai.core.chat import Chat
-from chatbot_ai.core.clock import SystemClock
 from chatbot_ai.core.exchange import ChatEvent, ChatRequest, Delta, Done
+from chatbot_ai.core.queue import RequestQueue
 from chatbot_ai.core.record import RequestRecord
 from chatbot_ai.core.references import References
 from chatbot_ai.domain.conversation import Assistant, ConversationKey, NewTurn, Turn
+from chatbot_ai.domain.deadline import SystemClock
 from chatbot_ai.domain.generation import Sampling
 from chatbot_ai.domain.persona import Persona
 from chatbot_ai.domain.ports import ChatModel
@@ -122,21 +122,21 @@ def lab(
     with_time: bool = False,
     others: dict[str, tuple[ChatModel, Persona]] | None = None,
     references: References | None = None,
-    **admission: int,
+    **limits: int,
 ) -> Lab:
     records = Records()
     clock = SystemClock()
     told = persona or Persona(assistant, "도우미", "짧게 답합니다.")
-    own = Admission(
+    own = RequestQueue(
         clock=clock,
-        **({"slots": 2, "max_waiting": 8} | admission),  # type: ignore[arg-type]
+        **({"slots": 2, "max_waiting": 8} | limits),  # type: ignore[arg-type]
     )
     chat = Chat(
         assistant=assistant,
         models={"Llama": (model, told), **(others or {})},
         store=store,
-        admission=own,
-        remote=Admission(slots=2, max_waiting=8, clock=clock, beside=own),
+        queue=own,
+        remote_queue=RequestQueue(slots=2, max_waiting=8, clock=clock, beside=own),
         clock=clock,
         references=references or References(zone=ZoneInfo("Asia/Seoul"), with_time=with_time),
         observers=(records,),

@@ -14,7 +14,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from chatbot_ai.api.metrics import Metrics
-from chatbot_ai.core.admission import Admission
+from chatbot_ai.core.queue import RequestQueue
 from chatbot_ai.core.record import RequestRecord
 from support.clocks import FakeClock
 
@@ -33,8 +33,8 @@ SELECTOR = re.compile(r"(chatbot_[a-z_]+)\{([^}]*)\}")
 def samples() -> dict[str, set[str]]:
     """Every sample name of /metrics after some requests, and the labels it has."""
     metrics = Metrics("office")
-    admission = Admission(slots=1, max_waiting=1, clock=FakeClock())
-    metrics.watch(admission, admission, lambda: 0, lambda: 0)
+    queue = RequestQueue(slots=1, max_waiting=1, clock=FakeClock())
+    metrics.watch(queue, queue, lambda: 0, lambda: 0)
     for outcome in ("answered", "refused"):
         metrics.ended(
             RequestRecord(
@@ -177,9 +177,9 @@ def test_alerts_say_what_to_do() -> None:
 def test_unknown_figures_are_left_out() -> None:
     """No sample at all says that nothing is known; a 0 would say that nobody has to wait."""
     metrics = Metrics("office")
-    admission = Admission(slots=1, max_waiting=1, clock=FakeClock())
-    admission.enter("a", 1e9)
-    metrics.watch(admission, admission, lambda: None, lambda: 0)
+    queue = RequestQueue(slots=1, max_waiting=1, clock=FakeClock())
+    queue.enter("a", 1e9)
+    metrics.watch(queue, queue, lambda: None, lambda: 0)
     text = generate_latest(metrics.registry).decode()
     given = {s.name for f in text_string_to_metric_families(text) for s in f.samples}
     assert "chatbot_waiting" in given

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chatbot_ai.core.series import POINT_ANSWERS, POINT_S, POINTS, Series
+from chatbot_ai.core.statistics import POINT_ANSWERS, POINT_S, POINTS, Series
 from support.clocks import FakeClock
 
 BEGAN = 1_800_000_000.0

@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from chatbot_ai.core.exchange import Delta, Done, Sources
+from chatbot_ai.core.idempotency import Claim, IdempotentAnswers
 from chatbot_ai.core.memory import WRITE_FLOOR_S
-from chatbot_ai.core.once import Claim, Once
 from chatbot_ai.core.references import References
 from chatbot_ai.domain.conversation import ConversationKey, NewTurn, Turn
-from chatbot_ai.domain.time_limit import WRITE_LIMIT_S
+from chatbot_ai.domain.deadline import WRITE_LIMIT_S
 from support.chats import GatedStore, Lab, lab, request, shown
 from support.grounders import FOUND, ScriptedGrounder
 from support.scripted_model import ScriptedModel
@@ -66,7 +66,7 @@ async def test_a_continued_answer_keeps_its_sources(made: Lab) -> None:
     """Going on with a grounded answer changes its text and its end, not what it rests on."""
     await made.say("부산 날씨", search=True)
     (before,) = await made.turns()
-    await made.say("", mode="proceed")
+    await made.say("", mode="continue")
     (after,) = await made.turns()
     assert after.output.startswith(before.output)
     assert len(after.answers) == 1
@@ -92,7 +92,12 @@ async def test_an_answer_that_is_told_again_has_its_sources(made: Lab) -> None:
     """A repeated call with the same key, after a restart, tells the end and the sources."""
     claim = Claim("a", "k", "f")
     told = [
-        [e async for e in Once(made.chat).answer("Llama", request("부산", search=True), claim)]
+        [
+            e
+            async for e in IdempotentAnswers(made.chat).answer(
+                "Llama", request("부산", search=True), claim
+            )
+        ]
         for _ in range(2)
     ]
     assert len(made.model.requests) == 1

@@ -12,14 +12,13 @@ from fastapi.responses import JSONResponse, Response
 
 from chatbot_ai.api.access import owner_of
 from chatbot_ai.api.errors import error_body, language_for, request_id_of
-from chatbot_ai.api.idempotency import claim_of
+from chatbot_ai.api.idempotency import read_claim
 from chatbot_ai.api.metering import Meter
-from chatbot_ai.api.presence import while_present
-from chatbot_ai.api.resumption import followed, wants_resumable
+from chatbot_ai.api.presence import run_while_present
+from chatbot_ai.api.resumption import start_stream, wants_resumable
 from chatbot_ai.api.services import Services
-from chatbot_ai.api.streaming import EventStream, encode, encode_chat, first_event
-from chatbot_ai.core.answer import Answer, collect
-from chatbot_ai.core.exchange import ChatEvent, ChatRequest
+from chatbot_ai.api.streaming import EventStream, encode, encode_chat, wait_for_first_event
+from chatbot_ai.core.exchange import Answer, ChatEvent, ChatRequest, collect
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.citations import cited_in, source_list
 from chatbot_ai.domain.errors import ChatbotError
@@ -63,16 +62,16 @@ class PlainForm:
         return JSONResponse(text, headers=answer_headers(answer))
 
 
-def documented(status: int, text: str) -> dict[int | str, dict[str, Any]]:
+def document_error(status: int, text: str) -> dict[int | str, dict[str, Any]]:
     """An error answer for the OpenAPI document."""
     return {status: {"description": text, "content": {"application/json": {"schema": _ERROR}}}}
 
 
 #: What the dependency of every route may answer.
 CALLER_RESPONSES: dict[int | str, dict[str, Any]] = {
-    **documented(401, "No valid key, where one is needed."),
-    **documented(429, "Over this caller's own limit; see Retry-After."),
-    **documented(503, "The keys cannot be read now; see Retry-After."),
+    **document_error(401, "No valid key, where one is needed."),
+    **document_error(429, "Over this caller's own limit; see Retry-After."),
+    **document_error(503, "The keys cannot be read now; see Retry-After."),
 }
 #: What every call that answers with text may answer.
 ANSWER_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -85,11 +84,11 @@ ANSWER_RESPONSES: dict[int | str, dict[str, Any]] = {
         },
     },
     **CALLER_RESPONSES,
-    **documented(400, "Not JSON, or no such model."),
-    **documented(403, "A user key that names another user."),
-    **documented(413, "The body is too large."),
-    **documented(422, "A field is wrong; `fields` names it."),
-    **documented(503, "Busy, or something it needs is down; see Retry-After."),
+    **document_error(400, "Not JSON, or no such model."),
+    **document_error(403, "A user key that names another user."),
+    **document_error(413, "The body is too large."),
+    **document_error(422, "A field is wrong; `fields` names it."),
+    **document_error(503, "Busy, or something it needs is down; see Retry-After."),
 }
 
 
@@ -117,22 +116,22 @@ async def respond(
     form = form or PlainForm(request)
     principal: Principal = request.state.principal
     owner = owner_of(request, principal, principal.speaks_for(wanted.user_id))
-    claim = await claim_of(request, owner)
+    claim = await read_claim(request, owner)
     meter = Meter(services.access, principal)
     wanted = replace(wanted, on_prompt=meter.began)
     if claim is None:
         made = services.chat.answer(alias, wanted)
     else:
-        made = services.once.answer(alias, wanted, claim)
+        made = services.answers.answer(alias, wanted, claim)
     events = meter.passing(made)
     if not wanted.stream:
-        return form.whole(await while_present(request.receive, collect(events)))
+        return form.whole(await run_while_present(request.receive, collect(events)))
     if wants_resumable(request):
-        job = services.jobs.start(events, owner, copy.copy(form))
+        stream = services.streams.start(events, owner, copy.copy(form))
         # it counts as concurrent until it ends, however often its connection does
-        request.state.outlives = job.task
-        return await followed(request, job, form)
-    pending = await first_event(request.receive, events)
+        request.state.outlives = stream.task
+        return await start_stream(request, stream, form)
+    pending = await wait_for_first_event(request.receive, events)
     return EventStream(pending, events, form)
 
 

@@ -66,7 +66,7 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
             try:
                 yield
             finally:
-                await services.jobs.close()
+                await services.streams.close()
 
     app = FastAPI(
         title=TITLES[options.assistant],

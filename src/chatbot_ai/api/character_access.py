@@ -10,15 +10,15 @@ from typing import Annotated, Literal
 from fastapi import Depends, Path, Request, Response
 
 from chatbot_ai.api.access import Caller, User, owner_of
-from chatbot_ai.api.answering import CALLER_RESPONSES, documented
+from chatbot_ai.api.answering import CALLER_RESPONSES, document_error
 from chatbot_ai.api.character_bodies import CharacterView, view_of
 from chatbot_ai.api.errors import language_for
-from chatbot_ai.api.idempotency import REPLAYED, claim_of
+from chatbot_ai.api.idempotency import REPLAYED, read_claim
 from chatbot_ai.api.services import Services, ServicesOf
 from chatbot_ai.cards import CardWarning, inspect_picture
 from chatbot_ai.cards.errors import CardError
 from chatbot_ai.cards.limits import CardLimits
-from chatbot_ai.core.once import Claim
+from chatbot_ai.core.idempotency import Claim
 from chatbot_ai.domain.characters import CharacterSheet, CharacterStore, StoredCharacter
 from chatbot_ai.domain.errors import NotFound
 
@@ -30,12 +30,12 @@ MAX_CHARACTERS = 500
 
 RESPONSES = {
     **CALLER_RESPONSES,
-    **documented(400, "Not JSON."),
-    **documented(403, "A user key that names another user."),
-    **documented(404, "This user has no such character."),
-    **documented(413, "The body or the card is too large."),
-    **documented(422, "A field is wrong, or the card is refused; `reason` says why."),
-    **documented(503, "The store of characters is down; see Retry-After."),
+    **document_error(400, "Not JSON."),
+    **document_error(403, "A user key that names another user."),
+    **document_error(404, "This user has no such character."),
+    **document_error(413, "The body or the card is too large."),
+    **document_error(422, "A field is wrong, or the card is refused; `reason` says why."),
+    **document_error(503, "The store of characters is down; see Retry-After."),
 }
 UPLOAD_LIMITS = CardLimits(file_bytes=MAX_UPLOAD_BYTES)
 
@@ -83,7 +83,7 @@ class Making:
         file  what the call brought, where its body is no JSON. Raises CardError where the user
         has too many.
         """
-        claim = await claim_of(self._request, self._owner, file)
+        claim = await read_claim(self._request, self._owner, file)
         async with self._creations.one_at_a_time(claim):
             character = await self._known(claim) or await self._made(sheet, claim)
         language = language_for(self._request)

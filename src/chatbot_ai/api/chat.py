@@ -8,18 +8,18 @@ from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import JSONResponse, Response
 
 from chatbot_ai.api.access import principal_of, queue_name
-from chatbot_ai.api.answering import ANSWER_RESPONSES, documented, respond, wants_stream
+from chatbot_ai.api.answering import ANSWER_RESPONSES, document_error, respond, wants_stream
 from chatbot_ai.api.openapi import SPEAKING
 from chatbot_ai.api.schemas import CharacterRequest, OfficeRequest
 from chatbot_ai.api.services import ApiOptions, Services, ServicesOf, services_of
-from chatbot_ai.api.stored_characters import as_stored
+from chatbot_ai.api.stored_characters import with_stored_character
 from chatbot_ai.core.exchange import ChatRequest
 from chatbot_ai.domain.access import Principal
 
 LLAMA = "Llama"
 PLAYED_RESPONSES = {
     **ANSWER_RESPONSES,
-    **documented(404, "This user has no character of that id."),
+    **document_error(404, "This user has no character of that id."),
 }
 
 Alias = Annotated[str, Path(max_length=100, description="Alias of an OpenAI model.")]
@@ -39,7 +39,7 @@ def routers(options: ApiOptions) -> tuple[APIRouter, APIRouter]:
         alias: str, body: CharacterRequest, request: Request, services: Services
     ) -> Response:
         wanted = _chat_request(body, request, options)
-        wanted = await as_stored(wanted, alias, body, services)
+        wanted = await with_stored_character(wanted, alias, body, services)
         return await respond(alias, wanted, request, services)
 
     if options.assistant == "office":

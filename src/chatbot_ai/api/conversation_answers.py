@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
 from chatbot_ai.api.access import User, principal_of, queue_name
-from chatbot_ai.api.answering import ANSWER_RESPONSES, documented, respond, wants_stream
+from chatbot_ai.api.answering import ANSWER_RESPONSES, document_error, respond, wants_stream
 from chatbot_ai.api.conversation_schemas import (
     Again,
     CharacterAgain,
@@ -21,7 +21,7 @@ from chatbot_ai.api.conversation_schemas import (
 from chatbot_ai.api.openapi import SPEAKING
 from chatbot_ai.api.schemas import CharacterFields
 from chatbot_ai.api.services import ApiOptions, services_of
-from chatbot_ai.api.stored_characters import as_stored
+from chatbot_ai.api.stored_characters import with_stored_character
 from chatbot_ai.core.exchange import ChatRequest, Mode
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.conversation import ConversationKey
@@ -29,7 +29,7 @@ from chatbot_ai.domain.errors import NotFound
 
 RESPONSES = {
     **ANSWER_RESPONSES,
-    **documented(404, "This user has no such conversation, turn or character."),
+    **document_error(404, "This user has no such conversation, turn or character."),
 }
 
 
@@ -69,7 +69,7 @@ def router(options: ApiOptions) -> APIRouter:
             index=index,
         )
         if isinstance(body, CharacterFields):
-            wanted = await as_stored(wanted, body.model, body, services)
+            wanted = await with_stored_character(wanted, body.model, body, services)
         return await respond(body.model, wanted, request, services)
 
     if options.assistant == "office":
@@ -83,14 +83,14 @@ def router(options: ApiOptions) -> APIRouter:
             """Answer the last turn once more; the new answer is selected, the others are kept."""
             return await again(request, (user, db_id), "regenerate", body or Again())
 
-        async def proceed(
+        async def continue_answer(
             db_id: DbIdPath,
             user: User,
             request: Request,
             body: Annotated[Again | None, Body()] = None,
         ) -> Response:
             """Go on with the last answer where it stopped; the answer here is the new part."""
-            return await again(request, (user, db_id), "proceed", body or Again())
+            return await again(request, (user, db_id), "continue", body or Again())
 
         async def edit(
             db_id: DbIdPath, index: Index, user: User, request: Request, body: OfficeEdit
@@ -98,7 +98,7 @@ def router(options: ApiOptions) -> APIRouter:
             """Say a turn differently: it and all after it give way to a new turn."""
             return await again(request, (user, db_id), "edit", body, index)
 
-        ways: tuple[Callable[..., Any], ...] = (regenerate, proceed, edit)
+        ways: tuple[Callable[..., Any], ...] = (regenerate, continue_answer, edit)
     else:
 
         async def regenerate_line(
@@ -107,11 +107,11 @@ def router(options: ApiOptions) -> APIRouter:
             """Let the character answer the last turn once more; the other answers are kept."""
             return await again(request, (user, db_id), "regenerate", body)
 
-        async def proceed_line(
+        async def continue_line(
             db_id: DbIdPath, user: User, request: Request, body: CharacterAgain
         ) -> Response:
             """Let the character go on where the last answer stopped; this is the new part."""
-            return await again(request, (user, db_id), "proceed", body)
+            return await again(request, (user, db_id), "continue", body)
 
         async def edit_line(
             db_id: DbIdPath, index: Index, user: User, request: Request, body: CharacterEdit
@@ -119,7 +119,7 @@ def router(options: ApiOptions) -> APIRouter:
             """Say a turn differently: it and all after it give way to a new turn."""
             return await again(request, (user, db_id), "edit", body, index)
 
-        ways = (regenerate_line, proceed_line, edit_line)
+        ways = (regenerate_line, continue_line, edit_line)
     paths = ("/regenerate", "/continue", "/turns/{index}/edit")
     for path, way in zip(paths, ways, strict=True):
         routes.add_api_route(

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from chatbot_ai.api.access import User, owner_of, principal_of
-from chatbot_ai.api.answering import CALLER_RESPONSES, documented
+from chatbot_ai.api.answering import CALLER_RESPONSES, document_error
 from chatbot_ai.api.conversation_schemas import (
     MAX_INDEX,
     Branching,
@@ -28,10 +28,10 @@ from chatbot_ai.api.conversation_schemas import (
     TurnPage,
 )
 from chatbot_ai.api.export import MEDIA_TYPES, exported
-from chatbot_ai.api.idempotency import REPLAYED, claim_of
+from chatbot_ai.api.idempotency import REPLAYED, read_claim
 from chatbot_ai.api.openapi import MAKING
 from chatbot_ai.api.services import ServicesOf, services_of
-from chatbot_ai.core.library import ConversationLibrary
+from chatbot_ai.core.conversation_library import ConversationLibrary
 from chatbot_ai.domain.conversation import ConversationKey
 from chatbot_ai.domain.text import normalize
 
@@ -64,15 +64,15 @@ class Search:
 
 RESPONSES = {
     **CALLER_RESPONSES,
-    **documented(403, "A user key that names another user."),
-    **documented(422, "A parameter is wrong; `fields` names it."),
-    **documented(503, "The conversation store is down; see Retry-After."),
+    **document_error(403, "A user key that names another user."),
+    **document_error(422, "A parameter is wrong; `fields` names it."),
+    **document_error(503, "The conversation store is down; see Retry-After."),
 }
 BODY_RESPONSES = {
-    **documented(400, "Not JSON."),
-    **documented(413, "The body is too large."),
+    **document_error(400, "Not JSON."),
+    **document_error(413, "The body is too large."),
 }
-NOT_FOUND = documented(404, "This user has no such conversation, or it has no such turn.")
+NOT_FOUND = document_error(404, "This user has no such conversation, or it has no such turn.")
 
 
 async def library_of(services: ServicesOf) -> ConversationLibrary:
@@ -156,12 +156,12 @@ def router() -> APIRouter:
         key: Key, body: Branching, library: LibraryOf, request: Request, response: Response
     ) -> Conversation:
         """Copy a conversation up to a turn into a new one, which then goes its own way."""
-        claim = await claim_of(request, owner_of(request, request.state.principal, key.user_id))
+        claim = await read_claim(request, owner_of(request, request.state.principal, key.user_id))
         made = claim.thing_id if claim else None
         name = body.db_id or str(uuid.UUID(hex=made) if made else uuid.uuid4())
         copy = ConversationKey(key.assistant, key.user_id, name)
         async with services_of(request).creations.one_at_a_time(claim):
-            found, is_new = await library.branch(key, copy, last=body.turn, mark=made)
+            found, is_new = await library.branch(key, copy, last=body.turn, claim_id=made)
         if not is_new:
             response.headers.update(REPLAYED)
         return Conversation.of(found)

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from chatbot_ai.api.messages import Language, language_of, message
-from chatbot_ai.api.openai_errors import reshaped, speaks_openai
+from chatbot_ai.api.openai_errors import speaks_openai, to_openai
 from chatbot_ai.api.request_line import note
 from chatbot_ai.domain.errors import (
     CallerLimited,
@@ -157,7 +157,7 @@ def shaped(
 ) -> JSONResponse:
     """An error's answer; under /v1 in OpenAI's shape."""
     if speaks_openai(request):
-        status, body = reshaped(status, body)
+        status, body = to_openai(status, body)
     return JSONResponse(body, status, dict(headers or {}))
 
 

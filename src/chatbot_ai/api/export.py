@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Literal
 
 from chatbot_ai.api.conversation_schemas import StoredTurn
-from chatbot_ai.core.library import ConversationLibrary
+from chatbot_ai.core.conversation_library import ConversationLibrary
 from chatbot_ai.domain.conversation import ConversationSummary, Turn
 
 ExportFormat = Literal["jsonl", "markdown"]

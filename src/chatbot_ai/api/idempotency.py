@@ -8,7 +8,7 @@ import re
 
 from fastapi import Request
 
-from chatbot_ai.core.once import Claim
+from chatbot_ai.core.idempotency import Claim
 from chatbot_ai.domain.errors import InvalidRequest
 
 HEADER = "Idempotency-Key"
@@ -16,7 +16,7 @@ REPLAYED = {"Idempotent-Replayed": "true"}
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-async def claim_of(request: Request, owner: str, file: bytes | None = None) -> Claim | None:
+async def read_claim(request: Request, owner: str, file: bytes | None = None) -> Claim | None:
     """What the caller wants to be answered once, None where it sent no key.
 
     The body counts as JSON: spaces and the order of names make no difference; instead of it the

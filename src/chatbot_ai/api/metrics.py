@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from chatbot_ai.core.admission import Admission
+from chatbot_ai.core.queue import RequestQueue
 from chatbot_ai.core.record import RequestRecord
 
 #: Seconds; from a cached first token to the longest deadline.
@@ -49,13 +49,13 @@ class Metrics:
 
     def watch(
         self,
-        admission: Admission,
-        remote: Admission,
+        queue: RequestQueue,
+        remote_queue: RequestQueue,
         engine_restarts: Callable[[], int | None],
         outbox: Callable[[], int],
     ) -> None:
         """Read these at every scrape. None stands for unknown: such a sample is left out."""
-        self.registry.register(_Live(self._label, admission, remote, engine_restarts, outbox))
+        self.registry.register(_Live(self._label, queue, remote_queue, engine_restarts, outbox))
 
     def ended(self, record: RequestRecord) -> None:
         label = self._label
@@ -89,24 +89,24 @@ class _Live(Collector):
     def __init__(
         self,
         label: dict[str, str],
-        admission: Admission,
-        remote: Admission,
+        queue: RequestQueue,
+        remote_queue: RequestQueue,
         engine_restarts: Callable[[], int | None],
         outbox: Callable[[], int],
     ) -> None:
-        self._label, self._admission, self._remote = label, admission, remote
+        self._label, self._queue, self._remote = label, queue, remote_queue
         self._engine_restarts, self._outbox = engine_restarts, outbox
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        admission, remote = self._admission, self._remote
+        queue, remote_queue = self._queue, self._remote
         for name, text, value in (
-            ("chatbot_running", "Requests in a slot.", len(admission.running)),
-            ("chatbot_waiting", "Requests in the queue.", len(admission.waiting)),
-            ("chatbot_slots", "Requests that run at once at most.", admission.slots),
-            ("chatbot_max_waiting", "Places in the queue.", admission.max_waiting),
-            ("chatbot_expected_wait_seconds", "For a newcomer.", admission.expected_wait_s()),
-            ("chatbot_remote_running", "Requests to remote models.", len(remote.running)),
-            ("chatbot_remote_waiting", "Requests that wait for those.", len(remote.waiting)),
+            ("chatbot_running", "Requests in a slot.", len(queue.running)),
+            ("chatbot_waiting", "Requests in the queue.", len(queue.waiting)),
+            ("chatbot_slots", "Requests that run at once at most.", queue.slots),
+            ("chatbot_max_waiting", "Places in the queue.", queue.max_waiting),
+            ("chatbot_expected_wait_seconds", "For a newcomer.", queue.expected_wait_s()),
+            ("chatbot_remote_running", "Requests to remote models.", len(remote_queue.running)),
+            ("chatbot_remote_waiting", "Requests that wait for those.", len(remote_queue.waiting)),
             ("chatbot_engine_restarts", "Since the service started.", self._engine_restarts()),
             ("chatbot_outbox_turns", "Answered turns not stored yet.", self._outbox()),
         ):

@@ -22,7 +22,7 @@ from chatbot_ai.api.services import ApiOptions, Services, ServicesOf
 from chatbot_ai.api.stored_characters import Played, played
 from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.exchange import ChatRequest
-from chatbot_ai.core.prompt import defuse
+from chatbot_ai.core.prompt import neutralize
 from chatbot_ai.domain.conversation import Message
 from chatbot_ai.domain.errors import UnknownModel
 from chatbot_ai.domain.persona import Persona
@@ -32,18 +32,18 @@ ModelName = Annotated[str, Path(max_length=200, description="Alias or name of a 
 _ERROR = {"$ref": "#/components/schemas/OpenAIError"}
 
 
-def _documented(status: int, text: str) -> dict[int | str, dict[str, Any]]:
+def _document_error(status: int, text: str) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": text, "content": {"application/json": {"schema": _ERROR}}}}
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    **_documented(401, "No valid key, where one is needed."),
-    **_documented(429, "Over this caller's own limit; see Retry-After."),
-    **_documented(503, "The keys cannot be read now; see Retry-After."),
+    **_document_error(401, "No valid key, where one is needed."),
+    **_document_error(429, "Over this caller's own limit; see Retry-After."),
+    **_document_error(503, "The keys cannot be read now; see Retry-After."),
 }
 MODEL_RESPONSES: dict[int | str, dict[str, Any]] = {
-    **_documented(400, "The name is longer than any model's."),
-    **_documented(404, "No such model."),
+    **_document_error(400, "The name is longer than any model's."),
+    **_document_error(404, "No such model."),
 }
 COMPLETION_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
@@ -54,11 +54,11 @@ COMPLETION_RESPONSES: dict[int | str, dict[str, Any]] = {
         },
     },
     **RESPONSES,
-    **_documented(400, "A parameter is wrong; `param` names it."),
-    **_documented(404, "No such model, or this user has no such character."),
-    **_documented(413, "The body is too large."),
-    **_documented(422, "The Idempotency-Key was used before, or the card cannot be played."),
-    **_documented(503, "Busy, or something it needs is down; see Retry-After."),
+    **_document_error(400, "A parameter is wrong; `param` names it."),
+    **_document_error(404, "No such model, or this user has no such character."),
+    **_document_error(413, "The body is too large."),
+    **_document_error(422, "The Idempotency-Key was used before, or the card cannot be played."),
+    **_document_error(503, "Busy, or something it needs is down; see Retry-After."),
 }
 
 
@@ -155,7 +155,7 @@ def messages_of(
     leading: list[str] = []
     rest: list[Message] = []
     for message in body.messages:
-        text = defuse(message.content)
+        text = neutralize(message.content)
         if message.role in ("user", "assistant"):
             rest.append(Message("user" if message.role == "user" else "assistant", text))
         elif rest:
@@ -163,8 +163,8 @@ def messages_of(
         else:
             leading.append(text)
     if played_ is not None:
-        leading.insert(0, defuse(played_.persona.system_prompt(played_.character)))
-    system = "\n\n".join(leading) if leading else defuse(persona.system_prompt(None))
+        leading.insert(0, neutralize(played_.persona.system_prompt(played_.character)))
+    system = "\n\n".join(leading) if leading else neutralize(persona.system_prompt(None))
     return (Message("system", system), *rest)
 
 
@@ -173,7 +173,7 @@ def _card(services: Services, alias: str) -> ModelCard:
     first = next(iter(services.chat.models))
     return ModelCard(
         id=alias,
-        created=int(services.stats.started_at),
+        created=int(services.statistics.started_at),
         owned_by="chatbot-ai" if alias == first else "openai",
         name=model.name,
     )

@@ -25,7 +25,7 @@ def speaks_openai(request: Request) -> bool:
     return path == "/v1" or path.startswith("/v1/")
 
 
-def reshaped(status: int, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+def to_openai(status: int, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     """The status and body that say in OpenAI's way what ours say."""
     error = body["error"]
     ours = error["code"]

@@ -13,10 +13,9 @@ from fastapi.responses import JSONResponse, Response
 
 from chatbot_ai.api.answering import answer_headers
 from chatbot_ai.api.errors import error_body, language_for, request_id_of, status_of
-from chatbot_ai.api.openai_errors import reshaped
-from chatbot_ai.core.answer import Answer
-from chatbot_ai.core.exchange import ChatEvent, Delta, Done, Sources
-from chatbot_ai.core.ticket import QueuePosition
+from chatbot_ai.api.openai_errors import to_openai
+from chatbot_ai.core.exchange import Answer, ChatEvent, Delta, Done, Sources
+from chatbot_ai.core.queue import QueuePosition
 from chatbot_ai.domain.errors import ChatbotError
 from chatbot_ai.domain.generation import Restarted, Usage
 
@@ -58,7 +57,7 @@ class CompletionForm:
     def error(self, error: BaseException) -> bytes:
         known = error if isinstance(error, ChatbotError) else ChatbotError()
         body = error_body(known, self._language, self._request_id)
-        return _data(reshaped(status_of(known), body)[1])
+        return _data(to_openai(status_of(known), body)[1])
 
     def end(self) -> bytes:
         return DONE

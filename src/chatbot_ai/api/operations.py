@@ -81,23 +81,27 @@ def router() -> APIRouter:
 
 async def performance_of(services: Services) -> dict[str, Any]:
     """The body of /performance."""
-    admission, stats, remote = services.chat.admission, services.stats, services.chat.remote
+    queue, stats, remote_queue = (
+        services.chat.queue,
+        services.statistics,
+        services.chat.remote_queue,
+    )
     totals = stats.since_start()
     model, _ = services.chat.model(LLAMA)
     return {
         "total_requests": totals["total_requests"],
         "avg_response_time": totals["avg_response_time"],
         "success_rate": totals["success_rate"],
-        "active_connections": sum(len(r.running) + len(r.waiting) for r in (admission, remote)),
-        "max_concurrent": admission.slots,
-        "running": len(admission.running),
-        "waiting": len(admission.waiting),
-        "max_waiting": admission.max_waiting,
-        "expected_wait_s": admission.expected_wait_s(),
+        "active_connections": sum(len(r.running) + len(r.waiting) for r in (queue, remote_queue)),
+        "max_concurrent": queue.slots,
+        "running": len(queue.running),
+        "waiting": len(queue.waiting),
+        "max_waiting": queue.max_waiting,
+        "expected_wait_s": queue.expected_wait_s(),
         "remote": {
-            "running": len(remote.running),
-            "waiting": len(remote.waiting),
-            "max_concurrent": remote.slots,
+            "running": len(remote_queue.running),
+            "waiting": len(remote_queue.waiting),
+            "max_concurrent": remote_queue.slots,
         },
         "model": model.name,
         "uptime_s": round(stats.uptime_s, 1),

@@ -21,20 +21,20 @@ class CallerLeft(Exception):
     """The caller closed the connection before its answer was ready."""
 
 
-async def until_gone(receive: Receive) -> None:
+async def wait_until_gone(receive: Receive) -> None:
     """Return when the caller disconnects. The body must have been read before."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def while_present(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
+async def run_while_present(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
     """The result of `work`; it is cancelled and CallerLeft raised when the caller disconnects.
 
     The server cancels what is still running when its time to stop is over: AdmissionRejected then,
     so that the caller reads when to come back.
     """
     task = asyncio.create_task(work)
-    gone = asyncio.create_task(until_gone(receive))
+    gone = asyncio.create_task(wait_until_gone(receive))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():

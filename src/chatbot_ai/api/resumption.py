@@ -7,9 +7,9 @@ import asyncio
 from fastapi import Request
 
 from chatbot_ai.api.presence import CallerLeft
-from chatbot_ai.api.streaming import EventStream, StreamForm, first_event
+from chatbot_ai.api.streaming import EventStream, StreamForm, wait_for_first_event
 from chatbot_ai.core.exchange import ChatEvent
-from chatbot_ai.core.jobs import Job, Numbered
+from chatbot_ai.core.streams import Numbered, ResumableStream
 
 RESUMABLE = "X-Resumable"
 STREAM_ID = "X-Stream-Id"
@@ -31,10 +31,12 @@ class NumberedForm:
     The number stands in an event's last block, so that a half-received one comes again whole.
     """
 
-    def __init__(self, job: Job[ChatEvent], form: StreamForm[ChatEvent], after: int = 0) -> None:
+    def __init__(
+        self, stream: ResumableStream[ChatEvent], form: StreamForm[ChatEvent], after: int = 0
+    ) -> None:
         self._form = form
-        self._greeting = f": stream {job.id}\nretry: {RETRY_MS}\n\n".encode()
-        for event in job.past(after):
+        self._greeting = f": stream {stream.id}\nretry: {RETRY_MS}\n\n".encode()
+        for event in stream.past(after):
             form.event(event)  # a form may remember what it has begun
 
     def event(self, numbered: Numbered[ChatEvent]) -> bytes:
@@ -55,28 +57,28 @@ class NumberedForm:
         return greeting + chunk
 
 
-async def followed(
-    request: Request, job: Job[ChatEvent], form: StreamForm[ChatEvent]
+async def start_stream(
+    request: Request, stream: ResumableStream[ChatEvent], form: StreamForm[ChatEvent]
 ) -> EventStream[Numbered[ChatEvent]]:
-    """The first following of a job: errors within NAMED_WITHIN_S have a status of their own.
+    """The first following of a stream: errors within NAMED_WITHIN_S have a status of their own.
 
-    A caller who leaves before it knows the stream's name can never take it up: the job ends.
+    A caller who leaves before it knows the stream's name can never take it up: the stream ends.
     """
-    events = job.follow()
+    events = stream.follow()
     try:
-        pending = await first_event(request.receive, events, NAMED_WITHIN_S)
+        pending = await wait_for_first_event(request.receive, events, NAMED_WITHIN_S)
     except CallerLeft:
-        job.cancel()
+        stream.cancel()
         raise
-    return EventStream(pending, events, NumberedForm(job, form), {STREAM_ID: job.id})
+    return EventStream(pending, events, NumberedForm(stream, form), {STREAM_ID: stream.id})
 
 
-def followed_again(
-    job: Job[ChatEvent], form: StreamForm[ChatEvent], after: int
+def resume_stream(
+    stream: ResumableStream[ChatEvent], form: StreamForm[ChatEvent], after: int
 ) -> EventStream[Numbered[ChatEvent]]:
     """A later following, from the event behind number `after` on. Raises StreamExpired."""
-    job.check(after)
-    numbered = NumberedForm(job, form, after)
-    events = job.follow(after)
+    stream.check(after)
+    numbered = NumberedForm(stream, form, after)
+    events = stream.follow(after)
     pending = asyncio.ensure_future(anext(events))
-    return EventStream(pending, events, numbered, {STREAM_ID: job.id})
+    return EventStream(pending, events, numbered, {STREAM_ID: stream.id})

@@ -10,11 +10,10 @@ from fastapi import Depends, Request
 
 from chatbot_ai.api.messages import Language
 from chatbot_ai.core.chat import Chat
-from chatbot_ai.core.creations import Creations
 from chatbot_ai.core.exchange import ChatEvent
-from chatbot_ai.core.jobs import Jobs
-from chatbot_ai.core.once import Once
-from chatbot_ai.core.stats import Stats
+from chatbot_ai.core.idempotency import IdempotentAnswers, IdempotentCreations
+from chatbot_ai.core.statistics import Statistics
+from chatbot_ai.core.streams import ResumableStreams
 from chatbot_ai.domain.access import Access
 from chatbot_ai.domain.characters import CharacterStore
 from chatbot_ai.domain.conversation import Assistant
@@ -45,27 +44,27 @@ class Services:
     """One assistant, ready to serve.
 
     engine  tells the engine's state for /performance: restarts, state, slots
-    jobs    answers whose streams can be taken up again
+    streams  answers whose streams can be taken up again
     creations  things that are made once for each idempotency key
-    once    answers that are given once for each idempotency key
+    answers  answers that are given once for each idempotency key
     characters  only where the assistant plays them
     unconfigured  aliases of models that lack their key; no list offers them
     outbox  tells how many answered turns are not in the database yet
     """
 
     chat: Chat
-    stats: Stats
+    statistics: Statistics
     engine: Callable[[], Awaitable[dict[str, Any]]]
     access: Access
     outbox: Callable[[], int] = lambda: 0
     unconfigured: frozenset[str] = frozenset()
     characters: CharacterStore | None = None
-    jobs: Jobs[ChatEvent] = field(default_factory=Jobs)
-    creations: Creations = field(default_factory=Creations)
-    once: Once = field(init=False)
+    streams: ResumableStreams[ChatEvent] = field(default_factory=ResumableStreams)
+    creations: IdempotentCreations = field(default_factory=IdempotentCreations)
+    answers: IdempotentAnswers = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "once", Once(self.chat))
+        object.__setattr__(self, "answers", IdempotentAnswers(self.chat))
 
 
 def services_of(request: Request) -> Services:

@@ -11,10 +11,10 @@ from fastapi.responses import JSONResponse, Response
 
 from chatbot_ai import __version__
 from chatbot_ai.api.access import Caller
-from chatbot_ai.api.answering import CALLER_RESPONSES, documented
+from chatbot_ai.api.answering import CALLER_RESPONSES, document_error
 from chatbot_ai.api.operations import performance_of, readiness_of
 from chatbot_ai.api.services import Services, ServicesOf
-from chatbot_ai.core.series import POINT_S
+from chatbot_ai.core.statistics import POINT_S
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.errors import Forbidden
 
@@ -36,7 +36,7 @@ def router() -> APIRouter:
         dependencies=[Depends(operator_of)],
         responses={
             **CALLER_RESPONSES,
-            **documented(403, "A user key."),
+            **document_error(403, "A user key."),
         },
     )
     readiness = _Readiness()
@@ -49,12 +49,12 @@ def router() -> APIRouter:
             "assistant": services.chat.assistant,
             "version": __version__,
             "at": round(services.chat.clock.now(), 1),
-            "started_at": round(services.stats.started_at, 1),
+            "started_at": round(services.statistics.started_at, 1),
             "performance": figures,
             "readiness": ready,
             "outbox_turns": services.outbox(),
             "point_s": POINT_S,
-            "series": services.stats.series.points(),
+            "series": services.statistics.series.points(),
         }
         return JSONResponse(body, headers={"Cache-Control": "no-store"})
 

@@ -81,7 +81,7 @@ async def played(
     )
 
 
-async def as_stored(
+async def with_stored_character(
     wanted: ChatRequest, alias: str, choice: StoredChoice, services: Services
 ) -> ChatRequest:
     """The request with the stored character that it names, if it names one."""

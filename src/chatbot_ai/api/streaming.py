@@ -13,9 +13,9 @@ import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from chatbot_ai.api.presence import CallerLeft, until_gone
+from chatbot_ai.api.presence import CallerLeft, wait_until_gone
 from chatbot_ai.core.exchange import ChatEvent, Delta, Done, Sources
-from chatbot_ai.core.ticket import QueuePosition
+from chatbot_ai.core.queue import QueuePosition
 from chatbot_ai.domain.errors import ChatbotError
 from chatbot_ai.domain.generation import Restarted
 
@@ -107,7 +107,7 @@ class EventStream(Response, Generic[Event]):
         del self.headers["content-length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gone = asyncio.create_task(until_gone(receive))
+        gone = asyncio.create_task(wait_until_gone(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             async for chunk in self._chunks(gone):
@@ -147,7 +147,7 @@ class EventStream(Response, Generic[Event]):
             self._pending = asyncio.ensure_future(anext(self._events))
 
 
-async def first_event(
+async def wait_for_first_event(
     receive: Receive, events: AsyncGenerator[Event, None], within_s: float = HEARTBEAT_S
 ) -> asyncio.Future[Event]:
     """Wait for the first event, an error, `within_s` or the caller's leaving.
@@ -155,7 +155,7 @@ async def first_event(
     The future is done or still pending; an error that came first is raised here.
     """
     pending = asyncio.ensure_future(anext(events))
-    gone = asyncio.create_task(until_gone(receive))
+    gone = asyncio.create_task(wait_until_gone(receive))
     either: set[asyncio.Future[Any]] = {pending, gone}
     try:
         await asyncio.wait(either, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)

@@ -7,10 +7,8 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from chatbot_ai.core import prompt as prompts
-from chatbot_ai.core.admission import Admission
 from chatbot_ai.core.attempt import Attempt
 from chatbot_ai.core.citing import checked
-from chatbot_ai.core.deadline import bounded
 from chatbot_ai.core.exchange import (
     ChatEvent,
     ChatRequest,
@@ -20,15 +18,14 @@ from chatbot_ai.core.exchange import (
     Progress,
     Sources,
 )
-from chatbot_ai.core.lengths import PromptLengths
 from chatbot_ai.core.memory import Memory
-from chatbot_ai.core.outcome import record_of, sample_of
-from chatbot_ai.core.record import Observer
+from chatbot_ai.core.prompt import PromptLengths
+from chatbot_ai.core.queue import RequestQueue, Ticket
+from chatbot_ai.core.record import Observer, record_of, sample_of
 from chatbot_ai.core.references import Gathered, References
 from chatbot_ai.core.search_query import Asked
-from chatbot_ai.core.ticket import Ticket
-from chatbot_ai.core.waiting import positions
 from chatbot_ai.domain.conversation import Assistant, Message, Turn
+from chatbot_ai.domain.deadline import within_deadline
 from chatbot_ai.domain.errors import CallerLimited, ContextTooLong, UnknownModel
 from chatbot_ai.domain.generation import (
     GenerationRequest,
@@ -43,7 +40,7 @@ class Chat:
     """One assistant's conversations.
 
     models maps an alias ("Llama", "gpt4.1") to a model and the persona it is told; the first is
-    the assistant's own, whose slots `admission` guards. The others are elsewhere: `remote` bounds
+    the assistant's own, whose slots `queue` guards. The others are elsewhere: `remote_queue` bounds
     them, so that they neither take those slots nor teach its estimate.
     """
 
@@ -53,8 +50,8 @@ class Chat:
         assistant: Assistant,
         models: Mapping[str, tuple[ChatModel, Persona]],
         store: ConversationStore,
-        admission: Admission,
-        remote: Admission,
+        queue: RequestQueue,
+        remote_queue: RequestQueue,
         clock: Clock,
         references: References,
         observers: tuple[Observer, ...] = (),
@@ -64,7 +61,7 @@ class Chat:
         self.assistant = assistant
         self.models = dict(models)
         self.store = store
-        self.admission, self.remote = admission, remote
+        self.queue, self.remote_queue = queue, remote_queue
         self.clock = clock
         self.memory = Memory(assistant, store, clock, history_turns)
         self._references = references
@@ -97,18 +94,18 @@ class Chat:
             limit = model.context_tokens - reserve
             # elsewhere what conversations have in common may be cached for all of them
             room = self._room(model)
-            mark = prompts.mark_of(key) if key and room is self.admission else ""
+            tag = prompts.prefix_tag(key) if key and room is self.queue else ""
             who = request.persona or persona
-            asked = Asked(model, self._lengths[model], who, request, limit, mark)
+            asked = Asked(model, self._lengths[model], who, request, limit, tag)
             job = Attempt(asked, key, progress, reserve)
             ticket = room.enter(request.caller, request.deadline, key)
             job.gathering = self._references.begin(asked, self.clock)
-            async for place in positions(room, ticket):
+            async for place in room.follow(ticket):
                 yield place
             progress.timings.queue_s = ticket.queue_s
             async with aclosing(self._respond(job)) as events:
                 async for event in events:
-                    ticket.progressed(progress.tokens)
+                    ticket.report_tokens(progress.tokens)
                     yield event
         except BaseException as raised:
             error = raised
@@ -126,17 +123,17 @@ class Chat:
 
     async def close(self) -> None:
         """Send the waiting away and wait for turns that are being stored."""
-        self.admission.close()
-        self.remote.close()
+        self.queue.close()
+        self.remote_queue.close()
         await self.memory.settle(3)
 
-    def _room(self, model: ChatModel) -> Admission:
+    def _room(self, model: ChatModel) -> RequestQueue:
         own, _ = next(iter(self.models.values()))
-        return self.admission if model is own else self.remote
+        return self.queue if model is own else self.remote_queue
 
     async def _respond(self, job: Attempt) -> AsyncGenerator[ChatEvent, None]:
         request, progress, model = job.request, job.progress, job.model
-        async with bounded(self.clock, request.deadline, "history"):
+        async with within_deadline(self.clock, request.deadline, "history"):
             turns, job.again = await self.memory.before(job.key, request)
         job.sees_sources = any(turn.sources for turn in turns)
         gathered = Gathered()
@@ -145,7 +142,7 @@ class Chat:
             gathered = await job.gathering.result(turns)
             if request.search:
                 progress.timings.search_s = self.clock.monotonic() - began
-        async with bounded(self.clock, request.deadline, "prompt"):
+        async with within_deadline(self.clock, request.deadline, "prompt"):
             try:
                 messages = await self._messages(job, turns, gathered.text)
             except ContextTooLong:
@@ -159,7 +156,7 @@ class Chat:
             yield progress.grounded
         generation = GenerationRequest(
             messages,
-            job.asked.persona.sampling.overlaid(request.sampling, job.reserve),
+            job.asked.persona.sampling.merge(request.sampling, job.reserve),
             request.deadline,
             whole=not request.stream,
             response_format=request.response_format,
@@ -181,7 +178,7 @@ class Chat:
         lengths, limit = job.asked.lengths, job.asked.limit_tokens
         if request.messages:
             return await self._given(lengths, request, references, limit)
-        continued = again if request.mode == "proceed" else None
+        continued = again if request.mode == "continue" else None
         built = await prompts.build(
             persona=job.asked.persona,
             character=request.character,
@@ -194,7 +191,7 @@ class Chat:
             model=model.name,
             sent=again.sent if again else None,
             begun=continued.output if continued else "",
-            mark=job.asked.mark,
+            tag=job.asked.prefix_tag,
         )
         job.progress.prompt = built
         return built.messages
@@ -205,7 +202,7 @@ class Chat:
         """The caller's own messages, with references beside the last one."""
         *earlier, last = request.messages
         if references:
-            last = Message(last.role, f"{last.content}\n\n{prompts.defuse(references)}")
+            last = Message(last.role, f"{last.content}\n\n{prompts.neutralize(references)}")
         messages = (*earlier, last)
         if lengths.bound(messages) > limit:
             tokens = await lengths.count(messages)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from chatbot_ai.core.prompt import Prompt
-from chatbot_ai.core.ticket import QueuePosition
+from chatbot_ai.core.queue import QueuePosition
 from chatbot_ai.domain.conversation import Message
+from chatbot_ai.domain.errors import BackendProtocolError
 from chatbot_ai.domain.generation import Finished, Restarted, Sampling, Usage, likely_tokens
 from chatbot_ai.domain.grounding import Source
 from chatbot_ai.domain.persona import Character, Persona
 
 #: message: a new turn. regenerate: another answer to the last turn, kept beside the earlier ones.
-#: proceed: the last turn's answer goes on where it stopped. edit: the turn at `index` and all
+#: continue: the last turn's answer goes on where it stopped. edit: the turn at `index` and all
 #: after it give way to a new one.
-Mode = Literal["message", "regenerate", "proceed", "edit"]
+Mode = Literal["message", "regenerate", "continue", "edit"]
 
 
 class Lore(Protocol):
@@ -33,7 +35,7 @@ class Lore(Protocol):
 class ChatRequest:
     """One message to an assistant.
 
-    text         what the user wrote; not used for `regenerate` and `proceed`
+    text         what the user wrote; not used for `regenerate` and `continue`
     user, db_id  both given: the conversation has memory; else the call is stateless
     caller       whom the queue is fair to: the user, else the address
     deadline     on the monotonic clock, in seconds; everything until the answer is stored
@@ -41,7 +43,7 @@ class ChatRequest:
     messages     a whole conversation that the caller keeps itself (OpenAI-compatible calls);
                  then there is no memory here and `text` is not used
     persona      replaces the assistant's own for this call
-    mark         of a call that is to happen once; stays on the answer, see core/once.py
+    claim_id     of an idempotent call; stays on the answer, see core/idempotency.py
     lore         what earlier messages call up, to stand beside the newest input
     on_prompt    called with about how many tokens the prompt has when the model begins to read it
     """
@@ -56,7 +58,7 @@ class ChatRequest:
     stream: bool = False
     sampling: Sampling = field(default_factory=Sampling)
     turn_id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    mark: str = ""
+    claim_id: str = ""
     mode: Mode = "message"
     index: int | None = None
     messages: tuple[Message, ...] = ()
@@ -146,3 +148,50 @@ class Progress:
     @property
     def output(self) -> str:
         return "".join(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer; `first` is its place in the queue at arrival, if it had to wait."""
+
+    text: str
+    first: QueuePosition | None
+    done: Done
+
+
+class Collector:
+    """Puts events together as they pass."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._first: QueuePosition | None = None
+        self._done: Done | None = None
+
+    def take(self, event: ChatEvent) -> None:
+        match event:
+            case Delta():
+                self._parts.append(event.text)
+            case QueuePosition():
+                self._first = self._first or event
+            case Done():
+                self._done = event
+            case Restarted():
+                self._parts.clear()
+            case _:
+                pass
+
+    @property
+    def answer(self) -> Answer:
+        """What came together. Raises BackendProtocolError where no end came."""
+        if self._done is None:
+            raise BackendProtocolError("the answer never ended")
+        return Answer("".join(self._parts), self._first, self._done)
+
+
+async def collect(events: AsyncGenerator[ChatEvent, None]) -> Answer:
+    """The whole answer of a stream of events."""
+    collector = Collector()
+    async with aclosing(events):
+        async for event in events:
+            collector.take(event)
+    return collector.answer

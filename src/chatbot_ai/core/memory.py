@@ -15,9 +15,9 @@ from chatbot_ai.domain.conversation import (
     Turn,
     TurnAnswer,
 )
+from chatbot_ai.domain.deadline import WRITE_LIMIT_S
 from chatbot_ai.domain.errors import NotFound
 from chatbot_ai.domain.ports import Clock, ConversationStore
-from chatbot_ai.domain.time_limit import WRITE_LIMIT_S
 
 log = structlog.get_logger()
 
@@ -104,17 +104,17 @@ class Memory:
         self, key: ConversationKey, request: ChatRequest, progress: Progress, again: Turn | None
     ) -> Turn:
         answer = self._answer(progress)
-        begun = again.answer.text if again is not None and request.mode == "proceed" else ""
-        if request.mark and again is not None and progress.finished:
-            mark = f"{request.mark}:{len(begun)}:{len(begun) + len(answer.text)}"
-            answer = replace(answer, marks=(mark,))
+        begun = again.answer.text if again is not None and request.mode == "continue" else ""
+        if request.claim_id and again is not None and progress.finished:
+            claim_id = f"{request.claim_id}:{len(begun)}:{len(begun) + len(answer.text)}"
+            answer = replace(answer, claim_ids=(claim_id,))
         if again is not None and request.mode == "regenerate":
             return await self.store.add_answer(key, again, answer)
         if again is not None:
             # it stays the answer of the model that began it
-            marks = again.answer.marks + answer.marks
+            claim_ids = again.answer.claim_ids + answer.claim_ids
             model = again.answer.model
-            whole = replace(answer, text=begun + answer.text, model=model, marks=marks)
+            whole = replace(answer, text=begun + answer.text, model=model, claim_ids=claim_ids)
             return await self.store.replace_answer(key, again, whole)
         built = progress.prompt
         turn = NewTurn(request.turn_id, request.text, answer)

@@ -8,7 +8,8 @@ oldest half is left out at once, so that the prefix stays the same for many turn
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -16,6 +17,7 @@ from chatbot_ai.domain.conversation import ConversationKey, Message, Turn
 from chatbot_ai.domain.errors import ContextTooLong
 from chatbot_ai.domain.generation import upper_bound
 from chatbot_ai.domain.persona import Character, Persona
+from chatbot_ai.domain.ports import ChatModel
 
 Counter = Callable[[Sequence[Message]], Awaitable[int]]
 Bound = Callable[[Sequence[Message]], int]
@@ -42,7 +44,7 @@ class Prompt:
     sent: str
 
 
-def defuse(text: str) -> str:
+def neutralize(text: str) -> str:
     """Break up what a chat template would read as its own marker, so that text stays text.
 
     `<|im_start|>` becomes `<| im_start |>`: readable as before, but no control token.
@@ -57,18 +59,18 @@ def defuse(text: str) -> str:
     return _MARKER.sub(spaced, text)
 
 
-def sent_text(persona: Persona, text: str, references: str) -> str:
+def format_user_message(persona: Persona, text: str, references: str) -> str:
     """The user message: the input, with the references beside it if there are any."""
     if not references:
-        return defuse(text)
+        return neutralize(text)
     filled = {"input": text, "references": references}
     whole = re.sub(r"\{\{(input|references)\}\}", lambda m: filled[m.group(1)], persona.reference)
     # as a whole: what came from the web is as foreign as the input, and a marker's two halves
     # could meet where the template joins them
-    return defuse(whole)
+    return neutralize(whole)
 
 
-def mark_of(key: ConversationKey) -> str:
+def prefix_tag(key: ConversationKey) -> str:
     """A conversation's own first words, always the same: no two conversations begin alike.
 
     llama.cpp takes a slot that has a tenth of the prompt in common, and parks what it held only
@@ -94,7 +96,7 @@ async def build(
     model: str | None = None,
     sent: str | None = None,
     begun: str = "",
-    mark: str = "",
+    tag: str = "",
 ) -> Prompt:
     """Build the prompt of one answer.
 
@@ -103,16 +105,16 @@ async def build(
     limit_tokens  what the prompt may take: the context less the answer
     sent          the user message as it was sent before, where a turn is answered again
     begun         the beginning of the answer, where one is continued
-    mark          stands before everything else, see `mark_of`
+    tag           stands before everything else, see `prefix_tag`
     bound         tokens that messages cannot exceed, told at once
     count         exact token count of messages; called only where the bound does not settle it
 
     Raises ContextTooLong if system prompt and newest input alone exceed `limit_tokens`.
     """
-    told = defuse(persona.system_prompt(character))
-    system = Message("system", f"{mark}\n{told}" if mark else told)
-    newest = Message("user", sent or sent_text(persona, text, references))
-    tail = (Message("assistant", defuse(begun)),) if begun else ()
+    told = neutralize(persona.system_prompt(character))
+    system = Message("system", f"{tag}\n{told}" if tag else told)
+    newest = Message("user", sent or format_user_message(persona, text, references))
+    tail = (Message("assistant", neutralize(begun)),) if begun else ()
     start = next(
         (t.window_start for t in reversed(turns) if model in (None, t.answers[0].model)), 0
     )
@@ -149,8 +151,8 @@ async def build(
 
 
 def _messages_of(turn: Turn) -> tuple[Message, Message]:
-    sent = turn.sent if turn.sent is not None else defuse(turn.input)
-    return Message("user", sent), Message("assistant", defuse(turn.output))
+    sent = turn.sent if turn.sent is not None else neutralize(turn.input)
+    return Message("user", sent), Message("assistant", neutralize(turn.output))
 
 
 def _prompt(
@@ -163,3 +165,58 @@ def _prompt(
     after = turns[-1].index + 1 if turns else 0
     start = window[0].index if window else after
     return Prompt(messages, tokens, start, start, newest.content)
+
+
+#: Prompts whose length is remembered; about 100 bytes each.
+REMEMBERED = 4096
+
+
+class PromptLengths:
+    """Lengths of one model's prompts, in tokens.
+
+    A conversation's next prompt begins with its last one, whose length the model told with its
+    answer. So only the few messages since then need a bound, and asking the model to count, which
+    costs more the longer the conversation is, is left for prompts that come near the limit.
+    """
+
+    def __init__(self, model: ChatModel) -> None:
+        self._model = model
+        self._known: OrderedDict[bytes, int] = OrderedDict()
+
+    def bound(self, messages: Sequence[Message]) -> int:
+        """Tokens that `messages` cannot exceed: never less than `count` would say."""
+        best = upper_bound(messages)
+        for end, digest in enumerate(_digests(messages), 1):
+            known = self._known.get(digest)
+            if known is not None:
+                self._known.move_to_end(digest)
+                rest = messages[end:]
+                best = min(best, known + upper_bound(rest) if rest else known)
+        return best
+
+    async def count(self, messages: Sequence[Message]) -> int:
+        """The exact number, from the model."""
+        tokens = await self._model.count_tokens(messages)
+        self.learn(messages, tokens)
+        return tokens
+
+    def learn(self, messages: Sequence[Message], tokens: int) -> None:
+        """Remember that the prompt of `messages` takes `tokens`, the opening of the answer that
+        the template adds to it included; 0 (a server that does not tell) teaches nothing."""
+        if tokens <= 0 or not messages or messages[-1].role == "assistant":
+            return
+        *_, digest = _digests(messages)
+        self._known[digest] = tokens
+        self._known.move_to_end(digest)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+
+def _digests(messages: Sequence[Message]) -> Iterator[bytes]:
+    """A digest of each prefix of `messages`, the shortest first; linear in their length."""
+    running = blake2b(digest_size=16)
+    for message in messages:
+        content = message.content.encode("utf-8", "surrogatepass")
+        running.update(f"{message.role}:{len(content)}:".encode())
+        running.update(content)
+        yield running.digest()

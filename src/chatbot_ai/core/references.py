@@ -9,15 +9,13 @@ from dataclasses import dataclass
 
 import structlog
 
-from chatbot_ai.core.exchange import Sources
-from chatbot_ai.core.lore import called_up
-from chatbot_ai.core.search_query import QUERY_SECONDS, Asked, rewritten
+from chatbot_ai.core.exchange import ChatRequest, Sources
+from chatbot_ai.core.search_query import QUERY_SECONDS, Asked, derive_query, rewrite_query
 from chatbot_ai.domain.conversation import Message, Turn
 from chatbot_ai.domain.errors import ChatbotError, places_of
 from chatbot_ai.domain.generation import likely_tokens
 from chatbot_ai.domain.grounding import Grounder, GroundingResult
 from chatbot_ai.domain.ports import Clock
-from chatbot_ai.domain.query import plain_query
 
 log = structlog.get_logger()
 
@@ -27,7 +25,7 @@ PASSAGES_SHARE = 1 / 3
 #: What the chat template and the references' frame take, and a guess's error.
 MARGIN_TOKENS = 96
 #: Below this not even one passage with its frame has a sense; nothing is searched.
-MIN_ROOM_TOKENS = 160
+MIN_SEARCH_TOKENS = 160
 #: Seconds below which a search is not begun.
 MIN_SEARCH_S = 0.05
 
@@ -101,7 +99,7 @@ class References:
     def begin(self, asked: Asked, clock: Clock) -> Gathering:
         """Begin what needs no earlier turns, while the message waits for its place."""
         gathering = Gathering(self, asked, clock)
-        if not (self._rewrite and asked.may_lean):
+        if not (self._rewrite and asked.may_refer_to_earlier):
             gathering.search(())
         return gathering
 
@@ -144,13 +142,13 @@ class References:
         end: float,
         clock: Clock,
     ) -> GroundingResult:
-        room = self._room(asked)
-        if room < MIN_ROOM_TOKENS:
+        token_budget = self._room(asked)
+        if token_budget < MIN_SEARCH_TOKENS:
             return _LEFT_OUT
-        query = plain_query(asked.sentence)
-        if self._rewrite and asked.may_lean and (turns or asked.request.messages):
+        query = derive_query(asked.sentence)
+        if self._rewrite and asked.may_refer_to_earlier and (turns or asked.request.messages):
             budget_s = min(QUERY_SECONDS, (end - clock.monotonic()) / 2)
-            query = await rewritten(asked, turns, budget_s, room, clock)
+            query = await rewrite_query(asked, turns, budget_s, token_budget, clock)
         left_s = end - clock.monotonic()
         if left_s < MIN_SEARCH_S:
             return _UNAVAILABLE
@@ -159,7 +157,7 @@ class References:
             return await asked.model.count_tokens([Message("user", text)])
 
         return await grounder.ground(
-            asked.sentence, query=query, deadline_s=left_s, max_tokens=room, count=count
+            asked.sentence, query=query, deadline_s=left_s, max_tokens=token_budget, count=count
         )
 
     def _room(self, asked: Asked) -> int:
@@ -194,7 +192,7 @@ class Gathering:
         """Wait for it; `turns` are those before the message."""
         self.search(turns)
         lines = self._references.lines(self._asked, self._clock)
-        lines += await called_up(self._asked.request, turns)
+        lines += await find_lore(self._asked.request, turns)
         if self._searching is None:
             return Gathered(lines)
         await asyncio.wait([self._searching])
@@ -210,7 +208,7 @@ class Gathering:
             )
             return Gathered(lines, _UNAVAILABLE)
         found = self._searching.result()
-        return Gathered(lines, found.numbered_from(next_number(turns, len(found.sources))))
+        return Gathered(lines, found.with_numbers_from(next_number(turns, len(found.sources))))
 
     def cancel(self) -> None:
         if self._searching is not None:
@@ -224,3 +222,28 @@ def next_number(turns: Sequence[Turn], sources: int) -> int:
     taken = [source.n for turn in turns if turn.index >= start for source in turn.sources]
     first = max(taken, default=0) + 1
     return first if first + sources < 1000 else 1
+
+
+#: Newest turns that a prompt surely holds, so that lore beside their inputs needs no repeating.
+STAYS = 2
+
+
+async def find_lore(request: ChatRequest, turns: Sequence[Turn]) -> tuple[str, ...]:
+    """The text to stand beside the newest input; nothing for most messages."""
+    if request.lore is None:
+        return ()
+    shown = [turn.sent or "" for turn in turns[-STAYS:]]
+    text = await asyncio.to_thread(request.lore, _list_spoken(request, turns), shown)
+    return (text,) if text else ()
+
+
+def _list_spoken(request: ChatRequest, turns: Sequence[Turn]) -> list[Message]:
+    """The conversation as the two have spoken it, without what stood beside it."""
+    if request.messages:
+        return [message for message in request.messages if message.role != "system"]
+    said = [
+        message
+        for turn in turns
+        for message in (Message("user", turn.input), Message("assistant", turn.output))
+    ]
+    return [*said, Message("user", request.text)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -11,13 +12,13 @@ import structlog
 
 from chatbot_ai.core import prompt as prompts
 from chatbot_ai.core.exchange import ChatRequest
-from chatbot_ai.core.lengths import PromptLengths
+from chatbot_ai.core.prompt import PromptLengths
 from chatbot_ai.domain.conversation import Message, Turn
 from chatbot_ai.domain.errors import ChatbotError
 from chatbot_ai.domain.generation import Finished, GenerationRequest, Sampling, TextDelta
+from chatbot_ai.domain.injection import clean_line
 from chatbot_ai.domain.persona import Persona
 from chatbot_ai.domain.ports import ChatModel, Clock
-from chatbot_ai.domain.query import cleaned_query, leans_on_earlier, plain_query, rewriting_task
 
 log = structlog.get_logger()
 
@@ -31,7 +32,7 @@ class Asked:
     """A message, and who answers it as whom.
 
     limit_tokens  what the prompt may take
-    mark          what a conversation's prompts begin with, see `prompt.mark_of`
+    prefix_tag    what a conversation's prompts begin with, see `prompt.prefix_tag`
     """
 
     model: ChatModel
@@ -39,7 +40,7 @@ class Asked:
     persona: Persona
     request: ChatRequest
     limit_tokens: int
-    mark: str = ""
+    prefix_tag: str = ""
 
     @property
     def sentence(self) -> str:
@@ -47,7 +48,7 @@ class Asked:
         return messages[-1].content if messages else self.request.text
 
     @property
-    def may_lean(self) -> bool:
+    def may_refer_to_earlier(self) -> bool:
         """Whether earlier turns may be needed to understand it; those of a stored conversation
         are not known yet."""
         request = self.request
@@ -56,36 +57,36 @@ class Asked:
             if request.messages
             else bool(request.user_id and request.db_id)
         )
-        return has_earlier and leans_on_earlier(self.sentence)
+        return has_earlier and refers_to_earlier(self.sentence)
 
 
-async def rewritten(
-    asked: Asked, turns: Sequence[Turn], budget_s: float, room_tokens: int, clock: Clock
+async def rewrite_query(
+    asked: Asked, turns: Sequence[Turn], budget_s: float, token_budget: int, clock: Clock
 ) -> str:
     """Ask the model for the query; by rule where that fails or takes more than `budget_s`.
 
     The question goes on from the conversation's own prompt, word for word, so that the engine
     computes the task alone (about 100 tokens) and keeps what it has cached of the conversation.
 
-    room_tokens  what the passages will take: the window of turns is that of the prompt to come
+    token_budget  what the passages will take: the window of turns is that of the prompt to come
     """
     try:
         async with asyncio.timeout(budget_s):
-            messages = await _continued(asked, turns, asked.limit_tokens - room_tokens)
+            messages = await _continued(asked, turns, asked.limit_tokens - token_budget)
             answer = await _line(asked, messages, clock.monotonic() + budget_s)
     except (TimeoutError, ChatbotError) as error:
         log.info("search.query_by_rule", reason=type(error).__name__)
-        return plain_query(asked.sentence)
+        return derive_query(asked.sentence)
     if answer is None:
         log.info("search.query_by_rule", reason="too_long")
-        return plain_query(asked.sentence)
-    return cleaned_query(answer, asked.sentence)
+        return derive_query(asked.sentence)
+    return clean_query(answer, asked.sentence)
 
 
 async def _continued(asked: Asked, turns: Sequence[Turn], limit: int) -> tuple[Message, ...]:
-    task = rewriting_task(asked.sentence)
+    task = build_query_task(asked.sentence)
     if asked.request.messages:
-        return (*asked.request.messages[:-1], Message("user", prompts.defuse(task)))
+        return (*asked.request.messages[:-1], Message("user", prompts.neutralize(task)))
     built = await prompts.build(
         persona=asked.persona,
         character=asked.request.character,
@@ -96,7 +97,7 @@ async def _continued(asked: Asked, turns: Sequence[Turn], limit: int) -> tuple[M
         count=asked.lengths.count,
         bound=asked.lengths.bound,
         model=asked.model.name,
-        mark=asked.mark,
+        tag=asked.prefix_tag,
     )
     return built.messages
 
@@ -119,3 +120,77 @@ async def _line(asked: Asked, messages: tuple[Message, ...], deadline: float) ->
             elif isinstance(event, Finished) and event.reason == "length":
                 return None
     return text
+
+
+MAX_QUERY_CHARS = 120
+#: Characters, spaces aside, of a sentence that is too short to be a query of its own.
+_SHORT_CHARS = 8
+
+_TASK = (
+    "[검색어 만들기] 아래 질문에 답하려면 웹에서 무엇을 검색해야 하는지 검색어 한 줄만 쓴다. "
+    "'그것', '거기', '그 사람' 같은 말은 앞선 대화에 나온 이름으로 바꾼다. 질문과 같은 언어로 "
+    "핵심 낱말만 쓰고, 설명이나 따옴표를 붙이지 않으며, 질문에 답하지 않는다.\n질문: "
+)
+#: Words that stand for something said before.
+_LEANING = re.compile(
+    r"(?:^|[\s,.\"'(])(?:"
+    r"[그이저요](?:건|거|게|것|걸|곳|분|때|쪽|녀|들|날|럼|러면|래서|런데)"
+    r"|[그이저](?=\s+[가-힣])|거기|여기|저기|걔|얘|쟤|방금|아까|앞에서|위에서|앞서|나머지|(?:더|또|다시)(?=\s)"
+    r"|(?:(?-i:it|It)|its|that|this|those|these|they|them|their|he|she|his|him|her|there|then|ones?|same"
+    r"|former|latter|more|else|why|again)\b)",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(
+    r"^(?:(?:웹\s?)?(?:검색어|검색|질의|쿼리)(?:는|은)?|(?:search )?query)\s*[:：]\s*",
+    re.IGNORECASE,
+)
+_LIST_MARK = re.compile(r"^(?:[-*•>#]+\s*|\d+[.)]\s+)+")
+_QUOTES = "\"'`“”‘’「」『』<>[]()*_ \t"
+#: A model that answers the question instead of naming a query, or refuses.
+_PROSE_END = re.compile(r"(?:니다|세요|어요|아요|에요|예요|해요|돼요|죠|네요|sorry|cannot)[.!。]?$")
+_POLITE = re.compile(
+    r"(?:\s*(?:에 대해서?|에 대하여|좀|한번|혹시|제발))*\s*(?:(?:자세히|간단히|쉽게)\s*)?"
+    r"(?:(?:검색|설명|정리|요약|소개|추천|번역)\s?해\s?(?:줘|줄래|주세요|주실래요|줘요|봐|보세요)"
+    r"|(?:알려|말해|찾아|가르쳐)\s?(?:줘|줄래|주세요|주실래요|줘요|봐|보세요|줄 수 있어|주시겠어요)"
+    r"|궁금해요?|궁금합니다|please)\s*$",
+    re.IGNORECASE,
+)
+_END = re.compile(r"[\s?？!！.。~…]+$")
+
+
+def refers_to_earlier(sentence: str) -> bool:
+    """Tell whether a sentence ("그건 언제 나왔어?") may say too little without earlier turns."""
+    short = len("".join(sentence.split())) <= _SHORT_CHARS
+    return short or _LEANING.search(sentence) is not None
+
+
+def build_query_task(sentence: str) -> str:
+    """Return the user message that asks for the query, to stand after the turns it may mean."""
+    return f"{_TASK}{clean_line(sentence, MAX_QUERY_CHARS * 4)}\n검색어:"
+
+
+def clean_query(answer: str, sentence: str) -> str:
+    """Make one line of query out of a model's answer, or of the sentence where it is no query.
+
+    Never empty unless the sentence has no visible character; at most MAX_QUERY_CHARS characters.
+    """
+    for line in answer.splitlines():
+        text = _LIST_MARK.sub("", clean_line(line, 400))
+        text = _END.sub("", _LABEL.sub("", text).strip(_QUOTES))
+        if not any(char.isalnum() for char in text):
+            continue
+        if len(text) > MAX_QUERY_CHARS or _PROSE_END.search(text):
+            break
+        return text
+    return derive_query(sentence)
+
+
+def derive_query(sentence: str) -> str:
+    """Return the sentence as a query without a model: one line, without "알려줘" and its like."""
+    line = clean_line(sentence, MAX_QUERY_CHARS * 4)
+    text = _POLITE.sub("", _END.sub("", line)).strip()
+    text = _END.sub("", text) or line
+    if len(text) <= MAX_QUERY_CHARS:
+        return text
+    cut = text.rfind(" ", MAX_QUERY_CHARS // 2, MAX_QUERY_CHARS + 1)
+    return text[: cut if cut > 0 else MAX_QUERY_CHARS].rstrip()

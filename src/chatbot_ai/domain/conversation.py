@@ -45,7 +45,7 @@ class TurnAnswer:
     created_at     Unix seconds
     finish_reason  why the model ended; None where it did not, or nobody recorded it
     sources        the pages that it may rest on
-    marks          of calls that are to happen once and made it, or a part of it: see core/once.py
+    claim_ids      of idempotent calls that made it, or a part of it: see core/idempotency.py
     """
 
     text: str
@@ -54,7 +54,7 @@ class TurnAnswer:
     status: TurnStatus = "complete"
     finish_reason: FinishReason | None = None
     sources: tuple[Source, ...] = ()
-    marks: tuple[str, ...] = ()
+    claim_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

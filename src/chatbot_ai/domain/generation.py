@@ -32,7 +32,7 @@ class Sampling:
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
 
-    def overlaid(self, wished: Sampling, most_tokens: int) -> Sampling:
+    def merge(self, wished: Sampling, most_tokens: int) -> Sampling:
         """What `wished` says where it says something, else this; at most `most_tokens` long."""
         names = self.__dataclass_fields__
         own = {name: getattr(self, name) for name in names}

@@ -51,7 +51,7 @@ class GroundingResult:
     text: str = ""
     warnings: tuple[GroundingWarning, ...] = ()
 
-    def numbered_from(self, first: int) -> GroundingResult:
+    def with_numbers_from(self, first: int) -> GroundingResult:
         """The same with its sources counted from `first`. Rule G5 makes every number in brackets
         one of ours."""
         shift = first - 1

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import httpx2
 
 from chatbot_ai.domain.conversation import Message
+from chatbot_ai.domain.deadline import SystemClock, within_deadline
 from chatbot_ai.domain.errors import (
     BackendProtocolError,
     BackendRateLimited,
@@ -33,11 +34,11 @@ from chatbot_ai.llm.chat_protocol import (
     request_body,
     retry_after_s,
 )
-from chatbot_ai.llm.deadline import before
 from chatbot_ai.llm.posting import Posting
 from chatbot_ai.llm.sse import EventTooLong, SseDecoder
 
 Kind = TypeVar("Kind")
+CLOCK = SystemClock()
 
 #: Seconds to connect on the operator's own network.
 CONNECT_TIMEOUT_S = 3.0
@@ -94,14 +95,19 @@ class LlamaModel:
         last = Chunk()
         usage = Usage()
         async with self._translated():
-            response = await before(request.deadline, self._answers.send(body))
+            async with within_deadline(CLOCK, request.deadline, "generation"):
+                response = await self._answers.send(body)
             async with aclosing(response):
                 _raise_for_format(response, request)
                 await raise_for_status(response)
                 chunks = _chunks(response)
                 # the limit is on each read, never across a yield: a timeout that fires while the
                 # consumer is at work would cancel the consumer
-                while chunk := await before(request.deadline, anext(chunks, None)):
+                while True:
+                    async with within_deadline(CLOCK, request.deadline, "generation"):
+                        chunk = await anext(chunks, None)
+                    if chunk is None:
+                        break
                     if chunk.text:
                         yield TextDelta(chunk.text)
                     usage = chunk.usage or usage
@@ -135,11 +141,14 @@ class LlamaModel:
         )
         async with self._translated():
             patience = httpx2.Timeout(None, connect=CONNECT_TIMEOUT_S)
-            response = await before(request.deadline, self._answers.send(body, patience))
+            async with within_deadline(CLOCK, request.deadline, "generation"):
+                response = await self._answers.send(body, patience)
             async with aclosing(response):
                 _raise_for_format(response, request)
                 await raise_for_status(response)
-                chunk = parse_chunk((await before(request.deadline, response.aread())).decode())
+                async with within_deadline(CLOCK, request.deadline, "generation"):
+                    body_read = await response.aread()
+                chunk = parse_chunk(body_read.decode())
         if chunk.finish_reason is None:
             raise BackendProtocolError("the answer has no finish reason")
         return chunk.text, replace(self._finished(chunk, chunk.usage or Usage()), backup=True)
@@ -206,8 +215,8 @@ class LlamaModel:
         """`wished` tokens, or what the prompt leaves of the context if that is less."""
         if upper_bound(request.messages) + wished <= self.context_tokens:
             return wished
-        counting = self.count_tokens(request.messages)
-        left = self.context_tokens - await before(request.deadline, counting)
+        async with within_deadline(CLOCK, request.deadline, "generation"):
+            left = self.context_tokens - await self.count_tokens(request.messages)
         return max(1, min(wished, left))
 
     def _finished(self, last: Chunk, usage: Usage) -> Finished:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from chatbot_ai.domain.conversation import Message
+from chatbot_ai.domain.deadline import SystemClock, within_deadline
 from chatbot_ai.domain.errors import (
     BackendNotConfigured,
     BackendProtocolError,
@@ -32,12 +33,12 @@ from chatbot_ai.llm.chat_protocol import (
     request_body,
     retry_after_s,
 )
-from chatbot_ai.llm.deadline import before
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI, AsyncStream
     from openai.types.chat import ChatCompletionChunk
 
+CLOCK = SystemClock()
 #: What the SDK repeats by itself: nothing. It would sleep through a Retry-After of up to a minute
 #: while the request holds a place that others wait for.
 SDK_RETRIES = 0
@@ -47,7 +48,7 @@ OLD_LIMIT, NEW_LIMIT = "max_tokens", "max_completion_tokens"
 UNSUPPORTED = "unsupported_parameter"
 #: What asks for more of an answer: unlike llama.cpp, OpenAI's models take a last message of their
 #: own for finished and answer anew.
-GO_ON = Message(
+CONTINUE = Message(
     "user",
     "방금 하던 답을 끊긴 바로 그 자리에서 같은 언어로 이어서 써 주세요. "
     "이미 쓴 것은 되풀이하지 말고 머리말도 붙이지 마세요. "
@@ -95,7 +96,11 @@ class OpenAIModel:
             chunks = await self._opened(sdk, request)
             async with chunks:
                 events = aiter(chunks)
-                while chunk := await before(request.deadline, anext(events, None)):
+                while True:
+                    async with within_deadline(CLOCK, request.deadline, "generation"):
+                        chunk = await anext(events, None)
+                    if chunk is None:
+                        break
                     if chunk.usage:
                         usage = _usage(chunk.usage)
                     for choice in chunk.choices[:1]:
@@ -121,7 +126,7 @@ class OpenAIModel:
         import openai  # noqa: PLC0415 - loaded by now, see OpenAIModel
 
         if request.messages[-1].role == "assistant":
-            request = replace(request, messages=(*request.messages, GO_ON))
+            request = replace(request, messages=(*request.messages, CONTINUE))
         may_repeat = True
         while True:
             body = request_body(request, model=self.name, llama=False)
@@ -131,7 +136,9 @@ class OpenAIModel:
                 **body, stream=True, stream_options={"include_usage": True}
             )
             try:
-                return await before(request.deadline, creating)
+                async with within_deadline(CLOCK, request.deadline, "generation"):
+                    opened: AsyncStream[ChatCompletionChunk] = await creating
+                    return opened
             except openai.BadRequestError as error:
                 if self._limit_name == NEW_LIMIT or not _wants_new_limit(error):
                     raise

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from chatbot_ai.core.admission import Admission
+from chatbot_ai.core.queue import RequestQueue
 from chatbot_ai.domain.errors import BackendUnavailable
 from chatbot_ai.llm.llama import LlamaModel
 from chatbot_ai.llm.remote import RemoteModel
@@ -109,12 +109,12 @@ async def try_to_learn(model: RemoteModel) -> Served | None:
         return None
 
 
-async def follow(model: RemoteModel, settings: AssistantSettings, admission: Admission) -> None:
+async def follow(model: RemoteModel, settings: AssistantSettings, queue: RequestQueue) -> None:
     """Keep up with a server that starts late, comes back or changes; runs until cancelled."""
     while True:
         served = await try_to_learn(model)
         if served is not None:
-            admission.resize(slots_at(settings, served))
+            queue.resize(slots_at(settings, served))
         await asyncio.sleep(ASK_AGAIN_S if served is None else REFRESH_S)
 
 

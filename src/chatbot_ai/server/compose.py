@@ -12,13 +12,12 @@ from chatbot_ai.api.app import create_app
 from chatbot_ai.api.metrics import Metrics
 from chatbot_ai.api.request_line import LoggedAnswers
 from chatbot_ai.api.services import ApiOptions, Services
-from chatbot_ai.core.admission import Admission
 from chatbot_ai.core.chat import Chat
-from chatbot_ai.core.clock import SystemClock
-from chatbot_ai.core.jobs import Jobs
-from chatbot_ai.core.jobs import Limits as JobLimits
-from chatbot_ai.core.stats import Stats
+from chatbot_ai.core.queue import RequestQueue
+from chatbot_ai.core.statistics import Statistics
+from chatbot_ai.core.streams import ResumableStreams, StreamLimits
 from chatbot_ai.domain.conversation import Assistant
+from chatbot_ai.domain.deadline import SystemClock
 from chatbot_ai.domain.persona import Persona
 from chatbot_ai.domain.ports import ChatModel, Clock
 from chatbot_ai.llm.backup import ModelWithBackup
@@ -56,7 +55,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
     async def open_services() -> AsyncIterator[Services]:
         async with AsyncExitStack() as stack:
             clock = SystemClock()
-            stats = Stats(clock)
+            stats = Statistics(clock)
             store, outbox_turns = service_store(assistant, shared)
             await store.open()
             stack.push_async_callback(store.close)
@@ -73,13 +72,13 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
             gathered = references(assistant, shared)
             stack.push_async_callback(gathered.close)
             await gathered.start()
-            admission, remote = admissions(settings, shared, engine.slots, clock)
+            queue, remote_queue = build_queues(settings, shared, engine.slots, clock)
             chat = Chat(
                 assistant=assistant,
                 models=models,
                 store=store,
-                admission=admission,
-                remote=remote,
+                queue=queue,
+                remote_queue=remote_queue,
                 clock=clock,
                 references=gathered,
                 observers=(stats, metrics, LoggedAnswers(assistant)),
@@ -89,39 +88,41 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
             for model, _ in models.values():
                 stack.push_async_callback(model.close)
             stack.push_async_callback(chat.close)
-            metrics.watch(admission, remote, engine.restarts, outbox_turns)
-            watching = [stats.follow(lambda: (len(admission.running), len(admission.waiting)))]
+            metrics.watch(queue, remote_queue, engine.restarts, outbox_turns)
+            watching = [stats.follow(lambda: (len(queue.running), len(queue.waiting)))]
             if isinstance(engine.model, RemoteModel):
-                watching.append(follow(engine.model, settings, admission))
+                watching.append(follow(engine.model, settings, queue))
             if backup is not None:
                 watching.append(follow_backup(backup))
             for task in [asyncio.create_task(watch) for watch in watching]:
                 stack.callback(task.cancel)
             yield Services(
                 chat=chat,
-                stats=stats,
+                statistics=stats,
                 engine=engine.state,
                 access=access,
                 characters=characters,
                 outbox=outbox_turns,
                 unconfigured=unconfigured(config),
-                jobs=Jobs(JobLimits(shared.stream_resume_s, shared.stream_resume_s)),
+                streams=ResumableStreams(
+                    StreamLimits(shared.stream_resume_s, shared.stream_resume_s)
+                ),
             )
 
     return create_app(options, open_services, metrics)
 
 
-def admissions(
+def build_queues(
     settings: AssistantSettings, shared: Settings, slots: int, clock: Clock
-) -> tuple[Admission, Admission]:
-    """The waiting rooms of the engine and of the remote models, with the same callers."""
-    own = Admission(
+) -> tuple[RequestQueue, RequestQueue]:
+    """The queues of the engine and of the remote models, with the same callers."""
+    own = RequestQueue(
         slots=slots,
         max_waiting=settings.max_waiting,
         max_per_user=settings.max_waiting_per_user,
         clock=clock,
     )
-    remote = Admission(
+    remote = RequestQueue(
         slots=shared.openai_max_concurrent,
         max_waiting=settings.max_waiting,
         max_per_user=settings.max_waiting_per_user,

@@ -12,8 +12,8 @@ import structlog
 from pymongo import AsyncMongoClient, WriteConcern
 from pymongo.errors import ConnectionFailure, PyMongoError
 
+from chatbot_ai.domain.deadline import WRITE_LIMIT_S
 from chatbot_ai.domain.errors import ConfigurationError, StoreUnavailable
-from chatbot_ai.domain.time_limit import WRITE_LIMIT_S
 from chatbot_ai.storage.mongodb_schema import Database, migrate, missing
 from chatbot_ai.storage.mongodb_server import FAILURES, server_name, unavailable
 

@@ -75,7 +75,7 @@ def checked_answer(answer: TurnAnswer) -> TurnAnswer:
         status=checked_status(answer.status),
         finish_reason=checked_reason(answer.finish_reason),
         sources=tuple(Source(s.n, clean(s.title), clean(s.url)) for s in answer.sources),
-        marks=answer.marks,
+        claim_ids=answer.claim_ids,
     )
 
 
@@ -154,7 +154,7 @@ def answer_fields(answer: TurnAnswer) -> dict[str, Any]:
         "finish_reason": answer.finish_reason,
         "sources": [{"n": s.n, "title": s.title, "url": s.url} for s in answer.sources],
         "created_at": answer.created_at,
-        **({"marks": list(answer.marks)} if answer.marks else {}),
+        **({"marks": list(answer.claim_ids)} if answer.claim_ids else {}),
     }
 
 
@@ -169,5 +169,5 @@ def answer_from(fields: Mapping[str, Any], turn_created_at: float) -> TurnAnswer
         status=checked_status(fields["status"]),
         finish_reason=checked_reason(fields.get("finish_reason")),
         sources=tuple(Source(s["n"], s["title"], s["url"]) for s in sources),
-        marks=tuple(fields.get("marks", ())),
+        claim_ids=tuple(fields.get("marks", ())),
     )

@@ -23,12 +23,12 @@ from chatbot_ai.api.app import create_app
 from chatbot_ai.api.metrics import Metrics
 from chatbot_ai.api.request_line import LoggedAnswers
 from chatbot_ai.api.services import ApiOptions, Services
-from chatbot_ai.core.admission import Admission
 from chatbot_ai.core.chat import Chat
-from chatbot_ai.core.clock import SystemClock
+from chatbot_ai.core.queue import RequestQueue
 from chatbot_ai.core.references import References
-from chatbot_ai.core.stats import Stats
+from chatbot_ai.core.statistics import Statistics
 from chatbot_ai.domain.conversation import Assistant
+from chatbot_ai.domain.deadline import SystemClock
 from chatbot_ai.domain.ports import Clock
 from chatbot_ai.server.http import BoundedHttp
 from chatbot_ai.server.personas import read_personas
@@ -123,23 +123,23 @@ async def serving(
         await characters.open()
         access = keyed_access(folder / FILE, unkeyed=LoopbackAccess(origins=cors_origins))
         await access.open()
-        stats = Stats(clock)
-        admission = Admission(slots=4, max_waiting=20, clock=clock)
+        stats = Statistics(clock)
+        queue = RequestQueue(slots=4, max_waiting=20, clock=clock)
         chat = Chat(
             assistant=assistant,
             models={"Llama": (scripted, personas[assistant])},
             store=store,
-            admission=admission,
-            remote=Admission(slots=4, max_waiting=20, clock=clock, beside=admission),
+            queue=queue,
+            remote_queue=RequestQueue(slots=4, max_waiting=20, clock=clock, beside=queue),
             clock=clock,
             references=References(zone=SEOUL, with_time=False),
             observers=(stats, metrics, LoggedAnswers(assistant)),
             answer_tokens=16,
         )
-        metrics.watch(chat.admission, chat.remote, lambda: 0, lambda: 0)
+        metrics.watch(chat.queue, chat.remote_queue, lambda: 0, lambda: 0)
         made.append(
             Services(
-                chat=chat, stats=stats, engine=_no_engine, access=access, characters=characters
+                chat=chat, statistics=stats, engine=_no_engine, access=access, characters=characters
             )
         )
         try:

@@ -128,7 +128,7 @@ async def test_messages_that_a_limit_keeps_out_are_counted(lab: Lab) -> None:
         assert (await http.get("/performance")).status_code == 429
         scraped = (await http.get("/metrics")).text
     assert f'chatbot_requests_total{{assistant="{lab.assistant}",outcome="limited"}} 1.0' in scraped
-    stats = lab.services.stats
+    stats = lab.services.statistics
     assert (stats.since_start()["answered"], stats.since_start()["limited"]) == (1, 1)
     assert stats.since_start()["success_rate"] == 100.0
     assert stats.window()["causes"] == {"rate_limited": 1}
@@ -143,7 +143,7 @@ async def test_a_crash_is_told_like_everything_else(
     def crash() -> None:
         raise ZeroDivisionError("a mistake of ours")
 
-    monkeypatch.setattr(lab.services.stats, "since_start", crash)
+    monkeypatch.setattr(lab.services.statistics, "since_start", crash)
     key = await lab.key(concurrent=1)
     async with lab.caller(key, Origin=ORIGIN) as http:
         for _ in range(3):

@@ -20,13 +20,13 @@ from chatbot_ai.api.app import create_app
 from chatbot_ai.api.metrics import Metrics
 from chatbot_ai.api.request_line import LoggedAnswers
 from chatbot_ai.api.services import ApiOptions, Services
-from chatbot_ai.core.admission import Admission
 from chatbot_ai.core.chat import Chat
-from chatbot_ai.core.clock import SystemClock
+from chatbot_ai.core.queue import RequestQueue
 from chatbot_ai.core.references import References
-from chatbot_ai.core.stats import Stats
+from chatbot_ai.core.statistics import Statistics
 from chatbot_ai.domain.access import Access, Principal
 from chatbot_ai.domain.conversation import Assistant, Message
+from chatbot_ai.domain.deadline import SystemClock
 from chatbot_ai.domain.errors import Unauthorized
 from chatbot_ai.domain.generation import (
     Finished,
@@ -181,19 +181,21 @@ async def running_lab(
         await store.open()
         characters = SqliteCharacterStore(folder / "characters.sqlite3")
         await characters.open()
-        stats = Stats(clock)
-        admission = Admission(slots=slots, max_waiting=max_waiting, clock=clock)
+        stats = Statistics(clock)
+        queue = RequestQueue(slots=slots, max_waiting=max_waiting, clock=clock)
         chat = Chat(
             assistant=assistant,
             models=_models(spoken, personas[assistant]),
             store=store,
-            admission=admission,
-            remote=Admission(slots=slots, max_waiting=max_waiting, clock=clock, beside=admission),
+            queue=queue,
+            remote_queue=RequestQueue(
+                slots=slots, max_waiting=max_waiting, clock=clock, beside=queue
+            ),
             clock=clock,
             references=References(zone=ZONE, with_time=assistant == "office", grounder=grounder),
             observers=(stats, metrics, LoggedAnswers(assistant)),
         )
-        metrics.watch(chat.admission, chat.remote, lambda: 0, lambda: 0)
+        metrics.watch(chat.queue, chat.remote_queue, lambda: 0, lambda: 0)
         arguments: dict[str, Any] = {
             "chat": chat,
             "stats": stats,

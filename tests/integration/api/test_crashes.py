@@ -142,7 +142,7 @@ async def test_leaving_while_the_body_is_sent(office: Lab) -> None:
     writer.close()
     assert await reader.read() == b""
     assert (await office.http.get("/healthz")).status_code == 200
-    assert not office.services.chat.admission.running
+    assert not office.services.chat.queue.running
 
 
 async def test_silence_is_broken_by_comments(

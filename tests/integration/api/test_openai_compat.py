@@ -13,7 +13,7 @@ import pytest
 from api_lab import Lab, SpokenModel, TableAccess, running_lab, until
 from openai import AsyncOpenAI
 
-from chatbot_ai.api.openai_errors import reshaped
+from chatbot_ai.api.openai_errors import to_openai
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.errors import BackendUnavailable
 
@@ -314,5 +314,5 @@ async def test_null_is_no_wish(lab: Lab) -> None:
 async def test_a_limit_is_named_in_their_shape_too() -> None:
     """Which limit is used up is told to OpenAI's clients as well."""
     ours = {"code": "rate_limited", "message": "m", "limit": "tokens_per_day", "request_id": "r"}
-    status, body = reshaped(429, {"error": ours})
+    status, body = to_openai(429, {"error": ours})
     assert (status, body["error"]["limit"]) == (429, "tokens_per_day")

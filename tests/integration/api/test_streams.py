@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from api_lab import Lab, events_of, running_lab, until
 
-from chatbot_ai.core.jobs import Jobs, Limits
+from chatbot_ai.core.streams import ResumableStreams, StreamLimits
 
 STREAM = {"Accept": "text/event-stream"}
 RESUMABLE = {**STREAM, "X-Resumable": "true"}
@@ -23,7 +23,7 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
     """An office service whose streams have a grace of half a second."""
 
     def short_grace(arguments: dict[str, Any]) -> None:
-        arguments["jobs"] = Jobs(Limits(grace_s=0.5))
+        arguments["streams"] = ResumableStreams(StreamLimits(grace_s=0.5))
 
     async with running_lab(tmp_path, "office", prepare=short_grace) as running:
         yield running
@@ -114,7 +114,7 @@ async def test_unclaimed_stream_goes_on_to_its_end(tmp_path: Path) -> None:
     """With the grace of a real installation an answer that nobody waits for is finished, stored
     and read later."""
     async with running_lab(tmp_path, "office") as lab:
-        assert lab.services.jobs.limits.grace_s >= 120
+        assert lab.services.streams.limits.grace_s >= 120
         stream_id, _, _ = await first_words(lab)
         assert lab.model.gate is not None
         lab.model.gate.set()
@@ -132,7 +132,7 @@ async def test_other_streams_end_with_their_connection(lab: Lab) -> None:
             if line.startswith("event: delta"):
                 break
     assert await until(lambda: lab.model.running == 0) < 1
-    assert len(lab.services.jobs) == 0
+    assert len(lab.services.streams) == 0
 
 
 async def test_a_stream_has_its_name_before_its_first_word(lab: Lab) -> None:
@@ -147,13 +147,13 @@ async def test_a_stream_has_its_name_before_its_first_word(lab: Lab) -> None:
 
 async def test_leaving_before_the_name_is_known_ends_the_generation(lab: Lab) -> None:
     """Nobody can take such a stream up, so it does not go on for its grace."""
-    lab.services.jobs.limits = Limits(grace_s=60)
+    lab.services.streams.limits = StreamLimits(grace_s=60)
     lab.model.prefill = asyncio.Event()
     call = asyncio.create_task(lab.http.post("/Llama", json=body(), headers=RESUMABLE))
     await until(lambda: lab.model.running == 1)
     call.cancel()
     assert await until(lambda: lab.model.running == 0) < 5
-    assert len(lab.services.jobs) == 0
+    assert len(lab.services.streams) == 0
 
 
 async def test_delete_ends_a_stream(lab: Lab) -> None:
@@ -191,10 +191,10 @@ async def test_impossible_numbers(lab: Lab, number: str) -> None:
 
 
 async def test_refusals_keep_their_status(lab: Lab) -> None:
-    """An error before the first event is no stream, and leaves no job behind."""
+    """An error before the first event is no stream, and leaves no stream behind."""
     answer = await lab.http.post("/nobody", json=body(), headers=RESUMABLE)
     assert answer.status_code == 400
-    await until(lambda: len(lab.services.jobs) == 0)
+    await until(lambda: len(lab.services.streams) == 0)
 
 
 async def test_several_may_follow_at_once(lab: Lab) -> None:

@@ -36,7 +36,7 @@ def ask(lab: Lab, user: str, *, stream: bool = False) -> asyncio.Task[httpx2.Res
 
 
 async def waiting(lab: Lab, count: int) -> None:
-    await until(lambda: len(lab.services.chat.admission.waiting) == count)
+    await until(lambda: len(lab.services.chat.queue.waiting) == count)
 
 
 async def taken(lab: Lab) -> asyncio.Task[httpx2.Response]:
@@ -135,7 +135,7 @@ async def test_a_flooders_last_request_gives_way(busy: Lab, stream: bool) -> Non
         assert int(answer.headers["Retry-After"]) >= 1
     opened(busy)
     assert [(await task).status_code for task in (first, flood[0], newcomer)] == [200] * 3
-    totals = busy.services.stats.since_start()
+    totals = busy.services.statistics.since_start()
     assert (totals["answered"], totals["refused"]) == (3, 2)
 
 
@@ -165,7 +165,7 @@ async def test_one_line_tells_all_of_a_request(busy: Lab) -> None:
     (refused,) = await lines(busy, ask(busy, "late"))
     assert (refused["event"], refused["log_level"]) == ("request.finished", "warning")
     assert (refused["status"], refused["outcome"], refused["error"]) == (503, "refused", "busy")
-    assert refused["detail"] == "the waiting room is full"
+    assert refused["detail"] == "the queue is full"
     opened(busy)
     await asyncio.gather(first, *others)
     (wrong,) = await lines(busy, asyncio.create_task(busy.http.post("/Llama", json={})))

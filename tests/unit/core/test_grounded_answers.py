@@ -237,10 +237,10 @@ async def test_a_search_runs_while_the_message_waits(
     await until(lambda: model.running == 1)
     second = asyncio.create_task(made.say(WHOLE_QUESTION, search=True))
     await until(lambda: len(grounder.queries) == 1)
-    assert len(made.chat.admission.waiting) == 1
+    assert len(made.chat.queue.waiting) == 1
     grounder.gate = asyncio.Event()
     leaving = asyncio.create_task(made.say(f"{WHOLE_QUESTION} 또", search=True, db_id="r3"))
-    await until(lambda: len(made.chat.admission.waiting) == 2)
+    await until(lambda: len(made.chat.queue.waiting) == 2)
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
@@ -255,7 +255,7 @@ async def test_what_a_search_took_is_no_slots_work(make: Make, grounder: Scripte
     made = make(search_s=0.5)
     done = await made.say(WHOLE_QUESTION, search=True)
     assert done.timings.search_s >= 0.45
-    expected_s = made.chat.admission.estimate.whole_s(0.0)
+    expected_s = made.chat.queue.estimate.whole_s(0.0)
     assert expected_s < (done.timings.first_token_s or 0) - 0.4
 
 

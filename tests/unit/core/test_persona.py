@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatbot_ai.core.prompt import sent_text
+from chatbot_ai.core.prompt import format_user_message
 from chatbot_ai.domain.persona import Character, Persona
 
 WHO = Character("레이첼", "안녕, {{user}}! 나는 {{char}}.", "{{char}}는 {{User}}의 친구다.")
@@ -49,7 +49,7 @@ def test_without_a_character_the_persona_speaks() -> None:
 def test_references_stand_beside_the_input_as_the_persona_says() -> None:
     """The template is filled once; without references the input stands alone."""
     told = persona("x", reference="[{{references}}] {{input}}")
-    assert sent_text(told, "질문 {{references}}", "자료 {{input}}") == (
+    assert format_user_message(told, "질문 {{references}}", "자료 {{input}}") == (
         "[자료 {{input}}] 질문 {{references}}"
     )
-    assert sent_text(told, "질문", "") == "질문"
+    assert format_user_message(told, "질문", "") == "질문"

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from chatbot_ai.core.exchange import ChatRequest
-from chatbot_ai.core.lengths import PromptLengths
+from chatbot_ai.core.prompt import PromptLengths
 from chatbot_ai.core.references import Gathered, References
 from chatbot_ai.core.search_query import Asked
 from chatbot_ai.domain.conversation import Message

@@ -9,14 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatbot_ai.core import window as window_module
+from chatbot_ai.core import statistics as window_module
 from chatbot_ai.core.exchange import Progress
-from chatbot_ai.core.histogram import SHORTEST_S, STEP, Histogram
-from chatbot_ai.core.outcome import outcome_of, record_of
-from chatbot_ai.core.record import RequestRecord
-from chatbot_ai.core.series import percentile
-from chatbot_ai.core.stats import Stats
-from chatbot_ai.core.window import WINDOW_S
+from chatbot_ai.core.record import RequestRecord, outcome_of, record_of
+from chatbot_ai.core.statistics import SHORTEST_S, STEP, WINDOW_S, Histogram, Statistics, percentile
 from chatbot_ai.domain.errors import (
     AdmissionRejected,
     BackendRateLimited,
@@ -50,7 +46,7 @@ def figures(window: dict[str, object], name: str) -> dict[str, float]:
 
 def test_nothing_yet() -> None:
     """Before the first request every figure is there, and none is a guess."""
-    stats = Stats(FakeClock())
+    stats = Statistics(FakeClock())
     totals, window = stats.since_start(), stats.window()
     assert (totals["total_requests"], totals["avg_response_time"]) == (0, 0.0)
     assert totals["success_rate"] == 100.0
@@ -61,7 +57,7 @@ def test_nothing_yet() -> None:
 def test_totals_and_window_are_computed_from_the_records() -> None:
     """Means, shares and percentiles are those of what was recorded."""
     clock = FakeClock()
-    stats = Stats(clock)
+    stats = Statistics(clock)
     clock.advance(100)
     for number in range(1, 21):
         stats.ended(replace(ANSWERED, total_s=float(number)))
@@ -77,7 +73,7 @@ def test_totals_and_window_are_computed_from_the_records() -> None:
 
 def test_success_counts_only_what_the_service_could_do() -> None:
     """Callers that left, erred or were over their limit lower no success rate."""
-    stats = Stats(FakeClock())
+    stats = Statistics(FakeClock())
     for outcome, times in (("answered", 6), ("failed", 1), ("refused", 1), ("cancelled", 5)):
         for _ in range(times):
             stats.ended(replace(ANSWERED, outcome=outcome))  # type: ignore[arg-type]
@@ -91,7 +87,7 @@ def test_success_counts_only_what_the_service_could_do() -> None:
 def test_the_window_forgets_and_the_totals_do_not() -> None:
     """After 15 minutes a request is in the totals only."""
     clock = FakeClock()
-    stats = Stats(clock)
+    stats = Statistics(clock)
     stats.ended(ANSWERED)
     assert stats.window()["requests"] == 1
     clock.advance(WINDOW_S + 1)
@@ -103,7 +99,7 @@ def test_a_flood_of_refusals_pushes_nothing_out() -> None:
     """However many are turned away, the answers of 15 minutes stay in the window, and each refusal
     is counted in it until it is as old."""
     clock = FakeClock()
-    stats = Stats(clock)
+    stats = Statistics(clock)
     refused = RequestRecord("refused", "m", 0.0, 0.0, None, error_code="busy")
     limited = RequestRecord("limited", "", 0.0, 0.0, None, error_code="rate_limited")
     clock.advance(10)
@@ -129,7 +125,7 @@ def test_more_answers_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> No
     """Then the window is as long as those reach back: rates stay right, and it says so."""
     monkeypatch.setattr(window_module, "WINDOW_REQUESTS", 100)
     clock = FakeClock()
-    stats = Stats(clock)
+    stats = Statistics(clock)
     for _ in range(400):
         clock.advance(1)
         stats.ended(ANSWERED)
@@ -142,7 +138,7 @@ def test_more_answers_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> No
 def test_totals_have_percentiles_and_speeds() -> None:
     """Since the start as in the window: within a bucket's 5 %, and speeds as they are."""
     clock = FakeClock()
-    stats = Stats(clock)
+    stats = Statistics(clock)
     clock.advance(100)
     for number in range(1, 21):
         stats.ended(replace(ANSWERED, total_s=float(number)))
@@ -157,7 +153,7 @@ def test_totals_have_percentiles_and_speeds() -> None:
 
 def test_waits_that_ended_in_a_timeout_count() -> None:
     """The queue's percentiles are those of all who stood in it, also of who was not answered."""
-    stats = Stats(FakeClock())
+    stats = Statistics(FakeClock())
     stats.ended(ANSWERED)
     stats.ended(replace(ANSWERED, outcome="failed", queue_s=60.0, first_token_s=None))
     stats.ended(replace(ANSWERED, outcome="refused", queue_s=0.0, first_token_s=None))
@@ -180,7 +176,7 @@ def test_a_histogram_tells_percentiles_within_its_step(values: list[float], shar
 def test_polling_computes_once_a_second() -> None:
     """A summary is given out again for a second, then made anew."""
     clock = FakeClock()
-    stats = Stats(clock)
+    stats = Statistics(clock)
     first = stats.window()
     stats.ended(ANSWERED)
     assert stats.window() is first
@@ -191,7 +187,7 @@ def test_polling_computes_once_a_second() -> None:
 def test_recent_errors_are_newest_first_and_few() -> None:
     """The last twenty codes are kept, without those that were the caller's doing."""
     clock = FakeClock(unix_s=50.0)
-    stats = Stats(clock)
+    stats = Statistics(clock)
     for number in range(30):
         clock.advance(1)
         stats.ended(replace(ANSWERED, outcome="failed", error_code=f"e{number}"))

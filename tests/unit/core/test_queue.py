@@ -7,12 +7,10 @@ from contextlib import aclosing
 
 import pytest
 
-from chatbot_ai.core import waiting as waiting_module
-from chatbot_ai.core.admission import UNMEASURED_RETRY_S, Admission
-from chatbot_ai.core.clock import SystemClock
+from chatbot_ai.core import queue as queue_module
 from chatbot_ai.core.estimate import ServiceSample
-from chatbot_ai.core.ticket import QueuePosition, Ticket
-from chatbot_ai.core.waiting import positions
+from chatbot_ai.core.queue import UNMEASURED_RETRY_S, QueuePosition, RequestQueue, Ticket
+from chatbot_ai.domain.deadline import SystemClock
 from chatbot_ai.domain.errors import AdmissionRejected, CallerLimited, DeadlineExceeded
 from support.clocks import FakeClock
 
@@ -20,18 +18,18 @@ FAR = 1e9
 TEN_SECONDS = ServiceSample(first_token_s=1.0, completion_tokens=90, generation_s=9.0)
 
 
-def queue(clock: FakeClock | None = None, **limits: int) -> Admission:
+def queue(clock: FakeClock | None = None, **limits: int) -> RequestQueue:
     values = {"slots": 1, "max_waiting": 8} | limits
-    return Admission(clock=clock or FakeClock(), **values)
+    return RequestQueue(clock=clock or FakeClock(), **values)
 
 
-def measured(made: Admission) -> Admission:
+def measured(made: RequestQueue) -> RequestQueue:
     made.leave(made.enter("warm-up", FAR), TEN_SECONDS)
     return made
 
 
-async def heard(room: Admission, ticket: Ticket) -> list[QueuePosition]:
-    return [place async for place in positions(room, ticket)]
+async def heard(room: RequestQueue, ticket: Ticket) -> list[QueuePosition]:
+    return [place async for place in room.follow(ticket)]
 
 
 def test_a_free_slot_is_given_at_once() -> None:
@@ -62,9 +60,9 @@ def test_progress_shortens_the_wait() -> None:
     running = made.enter("x", FAR)
     waiting = made.enter("a", FAR)
     clock.advance(1)
-    running.progressed(1)
+    running.report_tokens(1)
     clock.advance(7)
-    running.progressed(80)
+    running.report_tokens(80)
     assert made.position(waiting).wait_s == pytest.approx(0.9, abs=0.1)
 
 
@@ -153,9 +151,9 @@ def test_a_users_own_limit_tells_its_own_end() -> None:
     made = measured(queue(clock, slots=2, max_per_user=1))
     other = made.enter("other", FAR)
     clock.advance(1)
-    other.progressed(1)
+    other.report_tokens(1)
     clock.advance(8)
-    other.progressed(81)
+    other.report_tokens(81)
     made.enter("a", FAR)
     with pytest.raises(CallerLimited) as caught:
         made.enter("a", FAR)
@@ -169,7 +167,7 @@ def test_a_users_own_limit_tells_its_own_end() -> None:
 def test_two_rooms_of_the_same_callers() -> None:
     """Slots and estimates are each room's own; conversations and a user's limit span both."""
     own = measured(queue(max_per_user=3))
-    remote = Admission(slots=2, max_waiting=8, max_per_user=3, clock=own.clock, beside=own)
+    remote = RequestQueue(slots=2, max_waiting=8, max_per_user=3, clock=own.clock, beside=own)
     own.enter("x", FAR)
     waiting = own.enter("a", FAR, "room")
     second = remote.enter("a", FAR, "room")
@@ -232,18 +230,18 @@ async def test_places_are_told_when_they_change() -> None:
 
 async def test_an_unchanged_place_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence is broken now and then, so that a caller sees that it still waits."""
-    monkeypatch.setattr(waiting_module, "UPDATE_EVERY_S", 0.01)
-    made = Admission(slots=1, max_waiting=2, clock=SystemClock())
+    monkeypatch.setattr(queue_module, "UPDATE_EVERY_S", 0.01)
+    made = RequestQueue(slots=1, max_waiting=2, clock=SystemClock())
     made.enter("a", FAR)
     ticket = made.enter("b", FAR)
-    async with aclosing(positions(made, ticket)) as places:
+    async with aclosing(made.follow(ticket)) as places:
         assert [await anext(places) for _ in range(3)] == [QueuePosition(1, None)] * 3
 
 
 async def test_a_deadline_in_the_queue() -> None:
     """Who has waited until its deadline is sent away; its place is free once it has left."""
     clock = SystemClock()
-    made = Admission(slots=1, max_waiting=1, clock=clock)
+    made = RequestQueue(slots=1, max_waiting=1, clock=clock)
     made.enter("a", FAR)
     late = made.enter("b", clock.monotonic() + 0.03)
     with pytest.raises(DeadlineExceeded) as caught:
@@ -303,7 +301,7 @@ def test_progress_changes_the_waits_of_all_places_together() -> None:
     waiting = sorted(made.waiting, key=lambda t: t.order)
     assert [made.position(t).wait_s for t in waiting] == [10.0, 20.0, 30.0]
     for ticket in made.running:
-        ticket.progressed(90)
+        ticket.report_tokens(90)
     last = made.enter("d", FAR)
     waits = [made.position(t).wait_s or 0.0 for t in [*waiting, last]]
     assert waits == sorted(waits)

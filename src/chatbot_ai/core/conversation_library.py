@@ -66,11 +66,11 @@ class ConversationLibrary:
         return found, more
 
     async def branch(
-        self, key: ConversationKey, copy: ConversationKey, *, last: int, mark: str | None = None
+        self, key: ConversationKey, copy: ConversationKey, *, last: int, claim_id: str | None = None
     ) -> tuple[ConversationSummary, bool]:
         """Copy the turns up to `last`, alternatives included, into the new conversation `copy`.
 
-        mark  names the wish: with the same one again the copy that is there is the answer, and
+        claim_id  names the wish: with the same one again the copy that is there is the answer, and
               the second value False
 
         Raises NotFound where there is no such turn, InvalidRequest where `copy` exists. A copy
@@ -79,14 +79,19 @@ class ConversationLibrary:
         original = await self.summary(key)
         if not await self.store.turns(key, first=last, limit=1):
             raise NotFound(f"turn {last}")
-        if mark is not None and (known := await self._copied(copy, last, mark)) is not None:
+        if (
+            claim_id is not None
+            and (known := await self._find_copy(copy, last, claim_id)) is not None
+        ):
             return known, False
         if await self.store.summary(copy) is not None:
             _refuse()
         is_ours = False
         try:
             async for turn in self.turns(key, last=last):
-                named = replace(turn, turn_id=_marked(mark, turn.index)) if mark else turn
+                named = (
+                    replace(turn, turn_id=_copy_turn_id(claim_id, turn.index)) if claim_id else turn
+                )
                 is_written = await self.store.restore(copy, named)
                 if not is_written and turn.index == 0:
                     # somebody else was quicker, after we had looked
@@ -100,15 +105,15 @@ class ConversationLibrary:
             raise
         return await self.summary(copy), True
 
-    async def _copied(
-        self, copy: ConversationKey, last: int, mark: str
+    async def _find_copy(
+        self, copy: ConversationKey, last: int, claim_id: str
     ) -> ConversationSummary | None:
-        """The copy that was made for `mark`; one that a crash has cut off is taken away."""
-        if await self.store.find_turn(copy, _marked(mark, 0)) is None:
+        """The copy that was made for `claim_id`; one that a crash has cut off is taken away."""
+        if await self.store.find_turn(copy, _copy_turn_id(claim_id, 0)) is None:
             return None
         found = await self.summary(copy)
         newest = (await self.store.recent_turns(copy, 1))[-1]
-        if newest.index < last and newest.turn_id == _marked(mark, newest.index):
+        if newest.index < last and newest.turn_id == _copy_turn_id(claim_id, newest.index):
             await self.store.delete_conversation(copy)
             return None
         return found
@@ -150,8 +155,8 @@ def _refuse() -> NoReturn:
     raise InvalidRequest("db_id", "conversation_exists")
 
 
-def _marked(mark: str, index: int) -> str:
-    return f"copy-{mark}-{index}"
+def _copy_turn_id(claim_id: str, index: int) -> str:
+    return f"copy-{claim_id}-{index}"
 
 
 def _folded(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Jobs: work that can be followed again, by its owner, for a while, in bounded memory."""
+"""ResumableStreams: followed again by their owner, for a while, in bounded memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 
 import pytest
 
-from chatbot_ai.core.jobs import Job, Jobs, Limits
+from chatbot_ai.core.streams import ResumableStream, ResumableStreams, StreamLimits
 from chatbot_ai.domain.errors import (
     AdmissionRejected,
     NotFound,
@@ -38,8 +38,8 @@ class Source:
             self.closed = True
 
 
-async def read(job: Job[int], after: int = 0) -> list[int]:
-    return [one.event async for one in job.follow(after)]
+async def read(stream: ResumableStream[int], after: int = 0) -> list[int]:
+    return [one.event async for one in stream.follow(after)]
 
 
 async def until(condition: Callable[[], bool], within_s: float = 5.0) -> float:
@@ -52,163 +52,163 @@ async def until(condition: Callable[[], bool], within_s: float = 5.0) -> float:
 
 async def test_every_follower_sees_every_event() -> None:
     """Two at once and one afterwards read the same events in order."""
-    jobs: Jobs[int] = Jobs()
+    streams: ResumableStreams[int] = ResumableStreams()
     source = Source()
-    job = jobs.start(source.events(), "a")
-    readers = [asyncio.create_task(read(job)) for _ in range(2)]
+    stream = streams.start(source.events(), "a")
+    readers = [asyncio.create_task(read(stream)) for _ in range(2)]
     await asyncio.sleep(0)
     source.gate.set()
     assert await asyncio.gather(*readers) == [[1, 2, 3], [1, 2, 3]]
-    assert await read(jobs.find(job.id, "a")) == [1, 2, 3]
-    await jobs.close()
+    assert await read(streams.find(stream.id, "a")) == [1, 2, 3]
+    await streams.close()
 
 
 async def test_following_goes_on_behind_a_number() -> None:
     """`after` leaves out what was seen; nothing is left behind the last one."""
-    jobs: Jobs[int] = Jobs()
+    streams: ResumableStreams[int] = ResumableStreams()
     source = Source()
     source.gate.set()
-    job = jobs.start(source.events(), "a")
-    assert await read(job) == [1, 2, 3]
-    assert await read(job, 2) == [3]
-    assert await read(job, 3) == []
+    stream = streams.start(source.events(), "a")
+    assert await read(stream) == [1, 2, 3]
+    assert await read(stream, 2) == [3]
+    assert await read(stream, 3) == []
     with pytest.raises(StreamExpired):
-        job.check(4)
-    await jobs.close()
+        stream.check(4)
+    await streams.close()
 
 
 async def test_only_the_owner_finds_a_job() -> None:
-    """Another owner's job looks like none at all, also to cancel."""
-    jobs: Jobs[int] = Jobs()
-    job = jobs.start(Source().events(), "a")
-    for owner, job_id in (("b", job.id), ("", job.id), ("a", job.id[:-1]), ("a", "")):
+    """Another owner's stream looks like none at all, also to cancel."""
+    streams: ResumableStreams[int] = ResumableStreams()
+    stream = streams.start(Source().events(), "a")
+    for owner, stream_id in (("b", stream.id), ("", stream.id), ("a", stream.id[:-1]), ("a", "")):
         with pytest.raises(NotFound):
-            jobs.find(job_id, owner)
-    assert jobs.find(job.id, "a") is job
-    await jobs.close()
+            streams.find(stream_id, owner)
+    assert streams.find(stream.id, "a") is stream
+    await streams.close()
 
 
 async def test_names_are_not_guessable() -> None:
     """Each has 192 random bits and none follows from another."""
-    jobs: Jobs[int] = Jobs()
-    names = {jobs.start(Source().events(), "a").id for _ in range(50)}
+    streams: ResumableStreams[int] = ResumableStreams()
+    names = {streams.start(Source().events(), "a").id for _ in range(50)}
     assert len(names) == 50
     assert all(len(name) == 32 for name in names)
-    await jobs.close()
+    await streams.close()
 
 
 async def test_unfollowed_job_ends_after_its_grace() -> None:
     """Once nobody follows, the source is closed after the grace, and followers learn why."""
-    jobs: Jobs[int] = Jobs(Limits(grace_s=0.05))
+    streams: ResumableStreams[int] = ResumableStreams(StreamLimits(grace_s=0.05))
     source = Source()
-    job = jobs.start(source.events(), "a")
-    follower = job.follow()
+    stream = streams.start(source.events(), "a")
+    follower = stream.follow()
     assert (await anext(follower)).event == 1
     await asyncio.sleep(0.1)
     assert not source.closed
     await follower.aclose()
     await until(lambda: source.closed)
     with pytest.raises(StreamCancelled):
-        await read(job)
-    await jobs.close()
+        await read(stream)
+    await streams.close()
 
 
 async def test_coming_back_within_the_grace_keeps_it_going() -> None:
     """A follower in time stops the clock for as long as it stays."""
-    jobs: Jobs[int] = Jobs(Limits(grace_s=0.2))
+    streams: ResumableStreams[int] = ResumableStreams(StreamLimits(grace_s=0.2))
     source = Source()
-    job = jobs.start(source.events(), "a")
-    first = job.follow()
+    stream = streams.start(source.events(), "a")
+    first = stream.follow()
     await anext(first)
     await first.aclose()
-    second = asyncio.create_task(read(job, 1))
+    second = asyncio.create_task(read(stream, 1))
     await asyncio.sleep(0.3)
     assert not source.closed
     source.gate.set()
     assert await second == [2, 3]
-    await jobs.close()
+    await streams.close()
 
 
 async def test_cancelling_ends_it_at_once() -> None:
     """The source is closed, those who follow get StreamCancelled, a second call says False."""
-    jobs: Jobs[int] = Jobs()
+    streams: ResumableStreams[int] = ResumableStreams()
     source = Source()
-    job = jobs.start(source.events(), "a")
-    reader = asyncio.create_task(read(job))
-    await until(lambda: not source.closed and len(job.past(9)) == 1)
-    assert job.cancel()
+    stream = streams.start(source.events(), "a")
+    reader = asyncio.create_task(read(stream))
+    await until(lambda: not source.closed and len(stream.past(9)) == 1)
+    assert stream.cancel()
     with pytest.raises(StreamCancelled):
         await reader
     assert source.closed
-    assert not job.cancel()
-    await jobs.close()
+    assert not stream.cancel()
+    await streams.close()
 
 
 async def test_cancelling_before_the_first_event() -> None:
-    """A job that never ran ends for its followers all the same."""
-    jobs: Jobs[int] = Jobs()
-    job = jobs.start(Source().events(), "a")
-    job.cancel()
+    """A stream that never ran ends for its followers all the same."""
+    streams: ResumableStreams[int] = ResumableStreams()
+    stream = streams.start(Source().events(), "a")
+    stream.cancel()
     with pytest.raises(StreamCancelled):
-        await read(job)
-    assert len(jobs) == 0
+        await read(stream)
+    assert len(streams) == 0
 
 
 async def test_failure_reaches_every_follower() -> None:
     """What the source raised comes after the events before it, then and later."""
-    jobs: Jobs[int] = Jobs()
+    streams: ResumableStreams[int] = ResumableStreams()
     source = Source(1, StoreUnavailable("x"))
-    job = jobs.start(source.events(), "a")
+    stream = streams.start(source.events(), "a")
     for _ in range(2):
-        follower = job.follow()
+        follower = stream.follow()
         assert (await anext(follower)).event == 1
         with pytest.raises(StoreUnavailable):
             await anext(follower)
-    await jobs.close()
+    await streams.close()
 
 
 async def test_finished_jobs_are_forgotten() -> None:
-    """After keep_s a finished job is gone; one that failed before any event at once."""
-    jobs: Jobs[int] = Jobs(Limits(keep_s=0.05))
+    """After keep_s a finished stream is gone; one that failed before any event at once."""
+    streams: ResumableStreams[int] = ResumableStreams(StreamLimits(keep_s=0.05))
     source = Source(1)
-    job = jobs.start(source.events(), "a")
-    assert await read(job) == [1]
-    await until(lambda: len(jobs) == 0)
+    stream = streams.start(source.events(), "a")
+    assert await read(stream) == [1]
+    await until(lambda: len(streams) == 0)
     with pytest.raises(NotFound):
-        jobs.find(job.id, "a")
-    empty = jobs.start(Source(0, StoreUnavailable("x")).events(), "a")
+        streams.find(stream.id, "a")
+    empty = streams.start(Source(0, StoreUnavailable("x")).events(), "a")
     with pytest.raises(StoreUnavailable):
         await read(empty)
-    assert len(jobs) == 0
+    assert len(streams) == 0
 
 
 async def test_memory_is_bounded() -> None:
-    """Of many events the newest are kept; of many jobs too, finished ones go first."""
-    jobs: Jobs[int] = Jobs(Limits(max_events=10, max_jobs=3))
+    """Of many events the newest are kept; of many streams too, finished ones go first."""
+    streams: ResumableStreams[int] = ResumableStreams(StreamLimits(max_events=10, max_streams=3))
     source = Source(1000)
     source.gate.set()
-    long = jobs.start(source.events(), "a")
+    long = streams.start(source.events(), "a")
     await until(lambda: long.finished)
     assert long.past(1000) == list(range(991, 1001))
     assert await read(long, 990) == list(range(991, 1001))
     with pytest.raises(StreamExpired):
         await read(long, 989)
-    running = [jobs.start(Source().events(), "a") for _ in range(3)]
-    assert len(jobs) == 3
+    running = [streams.start(Source().events(), "a") for _ in range(3)]
+    assert len(streams) == 3
     with pytest.raises(NotFound):
-        jobs.find(long.id, "a")
+        streams.find(long.id, "a")
     with pytest.raises(AdmissionRejected):
-        jobs.start(Source().events(), "a")
-    assert all(jobs.find(job.id, "a") is job for job in running)
-    await jobs.close()
+        streams.start(Source().events(), "a")
+    assert all(streams.find(stream.id, "a") is stream for stream in running)
+    await streams.close()
 
 
 async def test_closing_ends_everything() -> None:
     """After close nothing runs and nothing is kept."""
-    jobs: Jobs[int] = Jobs()
+    streams: ResumableStreams[int] = ResumableStreams()
     sources = [Source() for _ in range(3)]
-    made = [jobs.start(source.events(), "a") for source in sources]
-    await until(lambda: all(job.past(9) for job in made))
-    await jobs.close()
+    made = [streams.start(source.events(), "a") for source in sources]
+    await until(lambda: all(stream.past(9) for stream in made))
+    await streams.close()
     assert all(source.closed for source in sources)
-    assert len(jobs) == 0
+    assert len(streams) == 0

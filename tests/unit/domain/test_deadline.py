@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 
 import pytest
 
-from chatbot_ai.core.clock import SystemClock
-from chatbot_ai.core.deadline import bounded
+from chatbot_ai.domain.deadline import SystemClock, within_deadline
 from chatbot_ai.domain.errors import DeadlineExceeded
-from chatbot_ai.llm.deadline import before
+
+
+async def before(deadline: float, awaitable: Awaitable[str | None]) -> str | None:
+    async with within_deadline(SystemClock(), deadline, "generation"):
+        return await awaitable
 
 
 async def value() -> str:
@@ -49,7 +53,7 @@ async def test_other_failures_pass() -> None:
     with pytest.raises(KeyError):
         await before(time.monotonic() + 5, broken())
     with pytest.raises(KeyError):
-        async with bounded(SystemClock(), time.monotonic() + 5, "history"):
+        async with within_deadline(SystemClock(), time.monotonic() + 5, "history"):
             await broken()
 
 
@@ -65,6 +69,6 @@ async def test_a_callers_own_cancellation_is_no_deadline() -> None:
 async def test_a_block_names_its_stage() -> None:
     """The pipeline's own blocks say where the time ran out."""
     with pytest.raises(DeadlineExceeded) as caught:
-        async with bounded(SystemClock(), time.monotonic() + 0.01, "history"):
+        async with within_deadline(SystemClock(), time.monotonic() + 0.01, "history"):
             await asyncio.Event().wait()
     assert caught.value.stage == "history"

@@ -26,38 +26,38 @@ Event = TypeVar("Event")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What jobs may take.
+class StreamLimits:
+    """What streams may take.
 
-    grace_s     a job that nobody follows goes on for so long
-    keep_s      a finished job can be followed for so long
-    max_events  events of one job that are kept; older ones are forgotten
-    max_jobs    running and finished ones together
+    grace_s     a stream that nobody follows goes on for so long
+    keep_s      a finished stream can be followed for so long
+    max_events  events of one stream that are kept; older ones are forgotten
+    max_streams    running and finished ones together
     """
 
     grace_s: float = 300.0
     keep_s: float = 300.0
     max_events: int = 4096
-    max_jobs: int = 200
+    max_streams: int = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Numbered(Generic[Event]):
-    """An event and its number within its job, from 1."""
+    """An event and its number within its stream, from 1."""
 
     number: int
     event: Event
 
 
-class Job(Generic[Event]):
-    """Events that are made whether or not somebody follows. Made by `Jobs.start` only.
+class ResumableStream(Generic[Event]):
+    """Events that are made whether or not somebody follows. Made by `ResumableStreams.start` only.
 
-    note is the starter's own; it comes back with `Jobs.find`.
+    note is the starter's own; it comes back with `ResumableStreams.find`.
     """
 
     def __init__(
         self,
-        jobs: Jobs[Event],
+        streams: ResumableStreams[Event],
         events: AsyncGenerator[Event, None],
         owner: str,
         note: object,
@@ -65,8 +65,8 @@ class Job(Generic[Event]):
         self.id = secrets.token_urlsafe(24)
         self.owner, self.note = owner, note
         self.finished = False
-        self._jobs, self._events = jobs, events
-        self._kept: deque[Numbered[Event]] = deque(maxlen=jobs.limits.max_events)
+        self._streams, self._events = streams, events
+        self._kept: deque[Numbered[Event]] = deque(maxlen=streams.limits.max_events)
         self._last = 0
         self._failure: BaseException | None = None
         self._followers = 0
@@ -88,10 +88,10 @@ class Job(Generic[Event]):
         return [one.event for one in self._kept if one.number <= after]
 
     async def follow(self, after: int = 0) -> AsyncGenerator[Numbered[Event], None]:
-        """Yield the events behind number `after`, as they come; end where the job ends.
+        """Yield the events behind number `after`, as they come; end where the stream ends.
 
-        Raises what ended the job, StreamCancelled if it was cancelled, and StreamExpired where a
-        follower is so slow that events were forgotten before it saw them. The job begins its
+        Raises what ended the stream, StreamCancelled if it was cancelled, and StreamExpired where a
+        follower is so slow that events were forgotten before it saw them. The stream begins its
         grace when the last follower has gone.
         """
         self._followers += 1
@@ -99,7 +99,7 @@ class Job(Generic[Event]):
         try:
             while True:
                 self.check(after)
-                # a copy: the job goes on while the follower is busy
+                # a copy: the stream goes on while the follower is busy
                 for one in [one for one in self._kept if one.number > after]:
                     after = one.number
                     yield one
@@ -128,20 +128,20 @@ class Job(Generic[Event]):
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():
-            self._failure = StreamCancelled("the job was cancelled")
+            self._failure = StreamCancelled("the stream was cancelled")
         elif (error := task.exception()) is not None:
             self._failure = error
             if not isinstance(error, ChatbotError):
-                log.error("job.crashed", exc_info=error)
+                log.error("stream.crashed", exc_info=error)
         self.finished = True
         self._stop_timer()
         self._changed.set()
-        self._jobs.ended(self, worth_keeping=bool(self._kept))
+        self._streams.keep_or_forget(self, worth_keeping=bool(self._kept))
 
     def _unfollowed(self) -> None:
         if self._followers == 0 and not self.finished:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._jobs.limits.grace_s, self.cancel)
+            self._timer = loop.call_later(self._streams.limits.grace_s, self.cancel)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -149,56 +149,56 @@ class Job(Generic[Event]):
             self._timer = None
 
 
-class Jobs(Generic[Event]):
-    """Every job of a service, each its owner's own."""
+class ResumableStreams(Generic[Event]):
+    """Every stream of a service, each its owner's own."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
-        self._jobs: OrderedDict[str, Job[Event]] = OrderedDict()
+    def __init__(self, limits: StreamLimits | None = None) -> None:
+        self.limits = limits or StreamLimits()
+        self._streams: OrderedDict[str, ResumableStream[Event]] = OrderedDict()
         self._forgetting: set[asyncio.TimerHandle] = set()
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        return len(self._streams)
 
     def start(
         self, events: AsyncGenerator[Event, None], owner: str, note: object = None
-    ) -> Job[Event]:
-        """Begin a job. The oldest finished one makes room; AdmissionRejected where all run."""
-        if len(self._jobs) >= self.limits.max_jobs:
-            oldest = next((job for job in self._jobs.values() if job.finished), None)
+    ) -> ResumableStream[Event]:
+        """Begin a stream. The oldest finished one makes room; AdmissionRejected where all run."""
+        if len(self._streams) >= self.limits.max_streams:
+            oldest = next((stream for stream in self._streams.values() if stream.finished), None)
             if oldest is None:
                 raise AdmissionRejected("too many resumable streams")
-            del self._jobs[oldest.id]
-        job = Job(self, events, owner, note)
-        self._jobs[job.id] = job
-        return job
+            del self._streams[oldest.id]
+        stream = ResumableStream(self, events, owner, note)
+        self._streams[stream.id] = stream
+        return stream
 
-    def find(self, job_id: str, owner: str) -> Job[Event]:
-        """A job of this owner. Raises NotFound, also for somebody else's."""
-        job = self._jobs.get(job_id)
-        if job is None or not secrets.compare_digest(job.owner.encode(), owner.encode()):
+    def find(self, stream_id: str, owner: str) -> ResumableStream[Event]:
+        """A stream of this owner. Raises NotFound, also for somebody else's."""
+        stream = self._streams.get(stream_id)
+        if stream is None or not secrets.compare_digest(stream.owner.encode(), owner.encode()):
             raise NotFound("no such stream")
-        return job
+        return stream
 
-    def ended(self, job: Job[Event], *, worth_keeping: bool) -> None:
-        """Keep a finished job for a while, or forget it at once."""
+    def keep_or_forget(self, stream: ResumableStream[Event], *, worth_keeping: bool) -> None:
+        """Keep a finished stream for a while, or forget it at once."""
         if not worth_keeping:
-            self._jobs.pop(job.id, None)
+            self._streams.pop(stream.id, None)
             return
 
         def forget() -> None:
             self._forgetting.discard(timer)
-            self._jobs.pop(job.id, None)
+            self._streams.pop(stream.id, None)
 
         timer = asyncio.get_running_loop().call_later(self.limits.keep_s, forget)
         self._forgetting.add(timer)
 
     async def close(self) -> None:
-        """Cancel every job, wait for their ends and forget them."""
-        running = [job.task for job in self._jobs.values() if job.cancel()]
+        """Cancel every stream, wait for their ends and forget them."""
+        running = [stream.task for stream in self._streams.values() if stream.cancel()]
         if running:
             await asyncio.wait(running)
         for timer in self._forgetting:
             timer.cancel()
         self._forgetting.clear()
-        self._jobs.clear()
+        self._streams.clear()

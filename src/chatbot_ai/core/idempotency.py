@@ -1,8 +1,8 @@
 """Answers given once for each idempotency key, however often they are asked for.
 
 Within a process the first answer is remembered; in a conversation with memory the turn itself is
-found again by its id, which derives from the key, and another answer to it by a mark that it
-carries: also after a restart and by another process.
+found again by its id, which derives from the key, and another answer to it by the id of the claim
+that it carries: also after a restart and by another process.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-from chatbot_ai.core.answer import Answer, Collector
 from chatbot_ai.core.chat import Chat
-from chatbot_ai.core.deadline import bounded
 from chatbot_ai.core.exchange import (
+    Answer,
     ChatEvent,
     ChatRequest,
+    Collector,
     ContextUse,
     Delta,
     Done,
@@ -27,6 +27,7 @@ from chatbot_ai.core.exchange import (
     Timings,
 )
 from chatbot_ai.domain.conversation import ConversationKey, Turn, TurnAnswer
+from chatbot_ai.domain.deadline import within_deadline
 from chatbot_ai.domain.errors import IdempotencyKeyReused
 from chatbot_ai.domain.generation import Usage
 
@@ -53,7 +54,7 @@ class Claim:
         return f"once-{digest[:40]}"
 
     @property
-    def mark(self) -> str:
+    def id(self) -> str:
         """On another answer to a turn; where it begins and ends in the text follow behind it."""
         return f"{self.turn_id}.{self.fingerprint[:16]}"
 
@@ -65,14 +66,14 @@ class Claim:
 
 
 @dataclass(slots=True)
-class _Entry:
+class _Answered:
     fingerprint: str
     until: float
     answer: Answer | None = None
     settled: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Once:
+class IdempotentAnswers:
     """Remembers answers by owner and key."""
 
     def __init__(
@@ -80,7 +81,7 @@ class Once:
     ) -> None:
         self._chat = chat
         self._keep_s, self._max_answers = keep_s, max_answers
-        self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
+        self._entries: OrderedDict[tuple[str, str], _Answered] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -98,20 +99,20 @@ class Once:
             if entry.fingerprint != claim.fingerprint:
                 raise IdempotencyKeyReused
             if entry.answer is not None:
-                for event in repeated(entry.answer):
+                for event in replay(entry.answer):
                     yield event
                 return
-            async with bounded(clock, request.deadline, "idempotency"):
+            async with within_deadline(clock, request.deadline, "idempotency"):
                 await entry.settled.wait()
-        entry = _Entry(claim.fingerprint, clock.monotonic() + self._keep_s)
+        entry = _Answered(claim.fingerprint, clock.monotonic() + self._keep_s)
         self._entries[name] = entry
         try:
-            request = replace(request, turn_id=claim.turn_id, mark=claim.mark)
-            async with bounded(clock, request.deadline, "idempotency"):
-                known, request = await self._recalled(request)
+            request = replace(request, turn_id=claim.turn_id, claim_id=claim.id)
+            async with within_deadline(clock, request.deadline, "idempotency"):
+                known, request = await self._recall(request)
             if known is not None:
                 entry.answer = known
-                for event in repeated(known):
+                for event in replay(known):
                     yield event
                 return
             collector = Collector()
@@ -127,7 +128,7 @@ class Once:
                 del self._entries[name]
             entry.settled.set()
 
-    def _entry(self, name: tuple[str, str]) -> _Entry | None:
+    def _entry(self, name: tuple[str, str]) -> _Answered | None:
         now = self._chat.clock.monotonic()
         done = [n for n, e in self._entries.items() if e.answer is not None]
         surplus = max(0, len(done) - self._max_answers)
@@ -137,7 +138,7 @@ class Once:
             del self._entries[other]
         return self._entries.get(name)
 
-    async def _recalled(self, request: ChatRequest) -> tuple[Answer | None, ChatRequest]:
+    async def _recall(self, request: ChatRequest) -> tuple[Answer | None, ChatRequest]:
         """The stored answer, or the request as it is to be answered now.
 
         An answer that was interrupted as the conversation's last is given anew in its place.
@@ -147,9 +148,9 @@ class Once:
         if key is None:
             return None, request
         await chat.memory.settle(SETTLE_S)
-        if request.mode in ("regenerate", "proceed"):
+        if request.mode in ("regenerate", "continue"):
             turns = await chat.store.recent_turns(key, RECALLED_TURNS)
-            return _marked(turns, request), request
+            return _find_claimed(turns, request), request
         turn = await chat.store.find_turn(key, request.turn_id)
         if turn is None:
             return None, request
@@ -163,7 +164,7 @@ class Once:
         return not await self._chat.store.turns(key, first=turn.index + 1, limit=1)
 
 
-def repeated(answer: Answer) -> list[ChatEvent]:
+def replay(answer: Answer) -> list[ChatEvent]:
     """The events of an answer that is given again, marked as such."""
     done = replace(answer.done, replayed=True)
     events: list[ChatEvent] = []
@@ -174,13 +175,13 @@ def repeated(answer: Answer) -> list[ChatEvent]:
     return [*events, done]
 
 
-def _marked(turns: Sequence[Turn], request: ChatRequest) -> Answer | None:
+def _find_claimed(turns: Sequence[Turn], request: ChatRequest) -> Answer | None:
     """The answer, or the part of one, that the request has made. Raises IdempotencyKeyReused."""
     for turn in turns:
         for answer in turn.answers:
-            for mark in answer.marks:
-                name, begin, end = mark.rsplit(":", 2)
-                if name == request.mark:
+            for claim_id in answer.claim_ids:
+                name, begin, end = claim_id.rsplit(":", 2)
+                if name == request.claim_id:
                     return _stored(turn, replace(answer, text=answer.text[int(begin) : int(end)]))
                 if name.startswith(f"{request.turn_id}."):
                     raise IdempotencyKeyReused
@@ -200,3 +201,53 @@ def _stored(turn: Turn, first: TurnAnswer) -> Answer:
         sources=first.sources,
     )
     return Answer(first.text, None, done)
+
+
+@dataclass(slots=True)
+class _Creation:
+    fingerprint: str
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
+
+
+class IdempotentCreations:
+    """Lets the calls of one key create one after the other, and refuses a key with another body
+    for as long as the process remembers it."""
+
+    def __init__(self, max_known: int = MAX_ANSWERS) -> None:
+        self._max_known = max_known
+        self._entries: OrderedDict[tuple[str, str], _Creation] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @asynccontextmanager
+    async def one_at_a_time(self, claim: Claim | None) -> AsyncIterator[None]:
+        """Hold the claim while its thing is looked for and made. A call that fails is forgotten.
+
+        Raises IdempotencyKeyReused where the key belongs to another request.
+        """
+        if claim is None:
+            yield
+            return
+        name = (claim.owner, claim.key)
+        entry = self._entries.setdefault(name, _Creation(claim.fingerprint))
+        if entry.fingerprint != claim.fingerprint:
+            raise IdempotencyKeyReused
+        entry.users += 1
+        made = False
+        try:
+            async with entry.turn:
+                yield
+            made = True
+        finally:
+            entry.users -= 1
+            if not made and entry.users == 0 and self._entries.get(name) is entry:
+                del self._entries[name]
+            self._forget()
+
+    def _forget(self) -> None:
+        for name in [n for n, e in self._entries.items() if not e.users]:
+            if len(self._entries) <= self._max_known:
+                break
+            del self._entries[name]

@@ -16,9 +16,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from chatbot_ai.core.admission import Admission
 from chatbot_ai.core.estimate import ServiceSample
-from chatbot_ai.core.ticket import Ticket
+from chatbot_ai.core.queue import RequestQueue, Ticket
 from chatbot_ai.domain.errors import AdmissionRejected, CallerLimited
 from support.clocks import FakeClock
 
@@ -42,7 +41,7 @@ class Queue(RuleBasedStateMachine):
     )
     def open(self, slots: int, max_waiting: int, max_per_user: int, conversations: bool) -> None:
         self.clock = FakeClock()
-        self.queue = Admission(
+        self.queue = RequestQueue(
             slots=slots, max_waiting=max_waiting, clock=self.clock, max_per_user=max_per_user
         )
         self.conversations = conversations
@@ -124,7 +123,7 @@ class Queue(RuleBasedStateMachine):
     def time_passes(self, seconds: float, tokens: int) -> None:
         self.clock.advance(seconds)
         for ticket in self.queue.running:
-            ticket.progressed(ticket.progress().tokens + tokens)
+            ticket.report_tokens(ticket.progress().tokens + tokens)
 
     def _end(self, ticket: Ticket, sample: ServiceSample | None) -> None:
         if ticket.started is None:
@@ -236,7 +235,7 @@ TestQueue.settings = settings(
 )
 
 
-def serve(queue: Admission, times: int) -> None:
+def serve(queue: RequestQueue, times: int) -> None:
     """End the oldest running request, again and again."""
     for _ in range(times):
         if queue.running:
@@ -261,7 +260,7 @@ def test_a_newcomer_is_served_within_one_round(  # noqa: PLR0917
 ) -> None:
     """However many others wait, came before and keep coming: after the round under way and one
     more, a caller with one request has its slot. What it asked on an idle service counts not."""
-    queue = Admission(slots=slots, max_waiting=1000, clock=FakeClock())
+    queue = RequestQueue(slots=slots, max_waiting=1000, clock=FakeClock())
     for user in past:
         queue.enter(user, 1e9)
         serve(queue, 1)
@@ -289,7 +288,7 @@ def test_a_newcomer_is_served_within_one_round(  # noqa: PLR0917
 def test_a_stream_of_newcomers_starves_nobody(slots: int, own: int) -> None:
     """A user with several requests has the last one served after as many rounds, each by one
     longer than the one before, although somebody new arrives for every answer that ends."""
-    queue = Admission(slots=slots, max_waiting=1000, clock=FakeClock())
+    queue = RequestQueue(slots=slots, max_waiting=1000, clock=FakeClock())
     for number in range(slots):
         queue.enter(f"first {number}", 1e9)
     last = [queue.enter("A", 1e9) for _ in range(own)][-1]
@@ -299,14 +298,14 @@ def test_a_stream_of_newcomers_starves_nobody(slots: int, own: int) -> None:
     assert last.started is not None
 
 
-def waiting_of(queue: Admission, user: object) -> int:
+def waiting_of(queue: RequestQueue, user: object) -> int:
     return sum(ticket.user == user for ticket in queue.waiting)
 
 
 def test_who_waits_in_the_round_under_way_counts_as_waiting() -> None:
     """C's first request is still of the round under way when C asks again: its second one would be
     served before A's third, but A has only one more waiting, and so keeps its place."""
-    queue = Admission(slots=2, max_waiting=3, clock=FakeClock())
+    queue = RequestQueue(slots=2, max_waiting=3, clock=FakeClock())
     for user in "AAAAC":
         queue.enter(user, 1e9)
     serve(queue, 1)
@@ -318,7 +317,7 @@ def test_who_waits_in_the_round_under_way_counts_as_waiting() -> None:
 
 def test_who_has_two_waiting_gives_way_to_who_has_none_whatever_the_round() -> None:
     """B's two requests are of the round under way and the next, which is the newcomer's too."""
-    queue = Admission(slots=1, max_waiting=2, clock=FakeClock())
+    queue = RequestQueue(slots=1, max_waiting=2, clock=FakeClock())
     for user in "AAB":
         queue.enter(user, 1e9)
     serve(queue, 1)
@@ -332,7 +331,7 @@ def test_who_has_two_waiting_gives_way_to_who_has_none_whatever_the_round() -> N
 def test_who_waits_for_an_answer_of_its_conversation_counts_as_waiting() -> None:
     """A's requests wait for its conversation's answer while others pass: they are far behind the
     virtual time, and still take three places of four."""
-    queue = Admission(slots=2, max_waiting=4, clock=FakeClock())
+    queue = RequestQueue(slots=2, max_waiting=4, clock=FakeClock())
     for _ in range(4):
         queue.enter("A", 1e9, "talk")
     for _ in range(6):
@@ -369,7 +368,7 @@ def test_a_full_room_has_a_place_for_who_holds_less(
     """One user asks fifty times and fills the room; a newcomer gets a place all the same, that of
     the flooder's last request. Nobody loses a place to somebody who holds as many, and every
     ticket is served, leaves or is told that it was refused."""
-    queue = Admission(slots=slots, max_waiting=room, clock=FakeClock())
+    queue = RequestQueue(slots=slots, max_waiting=room, clock=FakeClock())
     accepted: list[Ticket] = []
 
     def ask(user: str) -> bool:
@@ -416,7 +415,7 @@ def test_a_full_room_has_a_place_for_who_holds_less(
 def test_stopping_costs_no_later_rounds(given_up: list[bool], ahead: int) -> None:
     """Who asked and stopped, once or often, stands where a caller stands who asked only as often
     as it still waits."""
-    queue = Admission(slots=1, max_waiting=100, clock=FakeClock())
+    queue = RequestQueue(slots=1, max_waiting=100, clock=FakeClock())
     queue.enter("running", 1e9)
     for number in range(ahead):
         queue.enter(f"other {number}", 1e9)
@@ -433,7 +432,7 @@ def test_stopping_costs_no_later_rounds(given_up: list[bool], ahead: int) -> Non
 @given(stay=st.lists(st.booleans(), min_size=2, max_size=12))
 def test_later_requests_move_up_when_an_earlier_one_is_stopped(stay: list[bool]) -> None:
     """Whichever of its requests a user stops, the others are served in the rounds of as many."""
-    queue = Admission(slots=1, max_waiting=100, clock=FakeClock())
+    queue = RequestQueue(slots=1, max_waiting=100, clock=FakeClock())
     queue.enter("running", 1e9)
     tickets = [queue.enter("A", 1e9) for _ in stay]
     first = tickets[0].tag

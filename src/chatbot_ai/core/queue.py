@@ -1,4 +1,4 @@
-"""The waiting room: a bounded, fair, honest queue in front of the engine's slots.
+"""The queue of requests: a bounded, fair queue in front of the engine's slots.
 
 Fairness is start-time fair queueing (Goyal, Vin, Cheng 1996): a ticket's tag is one more than the
 larger of the queue's virtual time and its user's last tag, and the smallest tag is served next. A
@@ -6,35 +6,90 @@ user with one request therefore stands at most one round behind a user with fift
 requests keep their order, and nobody starves, since later arrivals get later tags. A request that
 is given up takes its tag along: those behind it move up, and nobody pays for what it stopped.
 
-The room's places are shared by counting, not by tags: where it is full, a newcomer takes the place
-of the last request of who has most waiting, if the newcomer's user has at least two fewer. Tags
-cannot tell that, since some who wait stand at the virtual time or behind it: those whose round is
-under way, and those whose conversation is still being answered.
+The places are shared by counting, not by tags: where the queue is full, a newcomer takes the place
+of the last request of the user with most waiting, if the newcomer's user has at least two fewer.
+Tags cannot tell that, since some who wait stand at the virtual time or behind it: those whose round
+is under way, and those whose conversation is still being answered.
 """
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections import Counter, deque
-from collections.abc import Hashable, Iterator
+from collections.abc import AsyncGenerator, Hashable, Iterator
+from dataclasses import dataclass
 
-from chatbot_ai.core.estimate import ServiceEstimate, ServiceSample
-from chatbot_ai.core.ticket import QueuePosition, Ticket
-from chatbot_ai.domain.errors import AdmissionRejected, CallerLimited
+from chatbot_ai.core.estimate import RunningAnswer, ServiceEstimate, ServiceSample
+from chatbot_ai.domain.errors import AdmissionRejected, CallerLimited, DeadlineExceeded
 from chatbot_ai.domain.ports import Clock
 
 #: Seconds for which a forecast holds while nothing enters a slot or leaves one.
 FORECAST_FOR_S = 0.2
 #: Retry-After before anything was measured.
 UNMEASURED_RETRY_S = 5.0
+#: A waiting caller hears of a changed estimate at least this often, in seconds.
+UPDATE_EVERY_S = 2.0
 
 
-class Admission:
+@dataclass(frozen=True, slots=True)
+class QueuePosition:
+    """1 is next. `wait_s` is None until a first answer was measured."""
+
+    position: int
+    wait_s: float | None
+
+
+class Ticket:
+    """One request's place, from `RequestQueue.enter`, which makes it, to `RequestQueue.leave`."""
+
+    def __init__(
+        self, clock: Clock, user: Hashable, deadline: float, conversation: Hashable | None
+    ) -> None:
+        self._clock = clock
+        self.user = user
+        self.deadline = deadline
+        self.conversation = conversation
+        self.tag = 0
+        self.number = 0
+        self.arrived = clock.monotonic()
+        self.started: float | None = None
+        self._tokens = 0
+        self._first_token_s: float | None = None
+        self.at_arrival = QueuePosition(0, 0.0)
+        self.refusal: AdmissionRejected | None = None
+        self.changed = asyncio.Event()
+
+    @property
+    def order(self) -> tuple[int, int]:
+        return self.tag, self.number
+
+    @property
+    def queue_s(self) -> float:
+        """Seconds waited, so far or until the slot was given."""
+        until = self.started if self.started is not None else self._clock.monotonic()
+        return until - self.arrived
+
+    def report_tokens(self, tokens: int) -> None:
+        """Say how many tokens the answer has by now."""
+        if tokens and self._first_token_s is None:
+            self._first_token_s = self._in_slot_s()
+        self._tokens = tokens
+
+    def progress(self) -> RunningAnswer:
+        """How far the answer has come."""
+        return RunningAnswer(self._in_slot_s(), self._first_token_s, self._tokens)
+
+    def _in_slot_s(self) -> float:
+        return self._clock.monotonic() - (self.started or self.arrived)
+
+
+class RequestQueue:
     """At most `slots` run, at most `max_waiting` wait, in fair order.
 
     max_per_user limits what one user may have waiting and running together; 0 switches it off.
     Two requests of one conversation never run at once: the second waits for the first, so that it
-    continues from its answer. Both hold across this room and the one `beside` it, which is for the
+    continues from its answer. Both hold across this queue and the one `beside` it, which is for the
     same callers but for another model with slots of its own.
     """
 
@@ -45,7 +100,7 @@ class Admission:
         max_waiting: int,
         clock: Clock,
         max_per_user: int = 0,
-        beside: Admission | None = None,
+        beside: RequestQueue | None = None,
     ) -> None:
         self.slots, self.max_waiting, self.max_per_user = slots, max_waiting, max_per_user
         self.clock = clock
@@ -55,45 +110,45 @@ class Admission:
         self._virtual = 0
         self._per_user: Counter[Hashable] = beside._per_user if beside else Counter()
         self._numbers: Iterator[int] = beside._numbers if beside else itertools.count(1)
-        self._rooms: list[Admission] = beside._rooms if beside else []
-        self._rooms.append(self)
+        self._queues: list[RequestQueue] = beside._queues if beside else []
+        self._queues.append(self)
         self._closing = False
         self._forecast: tuple[float | None, list[float]] = (None, [])
-        #: when those who found the room full were told to come again, for one turn of all places
-        self._told: deque[float] = deque(maxlen=max(1, slots + max_waiting))
+        #: when those who found the queue full were told to come again, for one turn of all places
+        self._promised: deque[float] = deque(maxlen=max(1, slots + max_waiting))
 
     def enter(
         self, user: Hashable, deadline: float, conversation: Hashable | None = None
     ) -> Ticket:
         """Take a place, at once or never.
 
-        Raises CallerLimited if `user` has too many requests here, AdmissionRejected if the room is
+        Raises CallerLimited if `user` has too many requests here, AdmissionRejected if the queue is
         full, the service stops, or the answer cannot be expected before `deadline`.
         """
         if self._closing:
             raise AdmissionRejected("the service is stopping")
         if self.max_per_user and self._per_user[user] >= self.max_per_user:
-            raise CallerLimited("concurrent_requests", self._own_retry_after_s(user))
+            raise CallerLimited("concurrent_requests", self._user_retry_after_s(user))
         ticket = Ticket(self.clock, user, deadline, conversation)
         ticket.number = next(self._numbers)
         own = (other.tag for other in self.waiting if other.user == user)
         ticket.tag = max(self._virtual, *own, 0) + 1
         place = QueuePosition(0, 0.0)
         last: Ticket | None = None
-        if len(self.running) >= self.slots or not self._eligible(ticket):
+        if len(self.running) >= self.slots or not self._is_eligible(ticket):
             if len(self.waiting) >= self.max_waiting:
-                last = self._who_gives_way(user)
+                last = self._find_displaced(user)
                 if last is None:
-                    raise AdmissionRejected("the waiting room is full", self._come_again_s())
+                    raise AdmissionRejected("the queue is full", self._reserve_retry_s())
             place = self._place(ticket, [*(t for t in self.waiting if t is not last), ticket])
             if place.wait_s is not None:
                 spare_s = deadline - self.clock.monotonic() - self._whole_s()
                 if place.wait_s > spare_s:
-                    late_s = self._come_again_s(place.position, spare_s)
+                    late_s = self._reserve_retry_s(place.position, spare_s)
                     late_s = max(late_s, place.wait_s - spare_s)
                     raise AdmissionRejected("the wait would exceed the deadline", late_s)
         if last is not None:
-            self._send_away(last, "the place went to a user with fewer requests")
+            self._displace(last, "the place went to a user with fewer requests")
         self._per_user[user] += 1
         self.waiting.append(ticket)
         ticket.at_arrival = place
@@ -103,6 +158,32 @@ class Admission:
     def position(self, ticket: Ticket) -> QueuePosition:
         """Where a waiting ticket stands now."""
         return self._place(ticket, self.waiting)
+
+    async def follow(self, ticket: Ticket) -> AsyncGenerator[QueuePosition, None]:
+        """Yield the ticket's place whenever it changes; end when the slot is given.
+
+        Raises DeadlineExceeded if the deadline passes first and AdmissionRejected if the service
+        stops or the place goes to a user who has fewer. The ticket must leave the queue in every
+        case.
+        """
+        last: QueuePosition | None = None
+        while ticket.started is None:
+            if ticket.refusal is not None:
+                raise ticket.refusal
+            ticket.changed.clear()
+            place = self.position(ticket)
+            if place != last:
+                last = place
+                yield place
+                continue
+            left = ticket.deadline - self.clock.monotonic()
+            if left <= 0:
+                raise DeadlineExceeded("queue", self.retry_after_s())
+            try:
+                async with asyncio.timeout(min(left, UPDATE_EVERY_S)):
+                    await ticket.changed.wait()
+            except TimeoutError:
+                last = None if left > UPDATE_EVERY_S else last
 
     def expected_wait_s(self) -> float | None:
         """Seconds that a newcomer would wait for a slot; None before the first measurement."""
@@ -121,7 +202,7 @@ class Admission:
         token_s = self._token_s()
         return max(1.0, min(self._remaining(t, token_s) for t in self.running))
 
-    def _own_retry_after_s(self, user: Hashable) -> float:
+    def _user_retry_after_s(self, user: Hashable) -> float:
         """Seconds until the first of `user`'s own requests is expected to end; at least 1."""
         if not self.estimate.measured:
             return UNMEASURED_RETRY_S
@@ -132,10 +213,10 @@ class Admission:
             ends = [wait + whole_s for wait in waits if wait is not None]
         return max(1.0, min(ends, default=UNMEASURED_RETRY_S))
 
-    def _come_again_s(self, position: int = 1, spare_s: float = 0.0) -> float:
+    def _reserve_retry_s(self, position: int = 1, spare_s: float = 0.0) -> float:
         """Seconds until a place is free that nobody was told to come back for; at least 1.
 
-        position  the place in the queue that must have been passed: 1 frees a place of the room
+        position  the place in the queue that must have been passed: 1 frees a place of the queue
         spare_s   so long before that the caller may already come, and wait
 
         The next free place is for the first who was refused, and so on: were all told the same
@@ -144,11 +225,11 @@ class Admission:
         if not self.estimate.measured:
             return UNMEASURED_RETRY_S
         now = self.clock.monotonic()
-        kept = sorted(moment for moment in self._told if moment > now)
-        self._told = deque(kept, self._told.maxlen)
-        before = min(len(kept), self._told.maxlen - 1 if self._told.maxlen else 0)
+        kept = sorted(moment for moment in self._promised if moment > now)
+        self._promised = deque(kept, self._promised.maxlen)
+        before = min(len(kept), self._promised.maxlen - 1 if self._promised.maxlen else 0)
         free_s = max(1.0, self._start_s(position + before) - spare_s)
-        self._told.append(now + free_s)
+        self._promised.append(now + free_s)
         return free_s
 
     def leave(self, ticket: Ticket, sample: ServiceSample | None = None) -> None:
@@ -157,13 +238,13 @@ class Admission:
             self.running.remove(ticket)
         elif ticket in self.waiting:
             self.waiting.remove(ticket)
-            self._move_up(ticket.user)
+            self._close_gap(ticket.user)
         else:
             return
         self._forecast = (None, [])
         if sample is not None:
             self.estimate.observe(sample)
-        self._forget(ticket.user)
+        self._count_down(ticket.user)
         if not self.waiting:
             self._virtual = 0  # nobody waits: everyone starts level again
         self._dispatch_all()
@@ -182,7 +263,7 @@ class Admission:
             ticket.refusal = AdmissionRejected("the service is stopping")
             ticket.changed.set()
 
-    def _who_gives_way(self, user: Hashable) -> Ticket | None:
+    def _find_displaced(self, user: Hashable) -> Ticket | None:
         """The last request of who has most waiting, where `user` has at least two fewer."""
         held = Counter(ticket.user for ticket in self.waiting)
         most = max(held.values(), default=0)
@@ -190,18 +271,18 @@ class Admission:
             return None
         return max((t for t in self.waiting if held[t.user] == most), key=lambda t: t.order)
 
-    def _send_away(self, ticket: Ticket, why: str) -> None:
-        ticket.refusal = AdmissionRejected(why, self._come_again_s())
+    def _displace(self, ticket: Ticket, why: str) -> None:
+        ticket.refusal = AdmissionRejected(why, self._reserve_retry_s())
         self.waiting.remove(ticket)
-        self._forget(ticket.user)
+        self._count_down(ticket.user)
         ticket.changed.set()
 
-    def _forget(self, user: Hashable) -> None:
+    def _count_down(self, user: Hashable) -> None:
         self._per_user[user] -= 1
         if self._per_user[user] <= 0:
             del self._per_user[user]
 
-    def _move_up(self, user: Hashable) -> None:
+    def _close_gap(self, user: Hashable) -> None:
         """Close the gap that a request of `user` has left in its tags."""
         before = 0
         for ticket in self.waiting:  # a user's own stand in their order
@@ -210,12 +291,12 @@ class Admission:
                 before = ticket.tag
 
     def _dispatch_all(self) -> None:
-        for room in self._rooms:
-            room._dispatch()
+        for queue in self._queues:
+            queue._dispatch()
 
     def _dispatch(self) -> None:
         while len(self.running) < self.slots:
-            able = [t for t in self.waiting if self._eligible(t)]
+            able = [t for t in self.waiting if self._is_eligible(t)]
             if not able:
                 break
             chosen = min(able, key=lambda t: t.order)
@@ -227,13 +308,13 @@ class Admission:
         for ticket in [*self.waiting, *self.running]:
             ticket.changed.set()
 
-    def _eligible(self, ticket: Ticket) -> bool:
+    def _is_eligible(self, ticket: Ticket) -> bool:
         if ticket.conversation is None:
             return True
         return not any(
             other.conversation == ticket.conversation
-            for room in self._rooms
-            for other in [*room.running, *(w for w in room.waiting if w.number < ticket.number)]
+            for queue in self._queues
+            for other in [*queue.running, *(w for w in queue.waiting if w.number < ticket.number)]
         )
 
     def _token_s(self) -> float:
