@@ -2,8 +2,12 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 export PYTHONUNBUFFERED := 1
+# one process more than cores, as each often waits for others that it started
+PROCESSES := $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4)))
+PYTEST = $(PY) -m pytest -n $(PROCESSES) --no-loadscope-reorder --durations=10
 
-.PHONY: help run test browser-test compose-test fuzz clients-check check audit format bench lock docs clean
+.PHONY: help run unit test test-all check audit format bench lock docs clean \
+	browser-test compose-test fuzz chaos clients-check setup setup-tests check-js
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,58 +16,62 @@ run: ## Set everything up and serve http://localhost:8001 (Ctrl-C stops it)
 	@scripts/setup.sh runtime
 	@exec .venv/bin/chatbot-ai up
 
-test: check ## Set everything up, check the code and run every test
-	@scripts/system_packages.sh
-	@if [ -n "$(TESTS)" ]; then exec $(PY) -m pytest $(TESTS); else exec scripts/run_tests.sh; fi
+unit: setup ## The tests that need nothing but Python, in seconds
+	@$(PYTEST) -m unit
 
-check: ## Format, lint, types, generated documents, known vulnerabilities
-	@scripts/setup.sh dev
+test: check setup-tests ## Check the code and run every test without browser and containers (TESTS=path: those alone)
+	@if [ -n "$(TESTS)" ]; then exec $(PY) -m pytest $(TESTS); \
+	else exec $(PYTEST) -m "not (browser or compose or slow)" $(COVERAGE); fi
+
+test-all: setup setup-tests ## The rest, after `make test`: browser, containers, fuzzing, long properties
+	@exec scripts/test_all.sh
+
+check: setup ## Format, lint, types, generated documents; JavaScript too where npm is
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/mypy --no-error-summary
 	@$(PY) scripts/generate_docs.py --check
-	@$(PY) scripts/audit.py
+	@if command -v npm >/dev/null || [ -n "$(CI)" ]; then $(MAKE) --no-print-directory check-js; \
+	else echo "JavaScript is not checked: npm is missing" >&2; fi
 
-audit: ## The last part of check, strictly: what could not be checked is a failure too (needs PyPI itself)
-	@scripts/setup.sh dev
+check-js: ## Lint and types of the pages' JavaScript
+	@scripts/check_js.sh
+
+audit: setup ## Known vulnerabilities of the locked packages; what could not be checked is a failure too (needs PyPI itself)
 	@$(PY) scripts/audit.py --strict
 
-format: ## Format the code and mend what the linter can
-	@scripts/setup.sh dev
+format: setup ## Format the code and fix what the linter can
 	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format --quiet .
 
-docs: ## Write the generated parts of the documentation anew
-	@scripts/setup.sh dev
+docs: setup ## Write the generated parts of the documentation
 	@$(PY) scripts/generate_docs.py
 
-browser-test: ## Run the tests of the chat page and the dashboard in a real browser
-	@scripts/setup.sh dev
-	@scripts/system_packages.sh
-	@$(PY) -m pytest tests/browser --ignore=tests/browser/test_dashboard.py && $(PY) -m pytest tests/browser/test_dashboard.py
+browser-test: setup setup-tests ## Run the tests of the pages in a real browser
+	@$(PY) -m pytest -n 2 tests/browser
 
-fuzz: ## Call every route 10,000 times with calls that nobody thought of (about half an hour)
-	@scripts/setup.sh dev
-	@$(PY) scripts/fuzz_check.py $(FUZZ)
-
-chaos: ## kill -9 of every part, MongoDB too, at random under load for 5 minutes (CHAOS="--seed 7")
-	@scripts/setup.sh dev
-	@$(PY) tests/e2e/chaos.py --seconds 300 --json logs/chaos.json $(CHAOS)
-
-clients-check: ## Let OpenAI's clients, LangChain and llm talk to http://localhost:8001 (URL=..., KEY=...)
-	@scripts/setup.sh dev
-	@scripts/system_packages.sh
-	@$(PY) scripts/clients_check.py $(if $(URL),--url $(URL)) $(if $(KEY),--key $(KEY))
-
-compose-test: ## Build, start, break and heal the Compose deployment
-	@scripts/setup.sh dev
+compose-test: setup ## Build, start, break and heal the Compose deployment
 	@scripts/compose_test.sh
 
-bench: ## Run every side-by-side comparison and write docs/performance.md
-	@scripts/setup.sh dev
+fuzz: setup ## Call every route 10,000 times with generated requests (about half an hour)
+	@$(PY) scripts/fuzz_check.py $(FUZZ)
+
+chaos: setup ## kill -9 of every part, MongoDB too, at random under load for 5 minutes (CHAOS="--seed 7")
+	@$(PY) tests/support/chaos.py --seconds 300 --json logs/chaos.json $(CHAOS)
+
+clients-check: setup setup-tests ## Let OpenAI's clients, LangChain and llm talk to http://localhost:8001 (URL=..., KEY=...)
+	@$(PY) scripts/clients_check.py $(if $(URL),--url $(URL)) $(if $(KEY),--key $(KEY))
+
+bench: setup ## Run every side-by-side comparison and write docs/performance.md
 	@$(PY) -m bench
 
-lock: ## Write requirements/*.lock anew
+lock: ## Write requirements/*.lock with the newest versions
 	@UV=$(CURDIR)/.venv/bin/uv scripts/lock.sh
 
 clean: ## Remove the environment and caches; models, data and logs stay
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+setup:
+	@scripts/setup.sh dev
+
+setup-tests:
+	@scripts/system_packages.sh

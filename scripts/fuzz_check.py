@@ -30,12 +30,11 @@ import requests
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "e2e")]
 
-from e2e_group import ASSISTANTS, Group, Part, brief, eventually, started  # noqa: E402
-from e2e_http import body, raw  # noqa: E402
-
 from support import fuzzing  # noqa: E402
 from support.bad_bytes import MALFORMED, NOT_JSON  # noqa: E402
+from support.http_calls import body, raw  # noqa: E402
 from support.possessions import assignments, possessions  # noqa: E402
+from support.process_group import ASSISTANTS, Group, Part, brief, eventually, started  # noqa: E402
 from support.route_calls import Operation, Schema  # noqa: E402
 
 #: Calls of one operation before the next one has its turn.

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import settings as hypothesis_settings
+from xdist.scheduler import LoadScopeScheduling
 
 from chatbot_ai.models.library import ModelLibrary
 from support.engines import RunningEngine, options_for, running_engine
 from support.isolation import NetworkGuard, own_variables
 
-ROOT = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
+#: Folders whose tests need nothing but Python count as unit tests.
+FOLDER_MARKERS = {"property": "unit", "style": "unit", "docs": "unit"}
+#: Files of tests/e2e whose tests leave the session's one group of processes as they found it.
+SHARED_DEPLOYMENT = {"test_contract.py", "test_bad_input.py", "test_api_examples.py"}
 #: Kept out of the way: a browser's files are found through the real home.
 BROWSERS = os.environ.get(
     "PLAYWRIGHT_BROWSERS_PATH", str(Path("~/.cache/ms-playwright").expanduser())
@@ -39,21 +45,39 @@ MAY_BLOCK = {
     "chatbot_ai/api/middleware.py": {"_log_crash"},
 }
 
-# the machine's speed says nothing about a property
-hypothesis_settings.register_profile("tests", deadline=None, print_blob=True)
-hypothesis_settings.load_profile("tests")
+# the machine's speed says nothing about a property; `make test-all` and `make fuzz` look longer
+hypothesis_settings.register_profile("short", deadline=None, print_blob=True, max_examples=25)
+hypothesis_settings.register_profile("long", deadline=None, print_blob=True, max_examples=500)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 guard = NetworkGuard()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test is marked with its folder's name; those with a browser come last, as their library
+    keeps a loop open in the thread of the tests."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        item.add_marker(FOLDER_MARKERS.get(folder, folder))
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """A file stays in one process, and so do the files that share one running deployment."""
+    return ByDeployment(config, log)
+
+
+class ByDeployment(LoadScopeScheduling):  # type: ignore[misc]  # xdist carries no types
+    """Hands out tests by file; what `SHARED_DEPLOYMENT` names goes to one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "shared deployment" if Path(file).name in SHARED_DEPLOYMENT else file
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _loop_is_never_blocked() -> Iterator[BlockBuster | None]:
+def blocking_guard() -> Iterator[BlockBuster]:
     """A call of ours that blocks the event loop raises BlockingError where it happens."""
-    if "playwright.sync_api" in sys.modules:
-        # the browser's library keeps its own loop open in this thread while plain functions run;
-        # such tests have a process of their own, see scripts/run_tests.sh
-        yield None
-        return
     with blockbuster_ctx("chatbot_ai") as blockbuster:
         for function in blockbuster.functions.values():
             for file, names in MAY_BLOCK.items():

@@ -6,11 +6,11 @@ scripted at the page's own network edge; everything else is the real thing.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from blockbuster import BlockBuster
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -20,11 +20,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS / "e2e"), str(TESTS / "unit" / "cards")]
-
-from e2e_group import Group, started  # noqa: E402 (found through the line above)
-from page_steps import PATIENCE_MS, watched  # noqa: E402 (likewise)
+from support.page_steps import PATIENCE_MS, watched
+from support.process_group import Group, started
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -57,9 +54,10 @@ def group(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="session")
-def playwright(group: Group) -> Iterator[Playwright]:
-    """Playwright, after the group: it keeps an event loop running, in which nothing may block."""
-    assert group.url
+def playwright(blocking_guard: BlockBuster) -> Iterator[Playwright]:
+    """One for all tests. It keeps an event loop running in the thread of the tests, which are plain
+    functions and may block; tests of coroutines need a process without it."""
+    blocking_guard.deactivate()
     with sync_playwright() as running:
         yield running
 

@@ -15,12 +15,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import card_samples as samples
 import pytest
-from accessibility import check
-from e2e_group import Group
-from page_steps import PATIENCE_MS, Api, Script, answered, done, events, refusing, say, watched
 from playwright.sync_api import Browser, Page, expect
+
+from support import card_samples as samples
+from support.accessibility import check
+from support.page_steps import (
+    PATIENCE_MS,
+    Api,
+    Script,
+    answered,
+    done,
+    events,
+    refusing,
+    say,
+    watched,
+)
+from support.process_group import Group
 
 OFFICE_ANSWER = """회의 내용을 **결정 사항**과 *할 일*로 나누었습니다.[1]
 

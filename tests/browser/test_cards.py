@@ -10,13 +10,13 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import card_samples as samples
 import pytest
-from e2e_group import Group
-from page_steps import Api, answered, bring, place_of, saved, say
 from playwright.sync_api import Page, expect
 
 from chatbot_ai.cards import read_card
+from support import card_samples as samples
+from support.page_steps import Api, answered, bring, place_of, saved, say
+from support.process_group import Group
 
 #: A drop of files, as a file manager makes it.
 DROP = """async ([selector, files]) => {

@@ -8,13 +8,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import card_samples as samples
 import pytest
-from e2e_group import Group
-from page_steps import Api, answered, bring, place_of, saved, say
 from playwright.sync_api import Page, expect
 
 from chatbot_ai.cards import inspect_picture, read_card
+from support import card_samples as samples
+from support.page_steps import Api, answered, bring, place_of, saved, say
+from support.process_group import Group
 
 CARD = {
     "spec": "chara_card_v3",

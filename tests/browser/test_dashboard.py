@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,21 +11,13 @@ from typing import Any
 import httpx2
 import pytest
 from bench.stack import Stack, stack
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from chatbot_ai.tools.loadtest.report import write_report
 from support.operator_services import Keyed, keyed_services
 
 PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
-BROWSER_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+
 #: Milliseconds that a page gets on a busy machine.
 PATIENCE_MS = 30_000
 QUESTIONS = 3
@@ -54,18 +45,6 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
     with keyed_services(folder) as services:
         write_report(folder / "reports")
         yield services
-
-
-@pytest.fixture(scope="module")
-def browser(running: Stack, keyed: Keyed) -> Iterator[Browser]:
-    """Started after the services: from here on a loop runs that our code may not block."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.fail("these tests need Debian's package chromium")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=BROWSER_ARGUMENTS)
-        yield started
-        started.close()
 
 
 @pytest.fixture

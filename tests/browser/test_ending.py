@@ -8,13 +8,13 @@ import threading
 import time
 
 import pytest
-from e2e_group import Group, eventually
-from page_steps import Api, Script, answered, events, occupied, place_of, say, user_of
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from chatbot_ai.domain.conversation import ConversationKey, NewTurn, TurnAnswer
 from chatbot_ai.domain.grounding import Source
 from chatbot_ai.storage.sqlite import SqliteConversationStore
+from support.page_steps import Api, Script, answered, events, occupied, place_of, say, user_of
+from support.process_group import Group, eventually
 
 LONG = "Tell me about every month of the year, one after the other."
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from subprocess import run
 
 import pytest
-from accessibility import check
-from e2e_group import COMMAND, Group, environment, started
-from page_steps import PATIENCE_MS, Script, answered, say, watched
 from playwright.sync_api import Browser, Page, expect
+
+from support.accessibility import check
+from support.page_steps import PATIENCE_MS, Script, answered, say, watched
+from support.process_group import COMMAND, Group, environment, started
 
 
 @dataclass(frozen=True, slots=True)

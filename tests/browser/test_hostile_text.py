@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from page_steps import Script, answered, say
 from playwright.sync_api import Page, expect
+
+from support.page_steps import Script, answered, say
 
 ATTEMPTS = [
     "<script>alert(1)</script>",

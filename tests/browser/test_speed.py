@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from e2e_group import Group
-from page_steps import PATIENCE_MS, Script, answered, say
 from playwright.sync_api import Browser, Page, expect
+
+from support.page_steps import PATIENCE_MS, Script, answered, say
+from support.process_group import Group
 
 FIRST_PAINT = """() => new Promise((resolve) => new PerformanceObserver((list) => {
   for (const entry of list.getEntries())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-from cutting_proxy import cutting_proxy
-from e2e_group import Group
-from page_steps import Api, Script, answered, done, occupied, refusing, say
 from playwright.sync_api import BrowserContext, Page, Route, expect
+
+from support.cutting_proxy import cutting_proxy
+from support.page_steps import Api, Script, answered, done, occupied, refusing, say
+from support.process_group import Group
 
 #: Presses the stop button in the moment in which the first words show.
 STOP_AT_FIRST_WORDS = """() => new MutationObserver((_, watch) => {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from page_steps import Script, answered, say
 from playwright.sync_api import Page, Route, expect
+
+from support.page_steps import Script, answered, say
 
 #: Plays events on the message field; `set` changes its text as an input method does.
 PLAY = """async (steps) => {

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
-from deployment import CLONE, GATEWAY_PORT, Deployment
+
+from support.compose_deployment import CLONE, GATEWAY_PORT, Deployment
 
 collect_ignore_glob = [] if CLONE.is_dir() else ["test_*.py"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from deployment import CLONE, GATEWAY_PORT, SERVICES, Deployment
 
 from chatbot_ai.domain.conversation import ConversationKey
+from support.compose_deployment import CLONE, GATEWAY_PORT, SERVICES, Deployment
 
 MIB = 2**20
 DEMO_MODEL = CLONE.joinpath("ai_model/demo/SmolLM2-135M-Instruct.Q4_1.gguf")

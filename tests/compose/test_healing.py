@@ -6,9 +6,9 @@ import uuid
 
 import httpx2
 import pytest
-from deployment import SERVICES, Deployment
 
 from chatbot_ai.domain.conversation import ConversationKey
+from support.compose_deployment import SERVICES, Deployment
 
 KEY = ConversationKey("office", "healing", str(uuid.uuid4()))
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
-from deployment import CLONE, Deployment
 
 from chatbot_ai.domain.conversation import ConversationKey
+from support.compose_deployment import CLONE, Deployment
 
 ENV_FILE = CLONE / ".env"
 SETTINGS = """\

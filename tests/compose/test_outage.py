@@ -7,9 +7,9 @@ import uuid
 
 import httpx2
 import pytest
-from deployment import Deployment
 
 from chatbot_ai.domain.conversation import ConversationKey
+from support.compose_deployment import Deployment
 
 KEY = ConversationKey("office", "outage", str(uuid.uuid4()))
 #: So long that no other request to the engine looks like the one that carries it.

@@ -12,7 +12,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from conversation_stores import KEY, Address, new_turn, stored_turn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from chatbot_ai.domain.conversation import ConversationKey, NewTurn, Turn, TurnA
 from chatbot_ai.domain.errors import InvalidRequest, NotFound, StoreUnavailable
 from chatbot_ai.domain.grounding import Source
 from chatbot_ai.domain.ports import ConversationStore
+from support.conversation_stores import KEY, Address, new_turn, stored_turn
 from support.mongodb_process import MongodbProcess
 
 OTHER_KEYS = [

@@ -12,7 +12,6 @@ from uuid import uuid4
 
 import pytest
 from bson import ObjectId
-from conversation_stores import new_turn
 from pymongo import MongoClient
 from typer.testing import CliRunner
 
@@ -30,6 +29,7 @@ from chatbot_ai.storage.outbox_files import outbox_file, waiting_in
 from chatbot_ai.storage.outbox_queue import OutboxQueue
 from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
 from chatbot_ai.storage.transfer import Record, Tally, copy, history
+from support.conversation_stores import new_turn
 from support.mongodb_process import MongodbProcess
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")

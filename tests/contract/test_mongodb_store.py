@@ -14,7 +14,6 @@ from uuid import uuid4
 import pymongo
 import pytest
 from bson import errors as bson_errors
-from conversation_stores import KEY, new_turn, stored_turn
 from hypothesis import given
 from hypothesis import strategies as st
 from pymongo import AsyncMongoClient, MongoClient
@@ -27,6 +26,7 @@ from chatbot_ai.domain.errors import ConfigurationError, StoreUnavailable
 from chatbot_ai.storage import mongodb_edits, mongodb_schema, mongodb_turns
 from chatbot_ai.storage.mongodb import MongoConversationStore
 from chatbot_ai.storage.mongodb_server import FAILURES, mongodb_url, server_name, unavailable
+from support.conversation_stores import KEY, new_turn, stored_turn
 from support.mongodb_process import MongodbProcess
 
 #: The driver leaves a connecting socket to the garbage collector when its client is closed.

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conversation_stores import KEY, new_turn, stored_turn
 from structlog.testing import capture_logs
 
 from chatbot_ai.domain.conversation import ConversationKey, TurnAnswer
@@ -24,6 +23,7 @@ from chatbot_ai.domain.grounding import Source
 from chatbot_ai.storage.mongodb import MongoConversationStore
 from chatbot_ai.storage.outbox import OutboxConversationStore
 from chatbot_ai.storage.sqlite import SqliteConversationStore
+from support.conversation_stores import KEY, new_turn, stored_turn
 from support.mongodb_process import MongodbProcess
 
 OTHER = ConversationKey("office", "test_user", "other")

@@ -16,13 +16,13 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from conversation_stores import KEY, Address, new_turn
 
 from chatbot_ai.domain.conversation import ConversationKey, TurnAnswer
 from chatbot_ai.domain.errors import StoreUnavailable
 from chatbot_ai.storage import sqlite_rows, sqlite_schema
 from chatbot_ai.storage.sqlite import SqliteConversationStore
 from chatbot_ai.storage.sqlite_connection import unavailable
+from support.conversation_stores import KEY, Address, new_turn
 
 
 @pytest.fixture

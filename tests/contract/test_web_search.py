@@ -14,16 +14,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
-from tests.scripted_web import (
-    Answer,
-    Handler,
-    Request,
-    ScriptedWeb,
-    answer_json,
-    cut,
-    redirect,
-    scripted_web,
-)
 
 from chatbot_ai.domain.errors import SearchUnavailable
 from chatbot_ai.domain.ports import WebSearch
@@ -33,6 +23,16 @@ from chatbot_ai.search.failures import SearchQuotaExceeded
 from chatbot_ai.search.google import GoogleSearch
 from chatbot_ai.search.naver import NaverSearch
 from chatbot_ai.search.searxng import SearxngSearch
+from support.scripted_web import (
+    Answer,
+    Handler,
+    Request,
+    ScriptedWeb,
+    answer_json,
+    cut,
+    redirect,
+    scripted_web,
+)
 
 Hit = tuple[str, str, str]
 HITS: list[Hit] = [

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
-from e2e_group import started
+
+from support.process_group import started
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx2
-from e2e_console import examples, run
+
+from support.console_examples import examples, run
 
 API = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from e2e_http import body, error_of, raw
 
 from support.bad_bytes import MALFORMED, NOT_JSON
+from support.http_calls import body, error_of, raw
 
 ASSISTANTS = ("office", "character")
 JSON = {"Content-Type": "application/json"}

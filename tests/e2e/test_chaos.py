@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chaos import VICTIMS, run
+from support.chaos import VICTIMS, run
 
 
 def test_whatever_is_killed_every_answered_turn_is_stored_once(

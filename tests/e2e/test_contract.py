@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from e2e_http import Event, body, error_of, events, stream, text_of
+
+from support.http_calls import Event, body, error_of, events, stream, text_of
 
 ASSISTANTS = ("office", "character")
 #: Tokens that a conversation's mark takes at most: fewer than any message with its template.

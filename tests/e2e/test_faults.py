@@ -10,10 +10,11 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from e2e_group import HEAL_S, STOP_S, Group, Part, brief, eventually, started
-from e2e_http import Event, body, events, text_of
-from e2e_load import Load, Outcome, check_stored
-from e2e_processes import descendants
+
+from support.http_calls import Event, body, events, text_of
+from support.load import Load, Outcome, check_stored
+from support.process_group import HEAL_S, STOP_S, Group, Part, brief, eventually, started
+from support.process_tree import descendants
 
 #: What callers may meet beside answers and 503. A service that dies takes the streams it was
 #: sending with it, and nginx's death every connection.

@@ -16,12 +16,12 @@ from typing import Any
 
 import httpx2
 import pytest
-from e2e_group import REPOSITORY, brief, started
-from e2e_http import Event, body, stream, text_of
-from e2e_search import SearchServer, found, search_server
-from tests.scripted_web import Answer, Handler, Request, answer_json
 
 from support.engines import RunningEngine, options_for, running_engine
+from support.http_calls import Event, body, stream, text_of
+from support.process_group import REPOSITORY, brief, started
+from support.scripted_web import Answer, Handler, Request, answer_json
+from support.search_server import SearchServer, found, search_server
 
 MODEL = REPOSITORY / "ai_model" / "demo" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 #: The product's promise: an answer comes at most so much later than it would without a search.

@@ -8,9 +8,9 @@ from typing import get_args
 
 import pytest
 from bench.leaving import Kind, Leaver, Stage
-from e2e_group import started
 
 from support.engines import RunningEngine, options_for, running_engine
+from support.process_group import started
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,19 @@ from typing import Any
 
 import httpx2
 import pytest
-from e2e_group import HEAL_S, START_S, Group, Part, brief, environment, eventually, started
-from e2e_http import body, events
-from e2e_processes import Process
+
+from support.http_calls import body, events
+from support.process_group import (
+    HEAL_S,
+    START_S,
+    Group,
+    Part,
+    brief,
+    environment,
+    eventually,
+    started,
+)
+from support.process_tree import Process
 
 HEADERS = {"Accept": "text/event-stream"}
 OPENAI_KEY = "sk-proj-planted0123456789abcdefABCDEF"

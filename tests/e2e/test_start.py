@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e_group import (
+
+from support.process_group import (
     REPOSITORY,
     Group,
     Refused,

@@ -6,9 +6,9 @@ import os
 import signal
 from pathlib import Path
 
-from e2e_group import HEAL_S, STOP_S, Group, brief, environment, eventually, started
-from e2e_load import Load, check_stored
-from e2e_processes import descendants
+from support.load import Load, check_stored
+from support.process_group import HEAL_S, STOP_S, Group, brief, environment, eventually, started
+from support.process_tree import descendants
 
 
 def test_ctrl_c_ends_everything_and_keeps_what_was_answered(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from e2e_group import HEAL_S, START_S, Group, brief, environment, eventually
-from e2e_http import body
 
+from support.http_calls import body
 from support.mongodb_process import MongodbProcess
+from support.process_group import HEAL_S, START_S, Group, brief, environment, eventually
 
 
 @pytest.fixture

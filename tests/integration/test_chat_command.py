@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from scripted_gateway import DONE, Step, event, gateway, refusal, stream
+
+from support.scripted_gateway import DONE, Step, event, gateway, refusal, stream
 
 END = {
     "finish_reason": "length",

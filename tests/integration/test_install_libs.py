@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from package_index import PackageIndex, lock_line, make_wheel
+
+from support.package_index import PackageIndex, lock_line, make_wheel
 
 SCRIPT = Path(__file__).resolve().parents[2] / "docker" / "install_libs.sh"
 DEADLINE_S = 60

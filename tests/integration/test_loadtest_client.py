@@ -9,7 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from scripted_gateway import (
+
+from chatbot_ai.tools.loadtest.client import ChatClient
+from chatbot_ai.tools.loadtest.record import Mode, Record
+from chatbot_ai.tools.loadtest.reply import Reply
+from chatbot_ai.tools.loadtest.visitor import Patience, Visitor
+from support.scripted_gateway import (
     DONE,
     QUEUED,
     TEXT,
@@ -23,11 +28,6 @@ from scripted_gateway import (
     stream,
     whole_stream,
 )
-
-from chatbot_ai.tools.loadtest.client import ChatClient
-from chatbot_ai.tools.loadtest.record import Mode, Record
-from chatbot_ai.tools.loadtest.reply import Reply
-from chatbot_ai.tools.loadtest.visitor import Patience, Visitor
 
 BODY = {"input_data": "안녕하세요!"}
 

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from scripted_gateway import Asked, Step, answer, gateway, refusal, stream, whole_stream
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -24,6 +23,7 @@ from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.tools.loadtest.record import COLUMNS
 from chatbot_ai.tools.loadtest.report import PAGE_NAME
 from chatbot_ai.tools.loadtest.run import LoadPlan, LoadRunFailed, check, is_loopback, run
+from support.scripted_gateway import Asked, Step, answer, gateway, refusal, stream, whole_stream
 
 
 def mostly_answers(chance: random.Random) -> Callable[[Asked], Step]:

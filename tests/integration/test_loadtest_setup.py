@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from scripted_gateway import answer, gateway
 
 from chatbot_ai.cli import locust_setup
 from chatbot_ai.cli.locust_setup import ensure_locust
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.tools.loadtest.run import KEY_VARIABLE, LoadPlan, run
+from support.scripted_gateway import answer, gateway
 
 KEY = "ck-load-1234567890"
 

@@ -15,12 +15,12 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from model_hub import Fault, ModelHub, model_hub
 from structlog.testing import capture_logs
 
 from chatbot_ai.models.download import download
 from chatbot_ai.models.errors import ModelFileError
 from chatbot_ai.models.wire import DownloadPolicy
+from support.model_hub import Fault, ModelHub, model_hub
 
 CONTENT = b"GGUF" + random.Random(1).randbytes(2_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import pytest
-from model_hub import Fault, ModelHub, model_hub
 from structlog.testing import capture_logs
 
 from chatbot_ai.models.errors import ModelFileError
@@ -18,6 +17,7 @@ from chatbot_ai.models.library import FileState, ModelLibrary
 from chatbot_ai.models.manifest import KNOWN, HubSource, ModelFile
 from chatbot_ai.models.wire import DownloadPolicy
 from support.gguf_files import random_gguf
+from support.model_hub import Fault, ModelHub, model_hub
 
 CONTENT = random_gguf(2, 600_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

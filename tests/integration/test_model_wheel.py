@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import pytest
-from model_hub import Fault, ModelHub, model_hub
 
 from chatbot_ai.models.errors import ModelFileError
 from chatbot_ai.models.hub import Hub
@@ -19,6 +18,7 @@ from chatbot_ai.models.library import FileState, ModelLibrary
 from chatbot_ai.models.manifest import ModelFile, WheelSource
 from chatbot_ai.models.wire import DownloadPolicy
 from support.gguf_files import random_gguf
+from support.model_hub import Fault, ModelHub, model_hub
 
 CONTENT = random_gguf(4, 600_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

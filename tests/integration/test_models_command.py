@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from model_hub import Fault, ModelHub, model_hub
 
 from chatbot_ai.cli.language import Language, language_of
 from chatbot_ai.cli.models_texts import REASON_TEXTS, TEXTS, say
 from chatbot_ai.models.errors import REASONS, ModelFileError
 from support.gguf_files import random_gguf
+from support.model_hub import Fault, ModelHub, model_hub
 
 CONTENT = random_gguf(3, 400_000)
 NAME = "maker/Model-GGUF/Model.gguf"

@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.scripted_web import (
+
+from chatbot_ai.search.address import Address, AddressPolicy
+from chatbot_ai.search.failures import ExchangeFailed, FetchRefused
+from chatbot_ai.search.fetch import PageFetch
+from chatbot_ai.search.json_api import JsonApi
+from support.scripted_web import (
     Answer,
     Request,
     ScriptedWeb,
@@ -23,11 +28,6 @@ from tests.scripted_web import (
     redirect,
     scripted_web,
 )
-
-from chatbot_ai.search.address import Address, AddressPolicy
-from chatbot_ai.search.failures import ExchangeFailed, FetchRefused
-from chatbot_ai.search.fetch import PageFetch
-from chatbot_ai.search.json_api import JsonApi
 
 LIMIT_BYTES = 100_000
 PAGE = Answer("<p>안녕</p>".encode())

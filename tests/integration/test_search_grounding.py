@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from structlog.testing import capture_logs
-from tests.scripted_web import Answer, Handler, Request, ScriptedWeb, answer_json, scripted_web
 
 from chatbot_ai.domain.errors import BackendUnavailable, ConfigurationError
 from chatbot_ai.domain.generation import likely_tokens
@@ -21,6 +20,7 @@ from chatbot_ai.search.grounding import Grounding, GroundingResult
 from chatbot_ai.search.naver import NaverSearch
 from chatbot_ai.search.reader import PageReader
 from chatbot_ai.search.searxng import SearxngSearch
+from support.scripted_web import Answer, Handler, Request, ScriptedWeb, answer_json, scripted_web
 
 QUESTION = "서울 인구는 몇 명이야?"
 FACT = "서울특별시의 인구는 2026년 현재 약 930만 명으로 집계되었다고 시가 밝혔다."

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import stat
-import sys
 from pathlib import Path
 
+import audit
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import audit  # noqa: E402
 
 CLEAN = '{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}'
 SKIPPED = '{"dependencies": [{"name": "a", "skip_reason": "not found"}]}'

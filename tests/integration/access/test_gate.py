@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import structlog
-from access_lab import BODY_LIMIT_BYTES, Lab, serving
 
 from chatbot_ai.domain.generation import Finished, GenerationEvent, GenerationRequest, Usage
+from support.access_lab import BODY_LIMIT_BYTES, Lab, serving
 from support.scripted_model import ScriptedModel
 from support.waiting import until
 

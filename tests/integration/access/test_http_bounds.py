@@ -8,9 +8,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from access_lab import Lab, serving
 
 from chatbot_ai.server import http as service_http
+from support.access_lab import Lab, serving
 
 LONGEST_WAIT_S = 10.0
 

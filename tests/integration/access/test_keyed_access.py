@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 import pytest
-from access_lab import opened
 
 from chatbot_ai.access.key import Limits
 from chatbot_ai.access.keyed import STALE_AFTER_S
@@ -28,6 +27,7 @@ from chatbot_ai.domain.errors import (
     StoreUnavailable,
     Unauthorized,
 )
+from support.access_lab import opened
 from support.clocks import FakeClock
 from support.waiting import until
 

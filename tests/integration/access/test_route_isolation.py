@@ -12,13 +12,13 @@ from typing import Any
 
 import httpx2
 import pytest
-from access_lab import Lab, serving
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 
 from chatbot_ai.api.access import principal_of
 from chatbot_ai.api.gate import OPEN_PATHS
 from chatbot_ai.domain.conversation import Assistant, ConversationKey
+from support.access_lab import Lab, serving
 from support.possessions import CONVERSATION, assignments, possessions
 from support.route_calls import call, operations
 

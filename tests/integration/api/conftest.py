@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from api_lab import Lab, running_lab
+
+from support.api_lab import Lab, running_lab
 
 
 @pytest.fixture(params=["office", "character"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from api_lab import Lab
+
+from support.api_lab import Lab
 
 A = {"user_id": "a"}
 

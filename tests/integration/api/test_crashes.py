@@ -10,10 +10,10 @@ from typing import Any
 import httpx2
 import pytest
 import structlog
-from api_lab import Lab, events_of, running_lab, until
 from structlog.testing import capture_logs
 
 from chatbot_ai.domain.errors import StoreUnavailable
+from support.api_lab import Lab, events_of, running_lab, until
 
 SECRET = "planted-9f2c text of a user"
 

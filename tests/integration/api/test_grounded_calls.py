@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from api_lab import running_lab
 
+from support.api_lab import running_lab
 from support.grounders import FOUND, ScriptedGrounder
 
 QUESTION = {"input_data": "2026년 서울특별시의 인구는 몇 명이야?", "google_access": True}

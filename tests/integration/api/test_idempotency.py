@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from api_lab import Lab, events_of, running_lab, until
 
 from chatbot_ai.domain.errors import BackendUnavailable
+from support.api_lab import Lab, events_of, running_lab, until
 
 A = {"user_id": "a"}
 ONCE = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}

@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from api_lab import CHARACTER, Lab, TableAccess, running_lab
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
@@ -28,6 +27,7 @@ from chatbot_ai.api.access import principal_of
 from chatbot_ai.api.services import ApiOptions
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.conversation import ASSISTANTS
+from support.api_lab import CHARACTER, Lab, TableAccess, running_lab
 
 #: Every route about a conversation or stream that exists: method, path, body.
 NAMED: tuple[tuple[str, str, dict[str, Any] | None], ...] = (

@@ -10,12 +10,12 @@ from typing import Any
 
 import openai
 import pytest
-from api_lab import Lab, SpokenModel, TableAccess, running_lab, until
 from openai import AsyncOpenAI
 
 from chatbot_ai.api.openai_errors import to_openai
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.errors import BackendUnavailable
+from support.api_lab import Lab, SpokenModel, TableAccess, running_lab, until
 
 HELLO: Any = [{"role": "user", "content": "안녕하세요!"}]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_lab import CHARACTER, Lab, running_lab
 
 from chatbot_ai.domain.conversation import Message
+from support.api_lab import CHARACTER, Lab, running_lab
 
 MINA = {"user_id": "mina"}
 ENTRIES = [

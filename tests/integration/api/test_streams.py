@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from api_lab import Lab, events_of, running_lab, until
 
 from chatbot_ai.core.streams import ResumableStreams, StreamLimits
+from support.api_lab import Lab, events_of, running_lab, until
 
 STREAM = {"Accept": "text/event-stream"}
 RESUMABLE = {**STREAM, "X-Resumable": "true"}

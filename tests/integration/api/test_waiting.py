@@ -10,8 +10,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from api_lab import Lab, SpokenModel, events_of, running_lab, until
 from structlog.testing import capture_logs
+
+from support.api_lab import Lab, SpokenModel, events_of, running_lab, until
 
 
 @pytest.fixture

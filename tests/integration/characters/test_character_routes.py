@@ -5,17 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import json
-import sys
 import zipfile
-from pathlib import Path
 
 import httpx2
 import pytest
 
 from chatbot_ai.cards import read_card
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "cards"))
-import card_samples as samples
+from support import card_samples as samples
 
 MINA = {"user_id": "mina"}
 BODY = {"name": "하늘", "greeting": "왔구나, {{user}}!", "context": "밝은 친구."}

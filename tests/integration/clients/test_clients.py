@@ -5,16 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
-import sys
 from pathlib import Path
 
 import pytest
+from clients_check import CLIENTS, TURNS, converse, prepared
 
-ROOT = Path(__file__).resolve().parents[3]
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "integration" / "api")]
-
-from api_lab import SpokenModel, running_lab  # noqa: E402
-from clients_check import CLIENTS, TURNS, converse, prepared  # noqa: E402
+from support.api_lab import SpokenModel, running_lab
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from gateway_lab import Gateway, binaries, binary_name, gateway_options, running
-from gateway_upstream import Upstream
+
+from support.gateway_lab import Gateway, binaries, binary_name, gateway_options, running
+from support.gateway_upstream import Upstream
 
 
 @pytest.fixture(scope="session", params=binaries(), ids=binary_name)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from gateway_lab import Gateway, eventually, free_port, gateway_options, running
-from gateway_upstream import DEADLINE_S, Upstream
+
+from support.gateway_lab import Gateway, eventually, free_port, gateway_options, running
+from support.gateway_upstream import DEADLINE_S, Upstream
 
 _LONG = b"x" * 40_000
 _END = b" HTTP/1.1\r\nHost: a\r\n"

@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from gateway_lab import Gateway, eventually, free_port, gateway_options, running
+
+from support.gateway_lab import Gateway, eventually, free_port, gateway_options, running
 
 REPORT = "<!doctype html><title>report</title>"
 ALLOWED = {"X-API-Key": "operator"}

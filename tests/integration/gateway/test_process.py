@@ -14,8 +14,6 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from gateway_lab import PAGE, eventually, gateway_options, running
-from gateway_upstream import Upstream
 
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.gateway.config import render
@@ -29,6 +27,8 @@ from chatbot_ai.gateway.process import (
     wheel_binary,
     worker_user,
 )
+from support.gateway_lab import PAGE, eventually, gateway_options, running
+from support.gateway_upstream import Upstream
 
 NOBODY = 65534
 

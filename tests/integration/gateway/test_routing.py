@@ -7,8 +7,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from gateway_lab import PAGE, Gateway, eventually, gateway_options, running
-from gateway_upstream import Upstream
+
+from support.gateway_lab import PAGE, Gateway, eventually, gateway_options, running
+from support.gateway_upstream import Upstream
 
 ASSISTANTS = ("office", "character")
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import httpx2
 import pytest
 from _pytest.mark import ParameterSet
-from gateway_lab import (
+
+from chatbot_ai.gateway.process import RESOLVE_SINCE, nginx_version
+from support.gateway_lab import (
     Gateway,
     binaries,
     binary_name,
@@ -21,9 +23,7 @@ from gateway_lab import (
     running,
     upstream_process,
 )
-from gateway_upstream import DEADLINE_S, NameServer, Upstream
-
-from chatbot_ai.gateway.process import RESOLVE_SINCE, nginx_version
+from support.gateway_upstream import DEADLINE_S, NameServer, Upstream
 
 
 def _is_unavailable(response: httpx2.Response) -> bool:

@@ -9,7 +9,6 @@ import zipfile
 from collections.abc import Callable
 from typing import Any, get_args
 
-import card_samples as samples
 import pytest
 
 from chatbot_ai.cards import CardError, CardLimits, CharacterCard, read_card, write_card
@@ -17,6 +16,7 @@ from chatbot_ai.cards.errors import Notice, Reason
 from chatbot_ai.cards.pictures import inspect_picture
 from chatbot_ai.cards.png import read_png
 from chatbot_ai.cards.sentences import CARD_ERRORS, CARD_WARNINGS
+from support import card_samples as samples
 
 SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><script>x()</script></svg>'
 

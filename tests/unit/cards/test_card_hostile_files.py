@@ -10,12 +10,12 @@ import zlib
 from collections.abc import Callable
 from typing import Any, get_args
 
-import card_samples as samples
 import pytest
 
 from chatbot_ai.cards import CardError, CardLimits, read_card
 from chatbot_ai.cards.errors import Reason
 from chatbot_ai.cards.pictures import inspect_picture
+from support import card_samples as samples
 
 SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><script>x()</script></svg>'
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import card_samples as samples
 import pytest
 
 from chatbot_ai.cards import CardError, CharacterCard, to_request_fields
 from chatbot_ai.cards.prompt import example_blocks, language_of
+from support import card_samples as samples
 
 
 def card_of(value: Any) -> CharacterCard:

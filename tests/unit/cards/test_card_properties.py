@@ -7,7 +7,6 @@ import json
 import tracemalloc
 from typing import Any
 
-import card_samples as samples
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -30,6 +29,7 @@ from chatbot_ai.cards import (
 from chatbot_ai.cards.particles import ending_of, resolve_particle
 from chatbot_ai.cards.paths import safe_path
 from chatbot_ai.domain.conversation import Message
+from support import card_samples as samples
 
 SMALL = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SEEDS = [

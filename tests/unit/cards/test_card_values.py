@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import card_samples as samples
 import pytest
 
 from chatbot_ai.cards.backfill import NOTE, backfilled
 from chatbot_ai.cards.card import CardAsset, CharacterCard
 from chatbot_ai.cards.errors import CardError
+from support import card_samples as samples
 
 ALL = [samples.v1(), samples.sillytavern_v2(), samples.risuai_v3(), samples.chub_v2()]
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import httpx2
-from e2e_group import ASSISTANTS, Group, eventually
-from e2e_http import Event, body, error_of, events, text_of
+
+from support.http_calls import Event, body, error_of, events, text_of
+from support.process_group import ASSISTANTS, Group, eventually
 
 #: How a call ended for its caller. `cut`: the answer had begun and broke off.
 Outcome = Literal["answered", "unavailable", "failed in stream", "cut", "no connection"]

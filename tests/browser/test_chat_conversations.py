@@ -6,9 +6,10 @@ import json
 import re
 from pathlib import Path
 
-from e2e_group import Group
-from page_steps import PATIENCE_MS, Api, Script, answered, place_of, say
 from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from support.page_steps import PATIENCE_MS, Api, Script, answered, place_of, say
+from support.process_group import Group
 
 
 def ask(page: Page, text: str) -> None:

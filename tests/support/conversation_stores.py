@@ -37,7 +37,7 @@ class Address:
 
     def start_appender(self, prefix: str, count: int, tasks: int = 1) -> Popen[str]:
         """Start a process that appends turns to KEY and prints each turn_id once it is stored."""
-        script = Path(__file__).with_name("appender.py")
+        script = Path(__file__).with_name("store_appender.py")
         arguments = [json.dumps(asdict(self)), prefix, str(count), str(tasks)]
         return Popen([sys.executable, str(script), *arguments], stdout=PIPE, text=True)
 

@@ -42,7 +42,7 @@ from chatbot_ai.server.personas import read_personas
 from chatbot_ai.storage.sqlite import SqliteConversationStore
 from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 ZONE = ZoneInfo("Asia/Seoul")
 CHARACTER = {"character_name": "레이첼", "greeting": "안녕!", "context": "밝은 제빵사"}
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from e2e_group import eventually
 from playwright.sync_api import Locator, Page, Route
+
+from support.process_group import eventually
 
 #: Milliseconds for anything the page waits for, on a machine that is busy with other things.
 PATIENCE_MS = 60_000

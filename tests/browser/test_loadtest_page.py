@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from chatbot_ai.tools.loadtest.record import Record, RecordFile
 from chatbot_ai.tools.loadtest.report import write_report
@@ -18,15 +17,6 @@ from chatbot_ai.tools.loadtest.report import write_report
 BEGAN = datetime(2026, 1, 31, 14, 25, 1).astimezone()
 TROUBLE = '</script><img src=x onerror="document.title=1">'
 PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
-BROWSER_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 def records(count: int, users: int, label: str) -> list[Record]:
@@ -73,17 +63,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def _fields(item: Record) -> dict[str, Any]:
     return {name: getattr(item, name) for name in item.__dataclass_fields__}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.fail("these tests need Debian's package chromium")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=BROWSER_ARGUMENTS)
-        yield started
-        started.close()
 
 
 @pytest.fixture

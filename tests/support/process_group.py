@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import httpx2
-from e2e_processes import Process, children, descendants
+
+from support.process_tree import Process, children, descendants
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, "-m", "chatbot_ai.cli.main", "up")

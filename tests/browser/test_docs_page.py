@@ -3,43 +3,31 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-#: As root without a sandbox, and with nothing that reaches for other hosts.
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+from support.process_group import Group
+
 #: Milliseconds for a page, and for an answer on a busy machine.
 PAGE_MS, ANSWER_MS = 30_000, 90_000
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    """A page of the system's Chromium."""
-    chromium = shutil.which("chromium")
-    assert chromium, "Chromium is missing: run scripts/system_packages.sh"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        made = browser.new_page()
-        made.set_default_timeout(PAGE_MS)
-        yield made
-        browser.close()
+def page(browser: Browser) -> Iterator[Page]:
+    """A page without the chat page's expectations."""
+    made = browser.new_page()
+    made.set_default_timeout(PAGE_MS)
+    yield made
+    made.close()
 
 
 @pytest.mark.parametrize("assistant", ["office", "character"])
-def test_try_it_out_answers(page: Page, base_url: str, assistant: str) -> None:
+def test_try_it_out_answers(page: Page, group: Group, assistant: str) -> None:
     """«Try it out» and «Execute» show 200 and the model's answer; nothing is fetched from outside
     and nothing fails on the page."""
+    base_url = group.url
     foreign: list[str] = []
     failures: list[str] = []
     page.on(

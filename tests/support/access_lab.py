@@ -38,7 +38,7 @@ from support.clocks import FakeClock
 from support.scripted_model import ScriptedModel
 from support.waiting import until
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 SEOUL = ZoneInfo("Asia/Seoul")
 BODY_LIMIT_BYTES = 20_000
 CHARACTER = {"character_name": "레이첼", "greeting": "안녕!", "context": "밝은 제빵사"}

@@ -14,9 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import gateway_upstream
 import httpx2
-from gateway_upstream import DEADLINE_S
 
 from chatbot_ai.gateway.config import render
 from chatbot_ai.gateway.options import GatewayOptions
@@ -28,6 +26,8 @@ from chatbot_ai.gateway.process import (
     wheel_binary,
     worker_user,
 )
+from support import gateway_upstream
+from support.gateway_upstream import DEADLINE_S
 
 
 def binaries() -> list[Path]:
@@ -138,7 +138,7 @@ class Gateway:
         return int(lines[0].split()[1]), {name.lower(): value for name, value in pairs}, body
 
 
-PAGE = (Path(__file__).resolve().parents[3] / "nginx" / "404.html").read_text(encoding="utf-8")
+PAGE = (Path(__file__).resolve().parents[2] / "nginx" / "404.html").read_text(encoding="utf-8")
 
 
 def gateway_options(folder: Path, upstream: str, **changes: Any) -> GatewayOptions:

@@ -1,6 +1,6 @@
 """kill -9 of MongoDB, engine, office, character and gateway in random order, under load.
 
-`make chaos`, or `python tests/e2e/chaos.py --seconds 300 --seed 7`: prints what was killed, how
+`make chaos`, or `python tests/support/chaos.py --seconds 300 --seed 7`: prints what was killed, how
 calls ended and what became of the turns, writes the same as JSON, and fails if an answered turn
 is missing, doubled, changed or out of order.
 """
@@ -27,7 +27,12 @@ from typing import Any, Literal
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 
 import httpx2
-from e2e_group import (
+from pymongo import MongoClient
+
+from support.http_calls import BODIES
+from support.load import Call, Load, Speaker
+from support.mongodb_process import MongodbProcess
+from support.process_group import (
     ASSISTANTS,
     HEAL_S,
     START_S,
@@ -38,11 +43,6 @@ from e2e_group import (
     environment,
     eventually,
 )
-from e2e_http import BODIES
-from e2e_load import Call, Load, Speaker
-from pymongo import MongoClient
-
-from support.mongodb_process import MongodbProcess
 
 Victim = Literal["mongo", "engine", "office", "character", "gateway"]
 VICTIMS: tuple[Victim, ...] = ("mongo", "engine", "office", "character", "gateway")

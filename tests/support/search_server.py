@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.scripted_web import Handler, ScriptedWeb, answer_json, scripted_web
+from support.scripted_web import Handler, ScriptedWeb, answer_json, scripted_web
 
 RESULTS = 6
 _WORDS = ("harbour", "lighthouse", "railway", "orchard", "glacier", "market", "bridge", "quarry")

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 
-from conversation_stores import KEY, Address, new_turn
+from support.conversation_stores import KEY, Address, new_turn
 
 
 async def main(address: str, prefix: str, count: str, tasks: str) -> None:
