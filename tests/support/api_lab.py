@@ -198,7 +198,7 @@ async def running_lab(
         metrics.watch(chat.queue, chat.remote_queue, lambda: 0, lambda: 0)
         arguments: dict[str, Any] = {
             "chat": chat,
-            "stats": stats,
+            "statistics": stats,
             "engine": _no_engine,
             "access": access or LoopbackAccess(),
             "characters": characters if assistant == "character" else None,
