@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chatbot_ai.domain.characters import (
+from chatbot_ai.domain.character import (
     CharacterFile,
     CharacterSheet,
     CharacterStore,

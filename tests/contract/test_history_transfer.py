@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from chatbot_ai.cli.history import BAD_INPUT, DISAGREES, UNAVAILABLE, history_app
 from chatbot_ai.cli.history_places import DataFolder
-from chatbot_ai.domain.characters import CharacterSheet, StoredCharacter
+from chatbot_ai.domain.character import CharacterSheet, StoredCharacter
 from chatbot_ai.domain.conversation import ConversationKey, Turn, TurnAnswer
 from chatbot_ai.domain.errors import ConfigurationError, StoreUnavailable
 from chatbot_ai.domain.grounding import Source

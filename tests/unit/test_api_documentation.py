@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from chatbot_ai.api.app import create_app
-from chatbot_ai.api.errors import HTTP_CODES, STATUS, status_of
+from chatbot_ai.api.error_responses import HTTP_CODES, STATUS, status_of
 from chatbot_ai.api.messages import CATALOGUE
 from chatbot_ai.api.metrics import Metrics
 from chatbot_ai.api.services import ApiOptions

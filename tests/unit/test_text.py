@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatbot_ai.domain.text import MAX_MARKS, normalize, plain
+from chatbot_ai.domain.text import MAX_MARKS, clean_text, normalize
 
 SOURCE = Path(__file__).parents[2] / "src" / "chatbot_ai"
 #: Two marks of different classes, which the normal form puts in order.
@@ -30,7 +30,7 @@ def test_a_run_of_marks_is_cut() -> None:
     shaped = normalize(text, "NFD")
     runs = [len(run) for run in re.split(r"[ab가\u1100\u1161]+", shaped) if run]
     assert runs == [MAX_MARKS, 20]
-    assert len(plain("x" + MARKS * 500_000)) <= MAX_MARKS + 1
+    assert len(clean_text("x" + MARKS * 500_000)) <= MAX_MARKS + 1
 
 
 def test_marks_after_other_symbols_are_cut_too() -> None:

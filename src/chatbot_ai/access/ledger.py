@@ -15,7 +15,7 @@ from chatbot_ai.access.key import Key, KeyKind, Limits, digest_of, id_of, new_se
 from chatbot_ai.access.schema import migrate
 from chatbot_ai.domain.access import MAX_USER_CHARS
 from chatbot_ai.domain.errors import InvalidRequest, NotFound, StoreUnavailable
-from chatbot_ai.domain.text import clean
+from chatbot_ai.domain.text import clean_text
 
 T = TypeVar("T")
 
@@ -35,9 +35,9 @@ def cleaned(kind: str, name: str, user_id: str | None) -> tuple[str, str | None]
     would be another user's. Raises InvalidRequest where they do not fit the kind of key."""
     field = "name"
     try:
-        name = clean(name)
+        name = clean_text(name).strip()
         field = "user_id"
-        user_id = None if user_id is None else clean(user_id)
+        user_id = None if user_id is None else clean_text(user_id).strip()
     except UnicodeEncodeError:
         raise InvalidRequest(field, "field_surrogate") from None
     fits = user_id is None or 0 < len(user_id) <= MAX_USER_CHARS

@@ -11,7 +11,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
 from chatbot_ai.api.access import owner_of
-from chatbot_ai.api.errors import error_body, language_for, request_id_of
+from chatbot_ai.api.error_responses import error_body, language_for, request_id_of
 from chatbot_ai.api.idempotency import read_claim
 from chatbot_ai.api.metering import Meter
 from chatbot_ai.api.presence import run_while_present

@@ -13,14 +13,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatbot_ai import __version__
 from chatbot_ai.api import (
-    card_errors,
     character_files,
     characters,
     chat,
     conversation_answers,
     conversations,
     docs,
-    errors,
+    error_responses,
     openai_compat,
     operations,
     status,
@@ -79,7 +78,7 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
     )
     app.state.language = options.language
     app.state.lists_sources = options.lists_sources
-    errors.install(app)
+    error_responses.install_error_handlers(app)
 
     @app.exception_handler(CallerLeft)
     async def _left(_request: Request, _error: CallerLeft) -> Response:
@@ -99,7 +98,6 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
         streams.router(),
     ]
     if options.assistant == "character":
-        card_errors.install(app)
         routers += [character_files.router(), characters.router()]
         larger[PATH] = MAX_UPLOAD_BYTES
     # last, as /{model} takes every other POST
@@ -116,7 +114,7 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
         return max(options.max_body_bytes, *below, 0)
 
     async def too_large(scope: Scope, receive: Receive, send: Send) -> None:
-        answer = errors.plain_error(
+        answer = error_responses.build_plain_response(
             413,
             "payload_too_large",
             Request(scope, receive),
@@ -126,11 +124,13 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
         await answer(scope, receive, send)
 
     async def crashed(scope: Scope, receive: Receive, send: Send) -> None:
-        answer = errors.plain_error(500, "internal_error", Request(scope, receive))
+        answer = error_responses.build_plain_response(
+            500, "internal_error", Request(scope, receive)
+        )
         await answer(scope, receive, send)
 
     def refused(scope: Scope, error: ChatbotError) -> ASGIApp:
-        return errors.error_answer(error, Request(scope))
+        return error_responses.build_error_response(error, Request(scope))
 
     # the last added is the outermost
     app.add_middleware(CrashAnswer, answer=crashed)

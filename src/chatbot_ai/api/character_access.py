@@ -12,14 +12,14 @@ from fastapi import Depends, Path, Request, Response
 from chatbot_ai.api.access import Caller, User, owner_of
 from chatbot_ai.api.answering import CALLER_RESPONSES, document_error
 from chatbot_ai.api.character_bodies import CharacterView, view_of
-from chatbot_ai.api.errors import language_for
+from chatbot_ai.api.error_responses import language_for
 from chatbot_ai.api.idempotency import REPLAYED, read_claim
 from chatbot_ai.api.services import Services, ServicesOf
 from chatbot_ai.cards import CardWarning, inspect_picture
 from chatbot_ai.cards.errors import CardError
 from chatbot_ai.cards.limits import CardLimits
 from chatbot_ai.core.idempotency import Claim
-from chatbot_ai.domain.characters import CharacterSheet, CharacterStore, StoredCharacter
+from chatbot_ai.domain.character import CharacterSheet, CharacterStore, StoredCharacter
 from chatbot_ai.domain.errors import NotFound
 
 PATH = "/characters"

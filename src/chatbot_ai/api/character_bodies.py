@@ -8,19 +8,19 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from chatbot_ai.api.schemas import clean_text
+from chatbot_ai.api.schemas import parse_stripped_text
 from chatbot_ai.cards import CardWarning, CharacterCard
 from chatbot_ai.cards.errors import CardError
 from chatbot_ai.cards.sentences import CARD_WARNINGS
-from chatbot_ai.domain.characters import CharacterSheet, CharacterSummary, StoredCharacter
+from chatbot_ai.domain.character import CharacterSheet, CharacterSummary, StoredCharacter
 
 #: What a list shows of a greeting.
 TAGLINE_CHARS = 120
 
 #: As POST /Llama takes them; a longer card is kept whole and cut only by its owner.
-Name = Annotated[str, BeforeValidator(clean_text), Field(min_length=1, max_length=200)]
-Greeting = Annotated[str, BeforeValidator(clean_text), Field(max_length=20_000)]
-Context = Annotated[str, BeforeValidator(clean_text), Field(max_length=40_000)]
+Name = Annotated[str, BeforeValidator(parse_stripped_text), Field(min_length=1, max_length=200)]
+Greeting = Annotated[str, BeforeValidator(parse_stripped_text), Field(max_length=20_000)]
+Context = Annotated[str, BeforeValidator(parse_stripped_text), Field(max_length=40_000)]
 
 
 class CharacterChanges(BaseModel):

@@ -27,7 +27,7 @@ from chatbot_ai.api.character_bodies import CharacterView, sheet_of
 from chatbot_ai.api.openapi import MAKING
 from chatbot_ai.cards import Asset, CharacterCard, read_card, write_card
 from chatbot_ai.cards.errors import CardError
-from chatbot_ai.domain.characters import CharacterFile, CharacterSheet
+from chatbot_ai.domain.character import CharacterFile, CharacterSheet
 from chatbot_ai.domain.errors import NotFound
 
 _MEDIA_TYPES = {"png": "image/png", "json": "application/json", "charx": "application/zip"}

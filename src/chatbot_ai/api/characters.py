@@ -28,12 +28,12 @@ from chatbot_ai.api.character_bodies import (
     sheet_of,
     view_of,
 )
-from chatbot_ai.api.errors import language_for
+from chatbot_ai.api.error_responses import language_for
 from chatbot_ai.api.openapi import MAKING
 from chatbot_ai.api.services import Services, ServicesOf
 from chatbot_ai.api.stored_characters import fields_of
 from chatbot_ai.cards import CharacterCard
-from chatbot_ai.domain.characters import StoredCharacter
+from chatbot_ai.domain.character import StoredCharacter
 
 
 class PromptChoice:

@@ -12,7 +12,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
 from chatbot_ai.api.answering import answer_headers
-from chatbot_ai.api.errors import error_body, language_for, request_id_of, status_of
+from chatbot_ai.api.error_responses import error_body, language_for, request_id_of, status_of
 from chatbot_ai.api.openai_errors import to_openai
 from chatbot_ai.core.exchange import Answer, ChatEvent, Delta, Done, Sources
 from chatbot_ai.core.queue import QueuePosition

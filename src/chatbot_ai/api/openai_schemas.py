@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from chatbot_ai.api.response_format import ResponseFormat
-from chatbot_ai.api.schemas import StoredChoice, plain_text
+from chatbot_ai.api.schemas import StoredChoice, parse_text
 from chatbot_ai.domain.generation import Sampling
 
 #: Stop strings of one request; OpenAI takes 4.
@@ -46,7 +46,7 @@ def _content(value: object) -> object:
                 raise PydanticCustomError("string_type", "not a string")
             texts.append(part["text"])
         value = "\n".join(texts)
-    return plain_text(value)
+    return parse_text(value)
 
 
 def _stops(value: object) -> object:
@@ -55,7 +55,7 @@ def _stops(value: object) -> object:
     given = value if isinstance(value, list) else [value]
     if not all(isinstance(one, str) for one in given):
         raise PydanticCustomError("string_type", "not a string")
-    return tuple(plain_text(one) for one in given if one)
+    return tuple(parse_text(one) for one in given if one)
 
 
 Content = Annotated[
@@ -91,7 +91,7 @@ Stops = Annotated[
         }
     ),
 ]
-PlainText = Annotated[str, BeforeValidator(plain_text)]
+PlainText = Annotated[str, BeforeValidator(parse_text)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 Penalty = Annotated[float, Field(strict=True, ge=-2, le=2, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]

@@ -10,22 +10,22 @@ from pydantic_core import PydanticCustomError
 
 from chatbot_ai.domain.access import MAX_USER_CHARS
 from chatbot_ai.domain.persona import Character
-from chatbot_ai.domain.text import plain
+from chatbot_ai.domain.text import clean_text
 
 
-def plain_text(value: object) -> object:
+def parse_text(value: object) -> object:
     """Text in its one form, see domain/text.py. A lone surrogate is refused."""
     if not isinstance(value, str):
         return value
     try:
-        return plain(value)
+        return clean_text(value)
     except UnicodeEncodeError:
         raise PydanticCustomError("surrogate", "unpaired surrogate") from None
 
 
-def clean_text(value: object) -> object:
+def parse_stripped_text(value: object) -> object:
     """Normalise what a person typed, and take the space around it away."""
-    text = plain_text(value)
+    text = parse_text(value)
     return text.strip() if isinstance(text, str) else text
 
 
@@ -36,7 +36,7 @@ def _strict_string(value: object) -> object:
 
 
 Text = Annotated[
-    str, BeforeValidator(clean_text), BeforeValidator(_strict_string), Field(min_length=1)
+    str, BeforeValidator(parse_stripped_text), BeforeValidator(_strict_string), Field(min_length=1)
 ]
 InputText = Annotated[Text, Field(max_length=500)]
 DB_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
@@ -64,7 +64,7 @@ CharacterId = Annotated[
     str, BeforeValidator(_character_id), Field(json_schema_extra={"pattern": "^[0-9a-f]{32}$"})
 ]
 UserName = Annotated[
-    str, BeforeValidator(clean_text), Field(min_length=1, max_length=MAX_USER_CHARS)
+    str, BeforeValidator(parse_stripped_text), Field(min_length=1, max_length=MAX_USER_CHARS)
 ]
 UserId = Annotated[
     UserName | None,
@@ -96,7 +96,7 @@ class StoredChoice(BaseModel):
     greeting_index: Annotated[int, Field(strict=True, ge=0, le=10_000)] = Field(
         0, description="Which greeting of a stored character began the conversation."
     )
-    user_name: Annotated[str, BeforeValidator(clean_text), Field(max_length=100)] = Field(
+    user_name: Annotated[str, BeforeValidator(parse_stripped_text), Field(max_length=100)] = Field(
         "", description="What a stored character calls the user (`{{user}}`)."
     )
 

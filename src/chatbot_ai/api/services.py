@@ -15,7 +15,7 @@ from chatbot_ai.core.idempotency import IdempotentAnswers, IdempotentCreations
 from chatbot_ai.core.statistics import Statistics
 from chatbot_ai.core.streams import ResumableStreams
 from chatbot_ai.domain.access import Access
-from chatbot_ai.domain.characters import CharacterStore
+from chatbot_ai.domain.character import CharacterStore
 from chatbot_ai.domain.conversation import Assistant
 
 

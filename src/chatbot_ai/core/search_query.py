@@ -16,9 +16,9 @@ from chatbot_ai.core.prompt import PromptLengths
 from chatbot_ai.domain.conversation import Message, Turn
 from chatbot_ai.domain.errors import ChatbotError
 from chatbot_ai.domain.generation import Finished, GenerationRequest, Sampling, TextDelta
-from chatbot_ai.domain.injection import clean_line
 from chatbot_ai.domain.persona import Persona
 from chatbot_ai.domain.ports import ChatModel, Clock
+from chatbot_ai.domain.text import sanitize_line
 
 log = structlog.get_logger()
 
@@ -166,7 +166,7 @@ def refers_to_earlier(sentence: str) -> bool:
 
 def build_query_task(sentence: str) -> str:
     """Return the user message that asks for the query, to stand after the turns it may mean."""
-    return f"{_TASK}{clean_line(sentence, MAX_QUERY_CHARS * 4)}\n검색어:"
+    return f"{_TASK}{sanitize_line(sentence, MAX_QUERY_CHARS * 4)}\n검색어:"
 
 
 def clean_query(answer: str, sentence: str) -> str:
@@ -175,7 +175,7 @@ def clean_query(answer: str, sentence: str) -> str:
     Never empty unless the sentence has no visible character; at most MAX_QUERY_CHARS characters.
     """
     for line in answer.splitlines():
-        text = _LIST_MARK.sub("", clean_line(line, 400))
+        text = _LIST_MARK.sub("", sanitize_line(line, 400))
         text = _END.sub("", _LABEL.sub("", text).strip(_QUOTES))
         if not any(char.isalnum() for char in text):
             continue
@@ -187,7 +187,7 @@ def clean_query(answer: str, sentence: str) -> str:
 
 def derive_query(sentence: str) -> str:
     """Return the sentence as a query without a model: one line, without "알려줘" and its like."""
-    line = clean_line(sentence, MAX_QUERY_CHARS * 4)
+    line = sanitize_line(sentence, MAX_QUERY_CHARS * 4)
     text = _POLITE.sub("", _END.sub("", line)).strip()
     text = _END.sub("", text) or line
     if len(text) <= MAX_QUERY_CHARS:

@@ -22,7 +22,7 @@
         ├── StoreUnavailable
         └── SearchUnavailable
 
-`code` is stable and machine-readable; HTTP statuses are api/errors.py's business.
+`code` is stable and machine-readable; HTTP statuses are api/error_responses.py's business.
 """
 
 from __future__ import annotations

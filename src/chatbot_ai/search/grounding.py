@@ -14,8 +14,8 @@ import structlog
 from chatbot_ai.domain.errors import SearchUnavailable, Unavailable
 from chatbot_ai.domain.generation import likely_tokens
 from chatbot_ai.domain.grounding import CountText, GroundingResult, GroundingWarning, Source
-from chatbot_ai.domain.injection import clean_text
 from chatbot_ai.domain.ports import SearchResult
+from chatbot_ai.domain.text import sanitize_text
 from chatbot_ai.search.cache import ExpiringCache
 from chatbot_ai.search.chain import Found, SearchChain
 from chatbot_ai.search.fetch import PageFetch
@@ -270,7 +270,7 @@ def _ranked(results: Sequence[SearchResult], texts: dict[int, str], question: st
 
 def _snippets(results: Sequence[SearchResult]) -> list[Passage]:
     return [
-        Passage(page, 0, clean_text(result.snippet) or clean_text(result.title))
+        Passage(page, 0, sanitize_text(result.snippet) or sanitize_text(result.title))
         for page, result in enumerate(results)
     ]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import httpx2
 
 from chatbot_ai.domain.errors import SearchUnavailable
-from chatbot_ai.domain.injection import clean_line
 from chatbot_ai.domain.ports import SearchResult
+from chatbot_ai.domain.text import sanitize_line
 from chatbot_ai.search.failures import ExchangeFailed, SearchQuotaExceeded
 from chatbot_ai.search.guarded import Resolver, ResolvingBackend, SystemResolver
 from chatbot_ai.search.wire import connection_pool, exchange
@@ -114,9 +114,9 @@ def result_of(title: object, url: object, snippet: object) -> SearchResult | Non
         return None
     host = url.split("/")[2]
     return SearchResult(
-        title=clean_line(title if isinstance(title, str) else "", MAX_TITLE_CHARS) or host,
+        title=sanitize_line(title if isinstance(title, str) else "", MAX_TITLE_CHARS) or host,
         url=url,
-        snippet=clean_line(snippet if isinstance(snippet, str) else "", MAX_SNIPPET_CHARS),
+        snippet=sanitize_line(snippet if isinstance(snippet, str) else "", MAX_SNIPPET_CHARS),
     )
 
 

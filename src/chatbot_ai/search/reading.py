@@ -8,7 +8,7 @@ import re
 
 import trafilatura
 
-from chatbot_ai.domain.injection import clean_text
+from chatbot_ai.domain.text import sanitize_text
 
 #: More text than any prompt takes from one page.
 MAX_TEXT_CHARS = 20_000
@@ -67,7 +67,7 @@ def decode(body: bytes, content_type: str) -> str:
 
 
 def page_text(body: bytes, content_type: str) -> str:
-    """Return the main text of a page, cleaned (injection.py), at most MAX_TEXT_CHARS of it; ""
+    """Return the main text of a page, cleaned (domain/text.py), at most MAX_TEXT_CHARS of it; ""
     where it has none."""
     text = decode(body, content_type)
     if content_type.partition(";")[0].strip().lower() == "text/plain":
@@ -84,7 +84,7 @@ def page_text(body: bytes, content_type: str) -> str:
 
 
 def _shortened(text: str) -> str:
-    return clean_text(text[: 2 * MAX_TEXT_CHARS])[:MAX_TEXT_CHARS].rstrip()
+    return sanitize_text(text[: 2 * MAX_TEXT_CHARS])[:MAX_TEXT_CHARS].rstrip()
 
 
 def _python_name(label: str) -> str | None:

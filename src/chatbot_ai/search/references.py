@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from chatbot_ai.domain.grounding import Source
-from chatbot_ai.domain.injection import clean_line
 from chatbot_ai.domain.ports import SearchResult
+from chatbot_ai.domain.text import sanitize_line
 from chatbot_ai.search.passages import Passage, by_page
 
 _HEAD = (
@@ -42,4 +42,4 @@ def render(
 def heading(n: int, result: SearchResult) -> str:
     """Return the line above one source's passages: number, title and site."""
     site = urlsplit(result.url).hostname or ""
-    return f"[{n}] {clean_line(result.title, _MAX_TITLE_CHARS)} ({clean_line(site, 80)})"
+    return f"[{n}] {sanitize_line(result.title, _MAX_TITLE_CHARS)} ({sanitize_line(site, 80)})"

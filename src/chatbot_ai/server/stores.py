@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chatbot_ai.domain.characters import CharacterStore
+from chatbot_ai.domain.character import CharacterStore
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.ports import ConversationStore
 from chatbot_ai.settings import Settings

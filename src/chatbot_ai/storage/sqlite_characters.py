@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import TypeVar
 
-from chatbot_ai.domain.characters import (
+from chatbot_ai.domain.character import (
     CharacterFile,
     CharacterSheet,
     CharacterSummary,

@@ -11,7 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatbot_ai.api.errors import FIELD_MESSAGES, HTTP_CODES, error_body, retry_after_s, status_of
+from chatbot_ai.api.error_responses import (
+    FIELD_MESSAGES,
+    HTTP_CODES,
+    error_body,
+    retry_after_s,
+    status_of,
+)
 from chatbot_ai.api.messages import CATALOGUE, language_of, message
 from chatbot_ai.domain import errors as domain_errors
 from chatbot_ai.domain.errors import (

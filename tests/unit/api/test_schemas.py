@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from chatbot_ai.api.schemas import CharacterRequest, OfficeRequest, clean_text
+from chatbot_ai.api.schemas import CharacterRequest, OfficeRequest, parse_stripped_text
 
 CHARACTER = {"character_name": "레이첼", "greeting": "안녕", "context": "밝다"}
 JSON = st.recursive(
@@ -136,17 +136,17 @@ def test_a_characters_fields_are_not_empty(name: str, value: object) -> None:
 )
 def test_cleaning(raw: str, expected: str) -> None:
     """Composed, without control characters and outer space; joiners of emoji stay."""
-    assert clean_text(raw) == expected
+    assert parse_stripped_text(raw) == expected
 
 
 @given(st.text())
 def test_cleaning_settles(raw: str) -> None:
     """Cleaned text is NFC, holds no control character, and is not changed by cleaning again."""
-    cleaned = clean_text(raw)
+    cleaned = parse_stripped_text(raw)
     assert isinstance(cleaned, str)
     assert unicodedata.is_normalized("NFC", cleaned)
     assert not [c for c in cleaned if unicodedata.category(c) == "Cc" and c not in "\n\t"]
-    assert clean_text(cleaned) == cleaned
+    assert parse_stripped_text(cleaned) == cleaned
 
 
 @given(st.dictionaries(st.sampled_from([*CHARACTER, "input_data", "db_id", "user_id", "x"]), JSON))

@@ -1,4 +1,4 @@
-"""The one table from errors to HTTP: status, code, message, Retry-After."""
+"""Turns every error into its HTTP response: status, code, message, Retry-After."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from starlette.routing import Match
 from chatbot_ai.api.messages import Language, language_of, message
 from chatbot_ai.api.openai_errors import speaks_openai, to_openai
 from chatbot_ai.api.request_line import note
+from chatbot_ai.cards.errors import CardError
+from chatbot_ai.cards.sentences import CARD_ERRORS
 from chatbot_ai.domain.errors import (
     CallerLimited,
     ChatbotError,
@@ -93,6 +95,9 @@ HTTP_CODES = {
 
 
 def status_of(error: ChatbotError) -> int:
+    """The HTTP status of an error."""
+    if isinstance(error, CardError) and error.card_reason == "file_too_large":
+        return 413
     return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
 
 
@@ -107,17 +112,18 @@ def error_body(
 ) -> dict[str, dict[str, Any]]:
     """The body of every error: code, message, request_id, and fields or retry_after_s."""
     wait = retry_after_s(error)
-    params: dict[str, object] = {"retry_after": wait or 1}
-    if isinstance(error, InvalidRequest):
-        params |= error.params
-        key = error.reason
-        fields = [{"field": error.field, "message": message(key, language, **params)}]
+    params: dict[str, object] = {"retry_after": wait or 1, "limit": getattr(error, "limit", "")}
+    body: dict[str, Any] = {"code": error.code}
+    if isinstance(error, CardError):
+        text = getattr(CARD_ERRORS[error.card_reason], language).format(**error.params)
+        body["reason"] = error.reason
+    elif isinstance(error, InvalidRequest):
+        text = message(error.reason, language, **(params | error.params))
     else:
-        params["limit"] = getattr(error, "limit", "")
-        key, fields = error.code, []
-    body: dict[str, Any] = {"code": error.code, "message": message(key, language, **params)}
-    if fields:
-        body["fields"] = fields
+        text = message(error.code, language, **params)
+    body["message"] = text
+    if isinstance(error, InvalidRequest):
+        body["fields"] = [{"field": error.field, "message": text}]
     if wait is not None:
         body["retry_after_s"] = wait
     if isinstance(error, CallerLimited):
@@ -126,8 +132,8 @@ def error_body(
     return {"error": body}
 
 
-def error_answer(error: ChatbotError, request: Request) -> JSONResponse:
-    """The whole answer to an error of ours."""
+def build_error_response(error: ChatbotError, request: Request) -> JSONResponse:
+    """The response to one of our errors; notes it for the request's log line."""
     wait, status = retry_after_s(error), status_of(error)
     headers = {"Retry-After": str(wait)} if wait is not None else {}
     if status == 401:
@@ -136,26 +142,27 @@ def error_answer(error: ChatbotError, request: Request) -> JSONResponse:
     if status >= 500:
         note(detail=str(error))
     body = error_body(error, language_for(request), request_id_of(request))
-    return shaped(request, status, body, headers)
+    return to_json_response(request, status, body, headers)
 
 
-def plain_error(
+def build_plain_response(
     status: int,
     code: str,
     request: Request,
     headers: Mapping[str, str] | None = None,
     **params: Any,
 ) -> JSONResponse:
+    """The response to a failure that no error of ours stands for."""
     note(error=code)
     text = message(code, language_for(request), **params)
     body = {"error": {"code": code, "message": text, "request_id": request_id_of(request)}}
-    return shaped(request, status, body, headers)
+    return to_json_response(request, status, body, headers)
 
 
-def shaped(
+def to_json_response(
     request: Request, status: int, body: dict[str, Any], headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """An error's answer; under /v1 in OpenAI's shape."""
+    """The body as JSON; under /v1 in OpenAI's shape."""
     if speaks_openai(request):
         status, body = to_openai(status, body)
     return JSONResponse(body, status, dict(headers or {}))
@@ -170,8 +177,8 @@ def request_id_of(request: Request) -> str | None:
     return found
 
 
-def validation_fields(errors: Sequence[Any], language: Language) -> list[dict[str, str]]:
-    """One entry per wrong field, with what is wrong and how to mend it."""
+def list_wrong_fields(errors: Sequence[Any], language: Language) -> list[dict[str, str]]:
+    """One entry per wrong field, with what is wrong and how to correct it."""
     fields = []
     for problem in errors:
         params = problem.get("ctx") or {}
@@ -182,11 +189,11 @@ def validation_fields(errors: Sequence[Any], language: Language) -> list[dict[st
     return fields
 
 
-def _says_json(request: Request) -> bool:
+def _has_json_type(request: Request) -> bool:
     return "json" in request.headers.get("content-type", "").lower()
 
 
-def allowed_methods(request: Request) -> set[str]:
+def find_allowed_methods(request: Request) -> set[str]:
     """The methods that this path takes; none where there is no such path.
 
     POST /{model} matches every name, but only the aliases of real models are paths.
@@ -202,52 +209,57 @@ def allowed_methods(request: Request) -> set[str]:
     return found
 
 
-def _wrong_method(request: Request) -> JSONResponse | None:
+def _build_405(request: Request) -> JSONResponse | None:
     """The 405 of POST /performance, which POST /{model} took: the address is there, POST is not."""
-    allowed = allowed_methods(request)
+    allowed = find_allowed_methods(request)
     if not allowed or request.method in allowed:
         return None
-    return plain_error(405, HTTP_CODES[405], request, {"Allow": ", ".join(sorted(allowed))})
+    return build_plain_response(
+        405, HTTP_CODES[405], request, {"Allow": ", ".join(sorted(allowed))}
+    )
 
 
-def install(app: FastAPI) -> None:
-    """Give every error of this application its answer."""
+async def _handle_error(request: Request, error: ChatbotError) -> JSONResponse:
+    wrong = _build_405(request) if isinstance(error, UnknownModel) else None
+    return wrong or build_error_response(error, request)
 
-    @app.exception_handler(ChatbotError)
-    async def _known(request: Request, error: ChatbotError) -> JSONResponse:
-        wrong = _wrong_method(request) if isinstance(error, UnknownModel) else None
-        return wrong or error_answer(error, request)
 
-    @app.exception_handler(RequestValidationError)
-    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        if (wrong := _wrong_method(request)) is not None:
-            return wrong
-        problems = error.errors()
-        whole = any(tuple(p["loc"]) == ("body",) for p in problems)
-        unread = whole and not (_says_json(request) and await request.body())
-        if unread or any(p["type"] == "json_invalid" for p in problems):
-            return plain_error(400, "malformed_json", request)
-        note(error="validation_failed")
-        language = language_for(request)
-        body = {
-            "code": "validation_failed",
-            "message": message("validation_failed", language),
-            "fields": validation_fields(problems, language),
-            "request_id": request_id_of(request),
-        }
-        return shaped(request, 422, {"error": body})
+async def _handle_validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
+    if (wrong := _build_405(request)) is not None:
+        return wrong
+    problems = error.errors()
+    whole = any(tuple(p["loc"]) == ("body",) for p in problems)
+    unread = whole and not (_has_json_type(request) and await request.body())
+    if unread or any(p["type"] == "json_invalid" for p in problems):
+        return build_plain_response(400, "malformed_json", request)
+    note(error="validation_failed")
+    language = language_for(request)
+    body = {
+        "code": "validation_failed",
+        "message": message("validation_failed", language),
+        "fields": list_wrong_fields(problems, language),
+        "request_id": request_id_of(request),
+    }
+    return to_json_response(request, 422, {"error": body})
 
-    @app.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> JSONResponse:
-        status = error.status_code
-        headers = error.headers
-        if status == 405:
-            allowed = allowed_methods(request)
-            status, headers = (405, {"Allow": ", ".join(sorted(allowed))}) if allowed else (404, {})
-        code = HTTP_CODES.get(status, "bad_request" if status < 500 else "internal_error")
-        return plain_error(status, code, request, headers)
 
-    @app.exception_handler(Exception)
-    async def _unknown(request: Request, error: Exception) -> JSONResponse:
-        log.error("request.crashed", exc_info=error)
-        return plain_error(500, "internal_error", request)
+async def _handle_http_exception(request: Request, error: HTTPException) -> JSONResponse:
+    status, headers = error.status_code, error.headers
+    if status == 405:
+        allowed = find_allowed_methods(request)
+        status, headers = (405, {"Allow": ", ".join(sorted(allowed))}) if allowed else (404, {})
+    code = HTTP_CODES.get(status, "bad_request" if status < 500 else "internal_error")
+    return build_plain_response(status, code, request, headers)
+
+
+async def _handle_crash(request: Request, error: Exception) -> JSONResponse:
+    log.error("request.crashed", exc_info=error)
+    return build_plain_response(500, "internal_error", request)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Give every error of this application its response."""
+    app.exception_handler(ChatbotError)(_handle_error)
+    app.exception_handler(RequestValidationError)(_handle_validation_error)
+    app.exception_handler(HTTPException)(_handle_http_exception)
+    app.exception_handler(Exception)(_handle_crash)
