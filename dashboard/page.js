@@ -26,13 +26,14 @@ const byId = (id) => document.getElementById(id);
 
 function fillSwitch(id, label, options, current, name) {
   const node = byId(id);
-  const held = node.contains(document.activeElement) ? document.activeElement.dataset.value : null;
+  const focused = /** @type {HTMLElement} */ (document.activeElement);
+  const held = node.contains(focused) ? focused.dataset.value : null;
   node.setAttribute('aria-label', label);
   node.replaceChildren(...options.map(([value, text, lang]) => make('button', {
     type: 'button', 'aria-pressed': String(value === current), lang: lang ?? null, 'data-value': value,
     onclick: () => { chosen[name] = value; keep(name, value); dress(); },
   }, text)));
-  if (held) node.querySelector(`[data-value="${held}"]`).focus();
+  if (held) /** @type {HTMLElement} */ (node.querySelector(`[data-value="${held}"]`)).focus();
 }
 
 /* Everything that depends on the language or the colours; the figures follow. */
@@ -42,7 +43,7 @@ function dress() {
   document.documentElement.lang = chosen.language;
   document.documentElement.dataset.theme = dark ? 'dark' : 'light';
   document.title = `${say('title')} · ChatBot AI`;
-  for (const node of document.querySelectorAll('[data-word]')) write(node, say(node.dataset.word));
+  for (const node of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('[data-word]'))) write(node, say(node.dataset.word));
   fillSwitch('languages', say('language'), [['ko', '한국어', 'ko'], ['en', 'English', 'en']], chosen.language, 'language');
   fillSwitch('themes', say('theme'), ['auto', 'light', 'dark'].map((value) => [value, say(value)]), chosen.theme, 'theme');
   cards = Object.fromEntries(ASSISTANTS.map((name) => [name, new Card(name)]));
@@ -121,7 +122,8 @@ async function look() {
 
 async function poll() {
   clearTimeout(timer);
-  const turn = asked += 1;
+  asked += 1;
+  const turn = asked;
   const denied = ASSISTANTS.some((name) => feeds[name].why?.key === 'why_denied');
   const told = denied && !key() ? {} : processes();
   await Promise.all(ASSISTANTS.map(async (name) => {

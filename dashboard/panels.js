@@ -134,7 +134,9 @@ function latencyTable() {
     node,
     update(w) {
       const from = [w.total_s, w.queue_s, w.first_token_s];
-      cells.forEach((line, row) => line.forEach((cell, column) => write(cell, w.answered ? span(from[row][shares[column]]) : '–')));
+      for (const [row, line] of cells.entries()) {
+        for (const [column, cell] of line.entries()) write(cell, w.answered ? span(from[row][shares[column]]) : '–');
+      }
     },
   };
 }
@@ -156,10 +158,10 @@ function latest(points, of) {
   return found ? `${say('last')} ${span(of(found))}` : say('none_yet');
 }
 
-function chartBlock({ title, lines, text, ...options }) {
+function chartBlock({ title, lines, text, show, ...options }) {
   let seconds = 15;
   for (const line of lines) { const { of } = line; line.of = (point) => of(point, seconds); }
-  const chart = new Sparkline(lines, { title: say(title), ...options });
+  const chart = new Sparkline(lines, { title: say(title), show, ...options });
   const beside = make('span', { class: 'soft' });
   const rows = make('tbody');
   const behind = make('details', { ontoggle: () => fillRows() }, make('summary', {}, say('table')),

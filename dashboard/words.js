@@ -96,6 +96,7 @@ export function share(part) {
 export function age(seconds) {
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 60) return say('s', { n: number(whole) });
+  /** @type {[string, number][]} */
   const units = [['d', 86400], ['h', 3600], ['min', 60]];
   const index = units.findIndex(([, size]) => whole >= size);
   const [name, size] = units[index];

@@ -1,5 +1,5 @@
 // Before the first paint: the chosen theme and language, so that nothing flashes.
-(function () {
+(() => {
   let saved = {};
   try {
     saved = {

@@ -25,7 +25,7 @@ const BEAT_MS = 2000;
 const controllers = new Map();
 
 /** Say something. `mode` is message, edit (of the turn at `index`), regenerate or proceed. */
-export async function ask(assistant, dbId, { mode = "message", text = "", index = null, search }) {
+export async function ask(assistant, dbId, { mode = "message", text = "", index = null, search = false }) {
   const key = threadKey(assistant, dbId);
   if (ensureThread(assistant, dbId).live?.running) return;
   // only then is it known which turn this will be
@@ -260,7 +260,7 @@ function throttled(key, live) {
   const show = () => {
     // not with the frame: a tab in the background draws none
     if (Date.now() - told > 200) tellOthers();
-    frame ||= document.hidden ? setTimeout(draw, 100) : requestAnimationFrame(draw);
+    if (!frame) frame = document.hidden ? setTimeout(draw, 100) : requestAnimationFrame(draw);
   };
   show.beat = tellOthers;
   show.end = () => {

@@ -84,7 +84,7 @@ export async function exportCharacter(character, format) {
 
 function changed(id) {
   prompts.clear();
-  pictures.forEach((_url, place) => place.startsWith(id) && pictures.delete(place));
+  for (const place of [...pictures.keys()]) if (place.startsWith(id)) pictures.delete(place);
   tell({ type: "cast", id });
   loadCast();
 }

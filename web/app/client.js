@@ -9,7 +9,10 @@ const ROOT = new URL("../../", import.meta.url);
 export class CallError extends Error {
   constructor(code, message, { status = 0, retryAfterS = null, reason = null } = {}) {
     super(message);
-    Object.assign(this, { code, status, retryAfterS, reason });
+    this.code = code;
+    this.status = status;
+    this.retryAfterS = retryAfterS;
+    this.reason = reason;
   }
 }
 

@@ -45,7 +45,7 @@ export function rememberHere(name, value) {
 /** Call back when another tab changes a value. */
 export function onRemembered(callback) {
   addEventListener("storage", (event) => {
-    if (event.key && event.key.startsWith(PREFIX)) callback(event.key.slice(PREFIX.length));
+    if (event.key?.startsWith(PREFIX)) callback(event.key.slice(PREFIX.length));
   });
 }
 

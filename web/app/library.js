@@ -23,6 +23,7 @@ export async function loadLibrary() {
     const asked = ASSISTANTS.map((assistant) => page(assistant, query, null));
     // a conversation's id begins with its character's: found by the character's name as well
     for (const id of charactersNamed(query)) asked.push(page("character", "", null, id));
+    /** @type {{ value?: any, reason?: any }[]} */
     const outcomes = await Promise.allSettled(asked);
     if (call !== latest) return;
     const pages = outcomes.map(({ value }) => value);

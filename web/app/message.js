@@ -100,7 +100,7 @@ function Edit({ text, onSave, onCancel }) {
     field.current.style.height = "auto";
     field.current.style.height = `${Math.min(field.current.scrollHeight, 300)}px`;
   }, [value]);
-  const escape = (event) => {
+  const onKeyDown = (event) => {
     if (event.key === "Escape" && !event.isComposing) onCancel();
     else handlers.onKeyDown(event);
   };
@@ -121,7 +121,7 @@ function Edit({ text, onSave, onCancel }) {
       oncompositionupdate=${handlers.onCompositionUpdate}
       oncompositionend=${handlers.onCompositionEnd}
       onbeforeinput=${handlers.onBeforeInput}
-      onKeyDown=${escape}
+      onKeyDown=${onKeyDown}
     ></textarea>
     <footer>
       ${count > MAX_CHARS &&

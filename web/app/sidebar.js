@@ -26,9 +26,9 @@ export function Sidebar() {
   useLayoutEffect(() => {
     if (!drawer) return undefined;
     own.current.querySelector("a, button").focus();
-    const escape = (event) => event.key === "Escape" && close();
-    addEventListener("keydown", escape);
-    return () => removeEventListener("keydown", escape);
+    const closeOnEscape = (event) => event.key === "Escape" && close();
+    addEventListener("keydown", closeOnEscape);
+    return () => removeEventListener("keydown", closeOnEscape);
   }, [drawer]);
   const more = Object.values(library.more).some(Boolean);
   return html`<nav

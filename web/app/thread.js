@@ -27,7 +27,7 @@ const IDEAS = [
 const NEAR_END = 80;
 
 /** `dbId` null is a conversation that begins with its first message. */
-export function ThreadView({ assistant, dbId, greeting }) {
+export function ThreadView({ assistant, dbId }) {
   const fresh = useMemo(() => dbId ?? newDbId(), [assistant, dbId]);
   const id = dbId ?? fresh;
   const key = threadKey(assistant, id);

@@ -10,7 +10,7 @@ function fill(node, attributes, children) {
   for (const [key, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (key.startsWith('on')) node.addEventListener(key.slice(2), value);
-    else if (key === 'css') Object.entries(value).forEach(([name, v]) => node.style.setProperty(name, v));
+    else if (key === 'css') for (const [name, v] of Object.entries(value)) node.style.setProperty(name, v);
     else node.setAttribute(key, value === true ? '' : String(value));
   }
   node.append(...children.filter((child) => child !== null));
@@ -33,7 +33,7 @@ function scale(high, from, to, ticks, whole = false) {
 }
 
 /* A frame with both axes. Returns the node, the plot's edges and its scales. */
-function frame({ width, height, label, xTitle, yTitle, xHigh, yHigh, xTicks, xWhole = false, yWhole = false, headroom = 0 }) {
+function frame({ width, height, label, xTitle, yTitle, xHigh, yHigh, xTicks = null, xWhole = false, yWhole = false, headroom = 0 }) {
   const yRough = scale(yHigh, 0, 1, 5, yWhole);
   const widest = Math.max(...yRough.marks.map((mark) => plain(mark).length));
   const edge = { left: 14 + widest * 7.5, right: width - 14, top: 26 + headroom, bottom: height - 44 };

@@ -34,10 +34,10 @@ function fillSwitch(node, label, options, current, pick) {
 function set(name, value) {
   state[name] = value;
   if (name === 'language' || name === 'theme') keep(name, value);
-  const held = document.activeElement?.dataset?.value;
+  const held = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset?.value;
   const group = document.activeElement?.parentElement?.id;
   render();
-  if (held && group) document.querySelector(`#${group} [data-value="${held}"]`)?.focus();
+  if (held && group) /** @type {HTMLElement | null} */ (document.querySelector(`#${group} [data-value="${held}"]`))?.focus();
 }
 function choose(name) {
   state.mode = 'all';
@@ -68,7 +68,7 @@ function render() {
   document.documentElement.lang = language;
   document.documentElement.dataset.theme = dark ? 'dark' : 'light';
   document.title = `${say('title')} · ChatBot AI`;
-  for (const node of document.querySelectorAll('[data-word]')) node.textContent = say(node.dataset.word);
+  for (const node of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('[data-word]'))) node.textContent = say(node.dataset.word);
   fillSwitch(document.getElementById('languages'), say('language'), [['ko', '한국어', 'ko'], ['en', 'English', 'en']], state.language, (value) => set('language', value));
   fillSwitch(document.getElementById('themes'), say('theme'), ['auto', 'light', 'dark'].map((value) => [value, say(value)]), state.theme, (value) => set('theme', value));
   const main = document.getElementById('main');

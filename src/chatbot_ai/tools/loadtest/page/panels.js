@@ -1,7 +1,10 @@
 const MAX_TABLE_ROWS = 200;
 
+let panels = 0;
+
 function panel(title, lead, { wide = false, legend = null } = {}, ...body) {
-  const id = `panel-${panel.count = (panel.count ?? 0) + 1}`;
+  panels += 1;
+  const id = `panel-${panels}`;
   return make('section', { class: wide ? 'panel wide' : 'panel', 'aria-labelledby': id },
     make('h2', { id }, title), make('p', { class: 'lead' }, lead), legend, ...body);
 }
