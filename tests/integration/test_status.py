@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from chatbot_ai.core.statistics import POINT_S, POINTS
+from chatbot_ai.domain import limits
 from support.operator_services import Keyed, new_keys, service, until
 
 
@@ -34,6 +35,20 @@ def status_of(client: httpx2.Client) -> dict[str, Any]:
     assert response.headers["Cache-Control"] == "no-store"
     body: dict[str, Any] = response.json()
     return body
+
+
+def test_limits_are_those_that_requests_meet(keyed: Keyed) -> None:
+    """A user reads every limit before meeting it; the longest message is that long."""
+    headers = {"X-API-Key": keyed.user}
+    with httpx2.Client(base_url=keyed.url, headers=headers, trust_env=False, timeout=60) as user:
+        found = user.get("/limits").json()
+        schema = user.get("/openapi.json").json()["components"]["schemas"]
+    assert found == {
+        name: getattr(limits, name.upper(), 1_048_576) for name in schema["Limits"]["properties"]
+    }
+    body = schema["CharacterRequest"]["properties"]
+    assert body["input_data"]["maxLength"] == found["input_data_chars"]
+    assert body["greeting"]["maxLength"] == found["greeting_chars"]
 
 
 @pytest.mark.parametrize("path", ["/status", "/status/access"])

@@ -13,8 +13,8 @@ from typing import Self, TypeVar
 
 from chatbot_ai.access.key import Key, KeyKind, Limits, digest_of, id_of, new_secret
 from chatbot_ai.access.schema import migrate
-from chatbot_ai.domain.access import MAX_USER_CHARS
 from chatbot_ai.domain.errors import InvalidRequest, NotFound, StoreUnavailable
+from chatbot_ai.domain.limits import USER_ID_CHARS
 from chatbot_ai.domain.text import clean_text
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ def cleaned(kind: str, name: str, user_id: str | None) -> tuple[str, str | None]
         user_id = None if user_id is None else clean_text(user_id).strip()
     except UnicodeEncodeError:
         raise InvalidRequest(field, "field_surrogate") from None
-    fits = user_id is None or 0 < len(user_id) <= MAX_USER_CHARS
+    fits = user_id is None or 0 < len(user_id) <= USER_ID_CHARS
     if not fits or (kind == "user") != (user_id is not None):
         raise InvalidRequest("user_id", "field_invalid")
     return name, user_id

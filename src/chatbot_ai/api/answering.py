@@ -102,7 +102,7 @@ def wants_sources(request: Request) -> bool:
     asked = request.headers.get("x-include-sources", "").strip().lower()
     if asked:
         return asked in ("1", "true", "yes")
-    return bool(request.app.state.lists_sources)
+    return bool(request.app.state.options.lists_sources)
 
 
 async def respond(

@@ -22,18 +22,17 @@ from chatbot_ai.api import (
     error_responses,
     openai_compat,
     operations,
-    status,
     streams,
 )
-from chatbot_ai.api.character_access import MAX_UPLOAD_BYTES, PATH
+from chatbot_ai.api.character_access import PATH
 from chatbot_ai.api.gate import Gate
 from chatbot_ai.api.metrics import Metrics
-from chatbot_ai.api.metrics import router as metrics_router
 from chatbot_ai.api.middleware import BodyLimit, CrashAnswer, RequestContext
 from chatbot_ai.api.presence import CallerLeft
 from chatbot_ai.api.services import ApiOptions, Services
 from chatbot_ai.domain.access import LIMIT_HEADERS
 from chatbot_ai.domain.errors import ChatbotError
+from chatbot_ai.domain.limits import UPLOAD_BYTES
 
 OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
 
@@ -76,8 +75,8 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
         redoc_url=None,
         openapi_url=None,
     )
-    app.state.language = options.language
-    app.state.lists_sources = options.lists_sources
+    app.state.options, app.state.metrics = options, metrics
+    app.state.readiness = operations.ReadinessCache()
     error_responses.install_error_handlers(app)
 
     @app.exception_handler(CallerLeft)
@@ -85,13 +84,10 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
         # nobody reads this; 499 is nginx's own number for it and shows in the log
         return Response(status_code=499)
 
-    larger: dict[str, int] = {}
     own_model, other_models = chat.routers(options)
     routers = [
         own_model,
-        operations.router(),
-        status.router(),
-        metrics_router(metrics),
+        operations.router,
         conversations.router(),
         conversation_answers.router(options),
         openai_compat.router(options),
@@ -99,7 +95,6 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
     ]
     if options.assistant == "character":
         routers += [character_files.router(), characters.router()]
-        larger[PATH] = MAX_UPLOAD_BYTES
     # last, as /{model} takes every other POST
     routers.append(other_models)
     docs.install(app, title=TITLES[options.assistant])
@@ -109,19 +104,15 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
         route for route in app.routes if isinstance(route, Route)
     ]
 
-    def limit_of(scope: Scope) -> int:
-        below = [limit for path, limit in larger.items() if scope["path"].startswith(path)]
-        return max(options.max_body_bytes, *below, 0)
+    def body_limit(path: str) -> int:
+        is_upload = options.assistant == "character" and f"{path}/".startswith(f"{PATH}/")
+        return max(options.max_body_bytes, UPLOAD_BYTES if is_upload else 0)
 
-    async def too_large(scope: Scope, receive: Receive, send: Send) -> None:
-        answer = error_responses.build_plain_response(
-            413,
-            "payload_too_large",
-            Request(scope, receive),
-            {"Connection": "close"},
-            limit=limit_of(scope),
+    def refuse_body(scope: Scope, limit_bytes: int) -> ASGIApp:
+        close = {"Connection": "close"}
+        return error_responses.build_plain_response(
+            413, "payload_too_large", Request(scope), close, limit=limit_bytes
         )
-        await answer(scope, receive, send)
 
     async def crashed(scope: Scope, receive: Receive, send: Send) -> None:
         answer = error_responses.build_plain_response(
@@ -134,9 +125,7 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
 
     # the last added is the outermost
     app.add_middleware(CrashAnswer, answer=crashed)
-    app.add_middleware(
-        BodyLimit, limit_bytes=options.max_body_bytes, refuse=too_large, larger=larger
-    )
+    app.add_middleware(BodyLimit, limit_of=body_limit, refuse=refuse_body)
     app.add_middleware(Gate, refuse=refused)
     if options.cors_origins:
         app.add_middleware(

@@ -19,14 +19,11 @@ from chatbot_ai.cards import CardWarning, inspect_picture
 from chatbot_ai.cards.errors import CardError
 from chatbot_ai.cards.limits import CardLimits
 from chatbot_ai.core.idempotency import Claim
+from chatbot_ai.domain import limits
 from chatbot_ai.domain.character import CharacterSheet, CharacterStore, StoredCharacter
 from chatbot_ai.domain.errors import NotFound
 
 PATH = "/characters"
-#: Largest request body below PATH, as the gateway has it.
-MAX_UPLOAD_BYTES = 8 << 20
-#: Characters that one user may keep, so that nobody fills the disk.
-MAX_CHARACTERS = 500
 
 RESPONSES = {
     **CALLER_RESPONSES,
@@ -37,7 +34,7 @@ RESPONSES = {
     **document_error(422, "A field is wrong, or the card is refused; `reason` says why."),
     **document_error(503, "The store of characters is down; see Retry-After."),
 }
-UPLOAD_LIMITS = CardLimits(file_bytes=MAX_UPLOAD_BYTES)
+UPLOAD_LIMITS = CardLimits(file_bytes=limits.UPLOAD_BYTES)
 
 Id = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="The character's id.")]
 Format = Literal["png", "json", "charx"]
@@ -100,8 +97,8 @@ class Making:
         return found
 
     async def _made(self, sheet: CharacterSheet, claim: Claim | None) -> StoredCharacter:
-        if await self._store.count(self._user) >= MAX_CHARACTERS:
-            raise CardError("characters_too_many", limit=MAX_CHARACTERS)
+        if await self._store.count(self._user) >= limits.CHARACTERS:
+            raise CardError("characters_too_many", limit=limits.CHARACTERS)
         now = time.time()
         name = claim.thing_id if claim else uuid.uuid4().hex
         character = StoredCharacter(name, self._user, sheet, now, now)

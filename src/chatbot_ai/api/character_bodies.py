@@ -12,15 +12,24 @@ from chatbot_ai.api.schemas import parse_stripped_text
 from chatbot_ai.cards import CardWarning, CharacterCard
 from chatbot_ai.cards.errors import CardError
 from chatbot_ai.cards.sentences import CARD_WARNINGS
+from chatbot_ai.domain import limits
 from chatbot_ai.domain.character import CharacterSheet, CharacterSummary, StoredCharacter
 
 #: What a list shows of a greeting.
 TAGLINE_CHARS = 120
 
 #: As POST /Llama takes them; a longer card is kept whole and cut only by its owner.
-Name = Annotated[str, BeforeValidator(parse_stripped_text), Field(min_length=1, max_length=200)]
-Greeting = Annotated[str, BeforeValidator(parse_stripped_text), Field(max_length=20_000)]
-Context = Annotated[str, BeforeValidator(parse_stripped_text), Field(max_length=40_000)]
+Name = Annotated[
+    str,
+    BeforeValidator(parse_stripped_text),
+    Field(min_length=1, max_length=limits.CHARACTER_NAME_CHARS),
+]
+Greeting = Annotated[
+    str, BeforeValidator(parse_stripped_text), Field(max_length=limits.GREETING_CHARS)
+]
+Context = Annotated[
+    str, BeforeValidator(parse_stripped_text), Field(max_length=limits.CONTEXT_CHARS)
+]
 
 
 class CharacterChanges(BaseModel):
@@ -31,7 +40,7 @@ class CharacterChanges(BaseModel):
     name: Name | None = None
     greeting: Greeting | None = None
     context: Context | None = Field(None, description="Who the character is; V2 `description`.")
-    alternate_greetings: list[Greeting] | None = Field(None, max_length=50)
+    alternate_greetings: list[Greeting] | None = Field(None, max_length=limits.ALTERNATE_GREETINGS)
     creator_notes: Context | None = Field(None, description="For readers, never in a prompt.")
     picture: str | None = Field(
         None, description="PNG, JPEG, WebP or GIF in base64; an empty string removes it."

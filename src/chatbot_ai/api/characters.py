@@ -33,6 +33,7 @@ from chatbot_ai.api.openapi import MAKING
 from chatbot_ai.api.services import Services, ServicesOf
 from chatbot_ai.api.stored_characters import fields_of
 from chatbot_ai.cards import CharacterCard
+from chatbot_ai.domain import limits
 from chatbot_ai.domain.character import StoredCharacter
 
 
@@ -41,9 +42,9 @@ class PromptChoice:
 
     def __init__(
         self,
-        greeting: Annotated[int, Query(ge=0, le=10_000)] = 0,
-        user_name: Annotated[str, Query(max_length=100)] = "",
-        db_id: Annotated[str, Query(max_length=64)] = "",
+        greeting: Annotated[int, Query(ge=0, le=limits.GREETING_INDEX)] = 0,
+        user_name: Annotated[str, Query(max_length=limits.USER_NAME_CHARS)] = "",
+        db_id: Annotated[str, Query(max_length=limits.DB_ID_CHARS)] = "",
     ) -> None:
         self.greeting, self.user_name, self.db_id = greeting, user_name, db_id
 
@@ -58,7 +59,7 @@ def router() -> APIRouter:
     async def list_characters(
         user: User,
         store: Store,
-        limit: Annotated[int, Query(ge=1, le=100)] = 50,
+        limit: Annotated[int, Query(ge=1, le=limits.PAGE_CHARACTERS)] = 50,
         before: float | None = None,
     ) -> CharacterList:
         """The user's characters, the last changed first."""

@@ -15,6 +15,7 @@ from chatbot_ai.api.services import ApiOptions, Services, ServicesOf, services_o
 from chatbot_ai.api.stored_characters import with_stored_character
 from chatbot_ai.core.exchange import ChatRequest
 from chatbot_ai.domain.access import Principal
+from chatbot_ai.domain.limits import MODEL_ALIAS_CHARS
 
 LLAMA = "Llama"
 PLAYED_RESPONSES = {
@@ -22,7 +23,7 @@ PLAYED_RESPONSES = {
     **document_error(404, "This user has no character of that id."),
 }
 
-Alias = Annotated[str, Path(max_length=100, description="Alias of an OpenAI model.")]
+Alias = Annotated[str, Path(max_length=MODEL_ALIAS_CHARS, description="Alias of an OpenAI model.")]
 
 
 def routers(options: ApiOptions) -> tuple[APIRouter, APIRouter]:

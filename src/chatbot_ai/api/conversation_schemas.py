@@ -9,6 +9,7 @@ from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from chatbot_ai.api.schemas import DB_ID_PATTERN, CharacterFields, DbId, InputText, Text
+from chatbot_ai.domain import limits
 from chatbot_ai.domain.conversation import (
     ConversationSummary,
     FinishReason,
@@ -31,7 +32,13 @@ DbIdPath = Annotated[
 Index = Annotated[int, Path(ge=0, le=MAX_INDEX, description="Number of the turn, from 0.")]
 TurnNumber = Annotated[StrictInt, Field(ge=0, le=MAX_INDEX)]
 ModelAlias = Annotated[
-    str, Field("Llama", min_length=1, max_length=100, description="Alias of the model to answer.")
+    str,
+    Field(
+        "Llama",
+        min_length=1,
+        max_length=limits.MODEL_ALIAS_CHARS,
+        description="Alias of the model to answer.",
+    ),
 ]
 
 
@@ -136,7 +143,7 @@ class Naming(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "여행 계획"}]})
 
-    title: Annotated[Text, Field(max_length=200)] | None
+    title: Annotated[Text, Field(max_length=limits.TITLE_CHARS)] | None
 
 
 class Selection(BaseModel):

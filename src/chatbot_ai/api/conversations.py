@@ -32,10 +32,11 @@ from chatbot_ai.api.idempotency import REPLAYED, read_claim
 from chatbot_ai.api.openapi import MAKING
 from chatbot_ai.api.services import ServicesOf, services_of
 from chatbot_ai.core.conversation_library import ConversationLibrary
+from chatbot_ai.domain import limits
 from chatbot_ai.domain.conversation import ConversationKey
 from chatbot_ai.domain.text import normalize
 
-Limit = Annotated[int, Query(ge=1, le=200, description="Most entries of one page.")]
+Limit = Annotated[int, Query(ge=1, le=limits.PAGE_ENTRIES, description="Most entries of one page.")]
 Before = Annotated[
     float | None,
     Query(allow_inf_nan=False, description="Only those updated before this Unix time."),
@@ -44,13 +45,14 @@ Wanted = Annotated[
     str | None,
     Query(
         min_length=1,
-        max_length=100,
+        max_length=limits.SEARCH_CHARS,
         description="Only those with this text in title or first input. A page looks through the "
         "1000 newest before `before`; `next_before` goes on from there.",
     ),
 ]
 Prefix = Annotated[
-    str | None, Query(max_length=64, description="Only those whose `db_id` begins with this.")
+    str | None,
+    Query(max_length=limits.DB_ID_CHARS, description="Only those whose `db_id` begins with this."),
 ]
 
 

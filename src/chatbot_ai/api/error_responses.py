@@ -169,7 +169,7 @@ def to_json_response(
 
 
 def language_for(request: Request) -> Language:
-    return language_of(request.headers.get("accept-language"), request.app.state.language)
+    return language_of(request.headers.get("accept-language"), request.app.state.options.language)
 
 
 def request_id_of(request: Request) -> str | None:

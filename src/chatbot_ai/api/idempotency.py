@@ -10,10 +10,11 @@ from fastapi import Request
 
 from chatbot_ai.core.idempotency import Claim
 from chatbot_ai.domain.errors import InvalidRequest
+from chatbot_ai.domain.limits import IDEMPOTENCY_KEY_CHARS
 
 HEADER = "Idempotency-Key"
 REPLAYED = {"Idempotent-Replayed": "true"}
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_KEY = re.compile(rf"[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_CHARS}}}")
 
 
 async def read_claim(request: Request, owner: str, file: bytes | None = None) -> Claim | None:

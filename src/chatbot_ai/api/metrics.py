@@ -1,14 +1,11 @@
-"""/metrics for Prometheus: rates and distributions; nothing in a label comes from a caller."""
+"""What /metrics tells Prometheus: rates and distributions; no label comes from a caller."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from fastapi import APIRouter
-from fastapi.responses import Response
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from chatbot_ai.core.queue import RequestQueue
@@ -114,14 +111,3 @@ class _Live(Collector):
             if value is not None:
                 family.add_metric(list(self._label.values()), value)
             yield family
-
-
-def router(metrics: Metrics) -> APIRouter:
-    """GET /metrics; the gateway does not pass it on."""
-    routes = APIRouter(tags=["operation"])
-
-    @routes.get("/metrics", include_in_schema=False)
-    async def scrape() -> Response:
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-    return routes

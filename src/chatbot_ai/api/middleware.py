@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -74,38 +74,30 @@ class RequestContext:
 
 
 class BodyLimit:
-    """Reads the body before the application does and refuses one over `limit_bytes` with 413.
+    """Reads the body before the application does and refuses one that is too large with 413.
 
-    larger gives the paths below which more is allowed, and how much. refuse is the ASGI
-    application that answers then. Afterwards the application's `receive` gives the whole body at
-    once, then waits for the caller to leave.
+    limit_of gives the bytes that a path takes; refuse makes the ASGI application that answers
+    then. Afterwards the application's `receive` gives the whole body at once, then waits for the
+    caller to leave.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        limit_bytes: int,
-        refuse: ASGIApp,
-        larger: Mapping[str, int] | None = None,
+        limit_of: Callable[[str], int],
+        refuse: Callable[[Scope, int], ASGIApp],
     ) -> None:
-        self._app, self._limit_bytes, self._refuse = app, limit_bytes, refuse
-        self._larger = dict(larger or {})
-
-    def _limit(self, path: str) -> int:
-        for prefix, limit_bytes in self._larger.items():
-            if path == prefix or path.startswith(prefix + "/"):
-                return max(limit_bytes, self._limit_bytes)
-        return self._limit_bytes
+        self._app, self._limit_of, self._refuse = app, limit_of, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit_bytes = self._limit(scope["path"])
+        limit_bytes = self._limit_of(scope["path"])
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdigit() and int(declared) > limit_bytes:
-            await self._refuse(scope, receive, send)
+            await self._refuse(scope, limit_bytes)(scope, receive, send)
             return
         body = bytearray()
         more = True
@@ -116,7 +108,7 @@ class BodyLimit:
             body += message.get("body", b"")
             more = message.get("more_body", False)
             if len(body) > limit_bytes:
-                await self._refuse(scope, receive, send)
+                await self._refuse(scope, limit_bytes)(scope, receive, send)
                 return
         given = False
 

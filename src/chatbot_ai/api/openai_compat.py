@@ -25,9 +25,12 @@ from chatbot_ai.core.exchange import ChatRequest
 from chatbot_ai.core.prompt import neutralize
 from chatbot_ai.domain.conversation import Message
 from chatbot_ai.domain.errors import UnknownModel
+from chatbot_ai.domain.limits import OPENAI_MODEL_CHARS
 from chatbot_ai.domain.persona import Persona
 
-ModelName = Annotated[str, Path(max_length=200, description="Alias or name of a model.")]
+ModelName = Annotated[
+    str, Path(max_length=OPENAI_MODEL_CHARS, description="Alias or name of a model.")
+]
 
 _ERROR = {"$ref": "#/components/schemas/OpenAIError"}
 

@@ -21,10 +21,9 @@ from pydantic_core import PydanticCustomError
 
 from chatbot_ai.api.response_format import ResponseFormat
 from chatbot_ai.api.schemas import StoredChoice, parse_text
+from chatbot_ai.domain import limits
 from chatbot_ai.domain.generation import Sampling
 
-#: Stop strings of one request; OpenAI takes 4.
-MAX_STOPS = 16
 #: Seeds of llama.cpp are 32 bits wide, and its largest means "choose one".
 SEEDS = 2**32 - 1
 #: Parameters that would change the answer and that nothing here can do; falsy values ask nothing.
@@ -80,12 +79,12 @@ Content = Annotated[
 Stops = Annotated[
     tuple[str, ...],
     BeforeValidator(_stops),
-    Field(max_length=MAX_STOPS),
+    Field(max_length=limits.STOP_STRINGS),
     WithJsonSchema(
         {
             "anyOf": [
                 {"type": "string"},
-                {"type": "array", "items": {"type": "string"}, "maxItems": MAX_STOPS},
+                {"type": "array", "items": {"type": "string"}, "maxItems": limits.STOP_STRINGS},
                 {"type": "null"},
             ]
         }
@@ -122,7 +121,10 @@ class ChatCompletionRequest(StoredChoice):
         },
     )
 
-    model: Annotated[PlainText, Field(min_length=1, max_length=200, description="Alias or name.")]
+    model: Annotated[
+        PlainText,
+        Field(min_length=1, max_length=limits.OPENAI_MODEL_CHARS, description="Alias or name."),
+    ]
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     stream: StrictBool | None = False
     stream_options: StreamOptions | None = None
@@ -136,7 +138,7 @@ class ChatCompletionRequest(StoredChoice):
     frequency_penalty: Penalty | None = None
     n: Annotated[int, Field(strict=True, ge=1, le=1, description="Only 1.")] | None = None
     response_format: ResponseFormat = None
-    user: Annotated[PlainText, Field(max_length=256)] | None = Field(
+    user: Annotated[PlainText, Field(max_length=limits.OPENAI_USER_CHARS)] | None = Field(
         None, description="Your user, for fairness in the queue."
     )
     web_search: StrictBool | None = Field(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from chatbot_ai.domain.limits import IDEMPOTENCY_KEY_CHARS
+
 #: Ways of sending a key. Optional in the document, as without any key this machine is served.
 SECURITY_SCHEMES = {
     "Bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer cbk_…`"},
@@ -14,7 +16,7 @@ _SECURITY: list[dict[str, list[str]]] = [{}, {"Bearer": []}, {"ApiKey": []}]
 _HEADERS: dict[str, dict[str, Any]] = {
     "Idempotency-Key": {
         "description": "A fresh text for each wish; the same one again gives the first answer.",
-        "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
+        "schema": {"type": "string", "pattern": f"^[\\x21-\\x7e]{{1,{IDEMPOTENCY_KEY_CHARS}}}$"},
     },
     "X-Resumable": {
         "description": "Whether a stream outlives its connection; see GET /streams/{stream_id}.",

@@ -1,22 +1,33 @@
-"""What operators and monitors ask: /healthz, /readyz, /performance."""
+"""What operators, monitors and the page ask: health, figures, limits, the dashboard's state."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
-from fastapi import APIRouter, Depends
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
 
-from chatbot_ai.api.access import principal_of
-from chatbot_ai.api.answering import CALLER_RESPONSES
+from chatbot_ai import __version__
+from chatbot_ai.api.access import Caller, principal_of
+from chatbot_ai.api.answering import CALLER_RESPONSES, document_error
 from chatbot_ai.api.chat import LLAMA
-from chatbot_ai.api.services import Services, ServicesOf
-from chatbot_ai.domain.errors import Unavailable
+from chatbot_ai.api.metrics import Metrics
+from chatbot_ai.api.services import ApiOptions, Services, ServicesOf
+from chatbot_ai.core.statistics import POINT_S
+from chatbot_ai.domain import limits
+from chatbot_ai.domain.errors import Forbidden, Unavailable
 
 #: Seconds after which a dependency that does not answer counts as down.
 CHECK_TIMEOUT_S = 3.0
+#: Seconds for which /status gives the last readiness again: to find it out costs a write.
+READINESS_FOR_S = 2.0
+
+router = APIRouter(tags=["operation"])
 
 
 class Performance(BaseModel):
@@ -50,36 +61,126 @@ class Readiness(BaseModel):
     store: str = Field(description="`ok` or why not.")
 
 
-def router() -> APIRouter:
-    """The operators' routes of one assistant."""
-    routes = APIRouter(tags=["operation"])
+class Limits(BaseModel):
+    """How much a caller may send."""
 
-    @routes.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        """The process is alive."""
-        return {"status": "ok"}
-
-    @routes.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
-    async def readyz(services: ServicesOf) -> JSONResponse:
-        """The model answers and the store takes turns; 503 where not."""
-        body = await readiness_of(services)
-        ready = body["ready"]
-        return JSONResponse(body, 200 if ready else 503, {} if ready else {"Retry-After": "2"})
-
-    @routes.get(
-        "/performance",
-        response_model=Performance,
-        dependencies=[Depends(principal_of)],
-        responses=CALLER_RESPONSES,
-    )
-    async def performance(services: ServicesOf) -> dict[str, Any]:
-        """Measured figures: load, times, tokens, cache and engine."""
-        return await performance_of(services)
-
-    return routes
+    input_data_chars: int = Field(description="Characters of a message.")
+    user_id_chars: int
+    db_id_chars: int
+    title_chars: int = Field(description="Characters of a conversation's title.")
+    search_chars: int = Field(description="Characters of `q` of GET /conversations.")
+    page_entries: int = Field(description="Conversations or turns of one page.")
+    page_characters: int = Field(description="Characters of one page of GET /characters.")
+    character_name_chars: int
+    greeting_chars: int
+    context_chars: int
+    user_name_chars: int = Field(description="Characters of what a character calls the user.")
+    alternate_greetings: int = Field(description="Further greetings of a stored character.")
+    greeting_index: int
+    characters: int = Field(description="Characters that one user may keep.")
+    upload_bytes: int = Field(description="Size of a card's file or of a picture.")
+    model_alias_chars: int
+    openai_model_chars: int
+    openai_user_chars: int
+    stop_strings: int
+    idempotency_key_chars: int
+    body_bytes: int = Field(description="Body of every other request.")
 
 
-async def performance_of(services: Services) -> dict[str, Any]:
+class ReadinessCache:
+    """The last look at model and store, shared by all who ask within READINESS_FOR_S."""
+
+    def __init__(self) -> None:
+        self._looking = asyncio.Lock()
+        self._until = 0.0
+        self._found: dict[str, Any] = {}
+
+    async def read(self, services: Services) -> dict[str, Any]:
+        """The body of /readyz, at most READINESS_FOR_S old."""
+        async with self._looking:
+            if time.monotonic() >= self._until:
+                self._found = await read_readiness(services)
+                self._until = time.monotonic() + READINESS_FOR_S
+            return self._found
+
+
+async def operator_of(principal: Caller) -> None:
+    """Admit operators: the backend's key or, without keys, this machine. Raises Forbidden."""
+    if principal.kind == "user":
+        raise Forbidden("a user key does not see the service's state")
+
+
+OPERATORS_ONLY: dict[str, Any] = {
+    "dependencies": [Depends(operator_of)],
+    "responses": {**CALLER_RESPONSES, **document_error(403, "A user key.")},
+}
+CALLERS_ONLY: dict[str, Any] = {
+    "dependencies": [Depends(principal_of)],
+    "responses": CALLER_RESPONSES,
+}
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """The process is alive."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
+async def readyz(services: ServicesOf) -> JSONResponse:
+    """The model answers and the store takes turns; 503 where not."""
+    body = await read_readiness(services)
+    ready = body["ready"]
+    return JSONResponse(body, 200 if ready else 503, {} if ready else {"Retry-After": "2"})
+
+
+@router.get("/performance", response_model=Performance, **CALLERS_ONLY)
+async def performance(services: ServicesOf) -> dict[str, Any]:
+    """Measured figures: load, times, tokens, cache and engine."""
+    return await read_performance(services)
+
+
+@router.get("/limits", **CALLERS_ONLY)
+async def read_limits(request: Request) -> Limits:
+    """How much a caller may send, so that nobody has to be refused to find out."""
+    options: ApiOptions = request.app.state.options
+    named = {name: getattr(limits, name.upper(), None) for name in Limits.model_fields}
+    return Limits(**named | {"body_bytes": options.max_body_bytes})
+
+
+@router.get("/status", **OPERATORS_ONLY)
+async def status(services: ServicesOf, request: Request) -> JSONResponse:
+    """The state of this assistant: figures, readiness, errors and the last 15 minutes."""
+    cache: ReadinessCache = request.app.state.readiness
+    figures, ready = await asyncio.gather(read_performance(services), cache.read(services))
+    body = {
+        "assistant": services.chat.assistant,
+        "version": __version__,
+        "at": round(services.chat.clock.now(), 1),
+        "started_at": round(services.statistics.started_at, 1),
+        "performance": figures,
+        "readiness": ready,
+        "outbox_turns": services.outbox(),
+        "point_s": POINT_S,
+        "series": services.statistics.series.points(),
+    }
+    return JSONResponse(body, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/status/access", status_code=204, **OPERATORS_ONLY)
+async def check_status_access() -> Response:
+    """Whether the caller may see the dashboard's data; the gateway asks for its reports."""
+    return Response(status_code=204)
+
+
+@router.get("/metrics", include_in_schema=False)
+async def scrape_metrics(request: Request) -> Response:
+    """What Prometheus reads; the gateway does not pass it on."""
+    metrics: Metrics = request.app.state.metrics
+    return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def read_performance(services: Services) -> dict[str, Any]:
     """The body of /performance."""
     queue, stats, remote_queue = (
         services.chat.queue,
@@ -112,10 +213,12 @@ async def performance_of(services: Services) -> dict[str, Any]:
     }
 
 
-async def readiness_of(services: Services) -> dict[str, Any]:
+async def read_readiness(services: Services) -> dict[str, Any]:
     """The body of /readyz: asks the model's server and writes to the store, within 3 s."""
     model, _ = services.chat.model(LLAMA)
-    states = await asyncio.gather(_state(model.check()), _state(services.chat.store.check()))
+    states = await asyncio.gather(
+        _check_state(model.check()), _check_state(services.chat.store.check())
+    )
     return {
         "ready": all(state == "ok" for state in states),
         "model": states[0],
@@ -123,7 +226,7 @@ async def readiness_of(services: Services) -> dict[str, Any]:
     }
 
 
-async def _state(check: Any) -> str:
+async def _check_state(check: Any) -> str:
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             await check

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
-from chatbot_ai.domain.access import MAX_USER_CHARS
+from chatbot_ai.domain import limits
+from chatbot_ai.domain.conversation import DB_ID_PATTERN as DB_ID
 from chatbot_ai.domain.persona import Character
 from chatbot_ai.domain.text import clean_text
 
@@ -38,8 +39,8 @@ def _strict_string(value: object) -> object:
 Text = Annotated[
     str, BeforeValidator(parse_stripped_text), BeforeValidator(_strict_string), Field(min_length=1)
 ]
-InputText = Annotated[Text, Field(max_length=500)]
-DB_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+InputText = Annotated[Text, Field(max_length=limits.INPUT_DATA_CHARS)]
+DB_ID_PATTERN = f"^{DB_ID.pattern}$"
 # the pattern is the string's own: on `str | None` pydantic would apply it to null, and crash
 DbName = Annotated[str, Field(pattern=DB_ID_PATTERN)]
 DbId = Annotated[
@@ -64,7 +65,7 @@ CharacterId = Annotated[
     str, BeforeValidator(_character_id), Field(json_schema_extra={"pattern": "^[0-9a-f]{32}$"})
 ]
 UserName = Annotated[
-    str, BeforeValidator(parse_stripped_text), Field(min_length=1, max_length=MAX_USER_CHARS)
+    str, BeforeValidator(parse_stripped_text), Field(min_length=1, max_length=limits.USER_ID_CHARS)
 ]
 UserId = Annotated[
     UserName | None,
@@ -93,12 +94,12 @@ class StoredChoice(BaseModel):
     character_id: CharacterId | None = Field(
         None, description="A stored character of this user, instead of a described one."
     )
-    greeting_index: Annotated[int, Field(strict=True, ge=0, le=10_000)] = Field(
+    greeting_index: Annotated[int, Field(strict=True, ge=0, le=limits.GREETING_INDEX)] = Field(
         0, description="Which greeting of a stored character began the conversation."
     )
-    user_name: Annotated[str, BeforeValidator(parse_stripped_text), Field(max_length=100)] = Field(
-        "", description="What a stored character calls the user (`{{user}}`)."
-    )
+    user_name: Annotated[
+        str, BeforeValidator(parse_stripped_text), Field(max_length=limits.USER_NAME_CHARS)
+    ] = Field("", description="What a stored character calls the user (`{{user}}`).")
 
 
 class _Missing:
@@ -133,9 +134,9 @@ class CharacterFields(StoredChoice):
 
     model_config = ConfigDict(json_schema_extra=ONE_CHARACTER)
 
-    character_name: NeededText = _described(200)
-    greeting: NeededText = _described(20_000)
-    context: NeededText = _described(40_000)
+    character_name: NeededText = _described(limits.CHARACTER_NAME_CHARS)
+    greeting: NeededText = _described(limits.GREETING_CHARS)
+    context: NeededText = _described(limits.CONTEXT_CHARS)
 
     @model_validator(mode="before")
     @classmethod

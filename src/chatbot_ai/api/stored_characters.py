@@ -12,10 +12,9 @@ from chatbot_ai.cards.errors import CardError
 from chatbot_ai.core.exchange import ChatRequest, Lore
 from chatbot_ai.domain.errors import InvalidRequest
 from chatbot_ai.domain.generation import likely_tokens
+from chatbot_ai.domain.limits import CONTEXT_CHARS
 from chatbot_ai.domain.persona import Character, Persona
 
-#: POST /Llama takes no longer context.
-MAX_CONTEXT_CHARS = 40_000
 #: Shares of the model's context: of the card, and of what its lorebook adds to one prompt.
 CARD_SHARE, LORE_SHARE = 1 / 2, 1 / 8
 _LABELS = {"ko": "배경 설정", "en": "World"}
@@ -42,7 +41,7 @@ def fields_of(
         count=likely_tokens,
         context_budget=int(context_tokens * CARD_SHARE),
     )
-    if len(fields.context) > MAX_CONTEXT_CHARS:
+    if len(fields.context) > CONTEXT_CHARS:
         raise CardError("text_too_long")
     return fields
 

@@ -13,9 +13,6 @@ from chatbot_ai.domain.errors import Forbidden
 #: speak for any user; user: a key bound to one user.
 PrincipalKind = Literal["open", "backend", "user"]
 
-#: The longest name of a user.
-MAX_USER_CHARS = 50
-
 #: The headers of rule A4; those of a limit that a key does not have are left out.
 LIMIT_HEADERS = tuple(
     f"X-RateLimit-{what}-{name}"

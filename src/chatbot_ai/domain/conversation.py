@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chatbot_ai.domain.grounding import Source
+from chatbot_ai.domain.limits import DB_ID_CHARS
 
 Role = Literal["system", "user", "assistant"]
 Assistant = Literal["office", "character"]
@@ -17,7 +18,7 @@ FinishReason = Literal["stop", "length"]
 ASSISTANTS: tuple[Assistant, ...] = ("office", "character")
 
 #: A conversation's id as callers send it: a UUID or a short slug. Source: the API contract.
-DB_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+DB_ID_PATTERN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{DB_ID_CHARS - 1}}}")
 
 
 @dataclass(frozen=True, slots=True)

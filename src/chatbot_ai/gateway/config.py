@@ -164,7 +164,8 @@ def _services(options: GatewayOptions) -> str:
         blocks.append(_block(f"= /{name}", "return 404;"))
         blocks.append(_proxy_block(name, f"/{name}/", target))
         if _UPLOADS.startswith(f"/{name}/"):
-            limit = f"client_max_body_size {options.upload_limit_bytes};"
+            limit_bytes = max(options.upload_limit_bytes, options.body_limit_bytes)
+            limit = f"client_max_body_size {limit_bytes};"
             blocks.append(_proxy_block(name, _UPLOADS, target, limit))
         blocks += [
             _block(f"^~ /{name}{path}", "error_page 404 413 /.gateway/error;", "return 404;")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from chatbot_ai.domain.errors import ConfigurationError
+from chatbot_ai.domain.limits import UPLOAD_BYTES
 
 _LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _UPSTREAM = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
@@ -59,7 +60,7 @@ class GatewayOptions:
     client_timeout_s: int = 15
     send_timeout_s: int = 60
     body_limit_bytes: int = 65_536
-    upload_limit_bytes: int = 8 * 1024 * 1024
+    upload_limit_bytes: int = UPLOAD_BYTES
     rate_per_s: int = 20
     rate_burst: int = 40
     hidden_paths: tuple[str, ...] = ("/metrics",)

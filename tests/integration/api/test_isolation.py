@@ -64,6 +64,9 @@ OTHERS = {
     ("GET", "/v1/models/{model}"),
     ("POST", "/v1/chat/completions"),
     ("GET", "/performance"),
+    ("GET", "/limits"),
+    ("GET", "/status"),
+    ("GET", "/status/access"),
 }
 CHARACTER_OTHERS = {
     ("GET", "/characters"),
@@ -71,7 +74,7 @@ CHARACTER_OTHERS = {
     ("POST", "/characters/import"),
 }
 #: Routes without the dependency: what monitors ask, and no content.
-OPEN = {("GET", "/healthz"), ("GET", "/readyz")}
+OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")}
 
 
 def routes_of(assistant: Any) -> Iterator[APIRoute]:
@@ -81,7 +84,7 @@ def routes_of(assistant: Any) -> Iterator[APIRoute]:
         conversations.router(),
         conversation_answers.router(options),
         openai_compat.router(options),
-        operations.router(),
+        operations.router,
         streams.router(),
         *([characters.router(), character_files.router()] if assistant == "character" else []),
     ):

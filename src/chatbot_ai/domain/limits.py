@@ -1,0 +1,38 @@
+"""How much a caller may send. Every limit that a caller can meet stands here, and nowhere else;
+`GET /limits` publishes them under the same names in lower case.
+"""
+
+from __future__ import annotations
+
+#: Characters of one message. Source: the API contract, as are the next two.
+INPUT_DATA_CHARS = 500
+USER_ID_CHARS = 50
+DB_ID_CHARS = 64
+#: Characters of a conversation's title, and of what a list of conversations is searched for.
+TITLE_CHARS = 200
+SEARCH_CHARS = 100
+#: Entries of one page of conversations or turns, and of characters.
+PAGE_ENTRIES = 200
+PAGE_CHARACTERS = 100
+#: Characters of what describes a character, sent with a message or stored.
+CHARACTER_NAME_CHARS = 200
+GREETING_CHARS = 20_000
+CONTEXT_CHARS = 40_000
+#: Characters of what a stored character calls the user.
+USER_NAME_CHARS = 100
+#: Greetings of a stored character besides its first one that can be edited.
+ALTERNATE_GREETINGS = 50
+#: The highest number of a greeting; cards may bring more of them than can be edited.
+GREETING_INDEX = 10_000
+#: Characters that one user may keep, so that nobody fills the disk.
+CHARACTERS = 500
+#: The body of a request that brings a card or a picture.
+UPLOAD_BYTES = 8 << 20
+#: Characters of a model's alias; of the name, and of the `user`, that OpenAI's clients send.
+MODEL_ALIAS_CHARS = 100
+OPENAI_MODEL_CHARS = 200
+OPENAI_USER_CHARS = 256
+#: Stop strings of one request; OpenAI takes 4.
+STOP_STRINGS = 16
+#: Characters of an Idempotency-Key.
+IDEMPOTENCY_KEY_CHARS = 255
