@@ -9,26 +9,26 @@ const REPORT = 'reports/visualization.html';
 let memory = '';
 
 /* The tab's own storage; where that is closed the key lives as long as the page. */
-export function key() {
+export function readKey() {
   try { return sessionStorage.getItem(KEY) ?? memory; } catch { return memory; }
 }
-export function keepKey(text) {
+export function saveKey(text) {
   memory = text;
   try {
     if (text) sessionStorage.setItem(KEY, text); else sessionStorage.removeItem(KEY);
   } catch { /* kept in memory only */ }
 }
 
-async function ask(address, method = 'GET') {
+async function request(address, method = 'GET') {
   const headers = { 'Accept-Language': document.documentElement.lang };
-  if (key()) headers['X-API-Key'] = key();
+  if (readKey()) headers['X-API-Key'] = readKey();
   return fetch(address, { method, headers, cache: 'no-store', credentials: 'omit', redirect: 'error', signal: AbortSignal.timeout(TIMEOUT_MS) });
 }
 
-/* { data } or { why: { key, status? } }, the reason in a word of words.js. */
-export async function status(assistant) {
+/* { data } or { why: { key, status? } }, the reason in a word of messages.js. */
+export async function fetchStatus(assistant) {
   try {
-    const response = await ask(`../${assistant}/status`);
+    const response = await request(`../${assistant}/status`);
     if (response.ok) return { data: await response.json() };
     if (response.status === 401 || response.status === 403) return { why: { key: 'why_denied', status: response.status } };
     return { why: { key: 'why_status', status: response.status } };
@@ -39,12 +39,12 @@ export async function status(assistant) {
 
 /* name -> { state, restarts } of the group that runs everything; {} where there is none, as in
    containers, which is asked once only. */
-let grouped = true;
-export async function processes() {
-  if (!grouped) return {};
+let hasProcesses = true;
+export async function fetchProcesses() {
+  if (!hasProcesses) return {};
   try {
-    const response = await ask('processes.json');
-    if (response.status === 404) grouped = false;
+    const response = await request('processes.json');
+    if (response.status === 404) hasProcesses = false;
     if (!response.ok) return {};
     const found = (await response.json()).processes;
     return Object.fromEntries(found.map(({ name, ...state }) => [name, state]));
@@ -54,9 +54,9 @@ export async function processes() {
 }
 
 /* { status, at }: whether there is a load-test report, and when it was written. */
-export async function report() {
+export async function fetchReport() {
   try {
-    const response = await ask(REPORT, 'HEAD');
+    const response = await request(REPORT, 'HEAD');
     const written = response.headers.get('Last-Modified');
     return { status: response.status, at: written ? new Date(written) : null };
   } catch {
@@ -65,8 +65,8 @@ export async function report() {
 }
 
 /* A link cannot carry a key, so with one the report is fetched and saved as a file. */
-export async function saveReport() {
-  const response = await ask(REPORT);
+export async function downloadReport() {
+  const response = await request(REPORT);
   if (!response.ok) return response.status;
   const address = URL.createObjectURL(await response.blob());
   const link = document.createElement('a');

@@ -195,8 +195,8 @@ def test_every_view_is_accessible_in_every_form(
 
 
 WORDS = {
-    "ko-KR": ("더 보기", "삭제", "취소", "고쳐서 다시 보내기", "설정"),
-    "en-GB": ("More for", "Delete", "Cancel", "Edit and send again", "Settings"),
+    "ko-KR": ("메뉴", "삭제", "취소", "수정 후 다시 보내기", "설정"),
+    "en-GB": ("Menu for", "Delete", "Cancel", "Edit and resend", "Settings"),
 }
 
 

@@ -65,7 +65,7 @@ def test_a_renamed_v1_card_stays_v1(page: Page, tmp_path: Path) -> None:
     card = samples.v1()
     bring(page, "card.json", json.dumps(card, ensure_ascii=False).encode())
     open_card(page, card["name"])
-    page.get_by_role("link", name="고치기").click()
+    page.get_by_role("link", name="수정").click()
     page.get_by_label("이름", exact=True).fill("새 이름")
     with page.expect_request(lambda request: request.method == "PATCH") as sent:
         page.get_by_role("button", name="저장").click()
@@ -80,7 +80,7 @@ def test_an_edited_card_keeps_what_the_form_does_not_know(page: Page, tmp_path: 
     card = samples.sillytavern_v2()
     bring(page, "card.png", samples.png(samples.text_chunk("chara", card)))
     open_card(page, card["name"])
-    page.get_by_role("link", name="고치기").click()
+    page.get_by_role("link", name="수정").click()
     page.get_by_label("설정", exact=False).last.fill("고친 설정")
     page.get_by_role("button", name="저장").click()
     expect(page.get_by_role("heading", name=card["name"], exact=True)).to_be_visible()
@@ -96,7 +96,7 @@ def test_saving_without_a_change_sends_nothing(page: Page) -> None:
     card = samples.sillytavern_v2()
     bring(page, "card.json", json.dumps(card).encode())
     open_card(page, card["name"])
-    page.get_by_role("link", name="고치기").click()
+    page.get_by_role("link", name="수정").click()
     changes: list[str] = []
     page.on(
         "request", lambda request: changes.append(request.method) if is_change(request) else None
@@ -147,11 +147,11 @@ def test_the_gallery_is_searched_and_so_are_conversations_by_character(
     page.goto("/chat/#/characters")
     names = page.locator(".tile strong")
     expect(names).to_have_count(2)
-    field = page.get_by_role("searchbox", name="캐릭터 찾기")
+    field = page.get_by_role("searchbox", name="캐릭터 검색")
     field.fill("왔구")
     expect(names).to_have_text(["하늘"])
     field.fill("없음")
-    expect(page.get_by_text("찾는 캐릭터가 없습니다.")).to_be_visible()
+    expect(page.get_by_text("일치하는 캐릭터가 없습니다.")).to_be_visible()
     field.fill("바")
     page.locator(".tile").click()
     page.get_by_role("button", name="대화 시작").click()
@@ -159,7 +159,7 @@ def test_the_gallery_is_searched_and_so_are_conversations_by_character(
     answered(page, 1)
     titles = page.locator(".chats .title")
     expect(titles).to_have_text(["바다 · Good morning!"])
-    chats = page.get_by_role("searchbox", name="대화 찾기")
+    chats = page.get_by_role("searchbox", name="대화 검색")
     chats.fill("하늘")
     expect(titles).to_have_count(0)
     chats.fill("바다")
@@ -193,7 +193,7 @@ def test_a_conversation_outlives_the_greeting_it_began_with(page: Page, group: G
     fields = {"name": "하늘", "greeting": "첫째", "alternate_greetings": ["둘째"]}
     made = api.call("POST", "/character/characters", json=fields).json()["id"]
     page.goto(f"/chat/#/characters/{made}")
-    page.get_by_role("group", name="첫인사 고르기").get_by_text("2").click()
+    page.get_by_role("group", name="첫인사 선택").get_by_text("2").click()
     page.get_by_role("button", name="대화 시작").click()
     expect(page.locator(".opening")).to_contain_text("둘째")
     say(page, "Hello!")

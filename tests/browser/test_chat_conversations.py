@@ -198,7 +198,7 @@ def test_a_conversations_menu_opens_and_closes_by_keyboard(page: Page) -> None:
     ask(page, "Hello!")
     page.locator(".chats a").focus()
     page.keyboard.press("Tab")
-    opener = page.get_by_role("button", name=re.compile("더 보기"))
+    opener = page.get_by_role("button", name=re.compile("’ 메뉴"))
     expect(opener).to_be_focused()
     for close in ("Escape", "Tab"):
         page.keyboard.press("Enter")
@@ -233,7 +233,7 @@ def test_on_a_tablet_the_menu_of_a_conversation_can_be_seen(browser: Browser, gr
     page.locator("#message").fill("Hello!")
     page.get_by_role("button", name="보내기").tap()
     answered(page, 1)
-    opener = page.get_by_role("button", name=re.compile("더 보기"))
+    opener = page.get_by_role("button", name=re.compile("’ 메뉴"))
     expect(opener).to_have_css("opacity", "1")
     opener.tap()
     expect(page.get_by_role("menu")).to_be_visible()

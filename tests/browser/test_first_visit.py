@@ -86,7 +86,7 @@ def test_with_keys_it_asks_once_and_keeps_the_key(visitor: Page, guarded: Guarde
     expect(visitor.locator(".chats .title")).to_have_text("Hello!")
     expect(dialog).to_have_count(0)
     visitor.get_by_role("button", name="설정").click()
-    visitor.get_by_role("button", name="이 브라우저에서 키 지우기").click()
+    visitor.get_by_role("button", name="이 브라우저에서 API 키 삭제").click()
     expect(visitor.get_by_role("dialog").get_by_label("API 키")).to_be_visible()
 
 

@@ -178,7 +178,7 @@ def test_a_message_that_is_too_long_is_counted_and_held_back(page: Page) -> None
     """501 characters are named and not sent; 500 syllables are."""
     script = Script().on(page)
     say(page, "가" * 501)
-    note = "한 번에 500자까지 보낼 수 있습니다 (지금 501자)"
+    note = "한 번에 500자까지 보낼 수 있습니다 (현재 501자)"
     expect(page.locator("#composer-note")).to_have_text(note)
     expect(page.get_by_role("button", name="보내기")).to_be_disabled()
     assert script.sent == []

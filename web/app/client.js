@@ -1,11 +1,11 @@
-// Calls to the services: keys, languages and errors in one place.
+// Requests to the API: keys, language and errors.
 import { t } from "../messages.js";
-import { remembered, userId } from "./device.js";
+import { readSetting, userId } from "./browser-storage.js";
 import { getState, setState } from "./store.js";
 
-const ROOT = new URL("../../", import.meta.url);
+const BASE_URL = new URL("../../", import.meta.url);
 
-/** What went wrong, in words for the reader. `retryAfterS` is how long to wait, or null. */
+/** An error with a message for the user. `retryAfterS` is how long to wait, or null. */
 export class CallError extends Error {
   constructor(code, message, { status = 0, retryAfterS = null, reason = null } = {}) {
     super(message);
@@ -16,24 +16,24 @@ export class CallError extends Error {
   }
 }
 
-export function connectionError() {
+export function createConnectionError() {
   return new CallError("connection_lost", t("connection_lost"));
 }
 
 /**
- * One request. `query` gets the user unless `anonymous`. Resolves to the response, whatever its
- * kind; rejects with CallError, or AbortError where `signal` ended it.
+ * Send a request. `query` gets the user id unless `anonymous`. Resolves to a successful response;
+ * rejects with CallError, or with AbortError if `signal` ended it.
  */
 export async function request(path, options = {}) {
   const { method = "GET", query = {}, body, file, headers = {}, signal, anonymous } = options;
-  const url = new URL(path, ROOT);
+  const url = new URL(path, BASE_URL);
   const user = userId();
   if (!anonymous && user !== null) url.searchParams.set("user_id", user);
   for (const [name, value] of Object.entries(query)) {
     if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, value);
   }
   const sent = { "Accept-Language": getState().language, ...headers };
-  const key = remembered("key");
+  const key = readSetting("key");
   if (key) sent.Authorization = `Bearer ${key}`;
   if (body !== undefined) sent["Content-Type"] = "application/json";
   if (file !== undefined) sent["Content-Type"] = "application/octet-stream";
@@ -50,48 +50,48 @@ export async function request(path, options = {}) {
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw connectionError();
+    throw createConnectionError();
   }
   if (response.ok) return response;
-  const error = await errorOf(response);
+  const error = await readError(response);
   if (response.status === 401) setState({ keyNeeded: true });
   throw error;
 }
 
-export async function json(path, options) {
+export async function requestJson(path, options) {
   const response = await request(path, options);
   try {
     return await response.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw connectionError();
+    throw createConnectionError();
   }
 }
 
-async function errorOf(response) {
-  let told = {};
+async function readError(response) {
+  let body = {};
   try {
-    told = (await response.json()).error || {};
+    body = (await response.json()).error || {};
   } catch {
-    // not from our services: the status has to do
+    // not an error of the API: only the status is known
   }
   const header = Number(response.headers.get("Retry-After"));
-  return new CallError(told.code || `http_${response.status}`, told.message || t("error_unknown"), {
+  return new CallError(body.code || `http_${response.status}`, body.message || t("error_unknown"), {
     status: response.status,
-    retryAfterS: told.retry_after_s ?? (header > 0 ? header : null),
-    reason: told.reason ?? null,
+    retryAfterS: body.retry_after_s ?? (header > 0 ? header : null),
+    reason: body.reason ?? null,
   });
 }
 
-/** The error event of a stream as an error. */
-export function eventError(data) {
+/** The error event of a stream as a CallError. */
+export function toCallError(data) {
   return new CallError(data.code || "unknown", data.message || t("error_unknown"), {
     retryAfterS: data.retry_after_s ?? null,
   });
 }
 
-/** Let the reader keep a response as a file. */
-export async function saveAs(response, name) {
+/** Save a response as a file. */
+export async function downloadResponse(response, name) {
   const url = URL.createObjectURL(await response.blob());
   const link = document.createElement("a");
   link.href = url;

@@ -1,30 +1,30 @@
-// Where messages are written. What is written survives a reload.
+// The field for messages. Drafts survive a reload.
 import { t } from "../messages.js";
-import { ask, stop } from "./answering.js";
-import { remember, remembered } from "./device.js";
-import { draftOf, keepDraft } from "./drafts.js";
+import { ask, stop } from "./answers.js";
+import { saveSetting, readSetting } from "./browser-storage.js";
+import { readDraft, saveDraft } from "./drafts.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
 import { Icon } from "./icons.js";
 import { setState, useStore } from "./store.js";
-import { onTold, tell, tellHere } from "./tabs.js";
-import { enterHandlers } from "./typing.js";
+import { onMessage, broadcast, notifyTab } from "./tabs.js";
+import { createEnterHandlers } from "./enter-key.js";
 
 /** Characters that a message may have. Source: the API contract. */
 export const MAX_CHARS = 500;
-/** From here on the count is shown. */
+/** From this length on the count is shown. */
 const COUNTED_CHARS = 400;
 
-export function lengthOf(text) {
+export function countCharacters(text) {
   return [...text.normalize("NFC").trim()].length;
 }
 
-/** A phone's keyboard has no Shift+Enter: there Enter makes a line and the button sends. */
-export function entersSend() {
+/** False on phones, which have no Shift+Enter: there Enter inserts a line break. */
+export function sendsOnEnter() {
   return !matchMedia("(pointer: coarse)").matches;
 }
 
 export function Composer({ threadKey, assistant, dbId, onSend, placeholder, disabled }) {
-  const [text, setText] = useState(() => draftOf(threadKey));
+  const [text, setText] = useState(() => readDraft(threadKey));
   const live = useStore((state) => state.threads[threadKey]?.live);
   const search = useStore((state) => state.search);
   const field = useRef(null);
@@ -32,34 +32,34 @@ export function Composer({ threadKey, assistant, dbId, onSend, placeholder, disa
 
   const write = (value) => {
     setText(value);
-    keepDraft(threadKey, value);
+    saveDraft(threadKey, value);
   };
   const send = (value) => {
     const message = value.trim();
-    if (!message || lengthOf(value) > MAX_CHARS || running || disabled) return false;
+    if (!message || countCharacters(value) > MAX_CHARS || running || disabled) return false;
     write("");
     onSend?.();
     ask(assistant, dbId, { text: message, search });
-    if (!threadKey.endsWith("/new")) tell({ type: "draft", key: threadKey, sent: value });
+    if (!threadKey.endsWith("/new")) broadcast({ type: "draft", key: threadKey, sent: value });
     return true;
   };
   const latest = useRef({ send, text });
   latest.current = { send, text };
-  const handlers = useMemo(() => enterHandlers((value) => latest.current.send(value), entersSend), []);
+  const handlers = useMemo(() => createEnterHandlers((value) => latest.current.send(value), sendsOnEnter), []);
 
   useEffect(() => {
-    setText(draftOf(threadKey));
-    if (entersSend()) field.current?.focus();
-    return onTold(({ type, key, focus, sent }) => {
+    setText(readDraft(threadKey));
+    if (sendsOnEnter()) field.current?.focus();
+    return onMessage(({ type, key, focus, sent }) => {
       if (type !== "draft" || key !== threadKey) return;
       if (sent !== undefined) {
-        // another tab sent its text; what is being written here is another matter
+        // another tab sent its draft; keep a different one that is being written here
         const { text: own } = latest.current;
         if (own === sent) setText("");
-        else keepDraft(threadKey, own);
+        else saveDraft(threadKey, own);
         return;
       }
-      setText(draftOf(threadKey));
+      setText(readDraft(threadKey));
       if (focus) field.current?.focus();
     });
   }, [threadKey]);
@@ -70,7 +70,7 @@ export function Composer({ threadKey, assistant, dbId, onSend, placeholder, disa
     area.style.height = `${Math.min(area.scrollHeight, 220)}px`;
   }, [text, threadKey]);
 
-  const count = lengthOf(text);
+  const count = countCharacters(text);
   const over = count > MAX_CHARS;
   return html`<form
     class=${assistant === "office" ? "composer" : "composer slim"}
@@ -90,7 +90,7 @@ export function Composer({ threadKey, assistant, dbId, onSend, placeholder, disa
       aria-invalid=${over}
       aria-describedby="composer-note"
       disabled=${disabled}
-      enterkeyhint=${entersSend() ? "send" : "enter"}
+      enterkeyhint=${sendsOnEnter() ? "send" : "enter"}
       onInput=${(event) => write(event.currentTarget.value)}
       oncompositionstart=${handlers.onCompositionStart}
       oncompositionupdate=${handlers.onCompositionUpdate}
@@ -107,7 +107,7 @@ export function Composer({ threadKey, assistant, dbId, onSend, placeholder, disa
         aria-checked=${search}
         onClick=${() => {
           setState({ search: !search });
-          remember("search", !search);
+          saveSetting("search", !search);
         }}
       >
         <${Icon} name="globe" /><span>${t("web_search")}</span>
@@ -115,7 +115,7 @@ export function Composer({ threadKey, assistant, dbId, onSend, placeholder, disa
       <span id="composer-note" class=${over ? "note wrong" : "note"}>
         ${count > COUNTED_CHARS
           ? t(over ? "too_long" : "count", { count, limit: MAX_CHARS })
-          : assistant === "office" && entersSend() && t("enter_hint")}
+          : assistant === "office" && sendsOnEnter() && t("enter_hint")}
       </span>
       ${running
         ? html`<button class="send stop" aria-label=${t("stop")} title=${t("stop")}>
@@ -133,12 +133,12 @@ export function Composer({ threadKey, assistant, dbId, onSend, placeholder, disa
   </form>`;
 }
 
-/** Put text into a conversation's field, to be changed before it is sent. */
-export function suggest(threadKey, text) {
-  keepDraft(threadKey, text);
-  tellHere({ type: "draft", key: threadKey, focus: true });
+/** Put text into a conversation's field without sending it. */
+export function fillComposer(threadKey, text) {
+  saveDraft(threadKey, text);
+  notifyTab({ type: "draft", key: threadKey, focus: true });
 }
 
-export function savedSearch() {
-  return remembered("search", false) === true;
+export function readSearchSetting() {
+  return readSetting("search", false) === true;
 }

@@ -1,10 +1,10 @@
-// Dialogs: a question, a name, the settings, the key.
+// Dialogs: confirmation, rename, settings, API key.
 import { t } from "../messages.js";
-import { json } from "./client.js";
-import { remember, remembered } from "./device.js";
+import { requestJson } from "./client.js";
+import { saveSetting, readSetting } from "./browser-storage.js";
 import { html, useEffect, useRef, useState } from "./html.js";
 import { Icon } from "./icons.js";
-import { loadLibrary } from "./library.js";
+import { loadConversations } from "./conversations.js";
 import { getState, setState, useStore } from "./store.js";
 
 export function openDialog(dialog) {
@@ -15,7 +15,7 @@ export function closeDialog() {
   setState({ dialog: null });
 }
 
-/** A modal window of the browser's own: focus stays inside and comes back afterwards. */
+/** A native modal dialog: it keeps focus inside and restores it when closed. */
 export function Dialog({ title, onClose, required, children, wide }) {
   const own = useRef(null);
   useEffect(() => {
@@ -95,7 +95,7 @@ function Rename({ value, run }) {
   <//>`;
 }
 
-/** Show the language and the theme of the state. */
+/** Apply the language and theme of the state to the page. */
 export function applyAppearance() {
   const { language, theme } = getState();
   document.documentElement.lang = language;
@@ -103,9 +103,9 @@ export function applyAppearance() {
   else document.documentElement.dataset.theme = theme;
 }
 
-function choose(name, value) {
+function changeSetting(name, value) {
   setState({ [name]: value });
-  remember(name, value);
+  saveSetting(name, value);
   applyAppearance();
 }
 
@@ -120,7 +120,7 @@ function Choice({ label, name, options }) {
             type="radio"
             name=${name}
             checked=${value === option}
-            onChange=${() => choose(name, option)}
+            onChange=${() => changeSetting(name, option)}
           /><span>${text}</span>
         </label>`,
       )}
@@ -131,10 +131,10 @@ function Choice({ label, name, options }) {
 function Settings() {
   const userName = useStore((state) => state.userName);
   const forget = () => {
-    remember("key", null);
-    remember("keyBound", null);
+    saveSetting("key", null);
+    saveSetting("keyBound", null);
     closeDialog();
-    loadLibrary();
+    loadConversations();
   };
   return html`<${Dialog} title=${t("settings")} onClose=${closeDialog}>
     <${Choice}
@@ -160,11 +160,11 @@ function Settings() {
         value=${userName}
         maxlength="40"
         autocomplete="off"
-        onInput=${(event) => choose("userName", event.currentTarget.value)}
+        onInput=${(event) => changeSetting("userName", event.currentTarget.value)}
       />
       <small>${t("my_name_hint")}</small>
     </label>
-    ${remembered("key") &&
+    ${readSetting("key") &&
     html`<div class="field">
       <span>${t("key")}</span>
       <button type="button" class="button" onClick=${forget}>${t("key_forget")}</button>
@@ -172,8 +172,8 @@ function Settings() {
   <//>`;
 }
 
-/** Asks for the key once. A key of one user then speaks for that user; any other for this
- * browser's own. */
+/** Asks for the API key. A key bound to a user acts for that user, any other key for this
+ * browser's user id. */
 function KeyDialog() {
   const [error, setError] = useState(null);
   const field = useRef(null);
@@ -181,14 +181,14 @@ function KeyDialog() {
     event.preventDefault();
     const key = field.current.value.trim();
     if (!key) return;
-    remember("key", key);
-    remember("keyBound", null);
+    saveSetting("key", key);
+    saveSetting("keyBound", null);
     try {
-      await probe();
+      await checkKey();
       setState({ keyNeeded: false });
       location.reload();
     } catch (failure) {
-      if (failure.status === 401) remember("key", null);
+      if (failure.status === 401) saveSetting("key", null);
       setError(failure.status === 401 ? t("key_wrong") : failure.message);
     }
   };
@@ -205,13 +205,13 @@ function KeyDialog() {
   <//>`;
 }
 
-async function probe() {
-  const ask = () => json("office/conversations", { query: { limit: 1 } });
+async function checkKey() {
+  const ask = () => requestJson("office/conversations", { query: { limit: 1 } });
   try {
     await ask();
   } catch (failure) {
     if (failure.status !== 403) throw failure;
-    remember("keyBound", true);
+    saveSetting("keyBound", true);
     await ask();
   }
 }

@@ -1,23 +1,23 @@
-// What is written and not sent yet. A conversation's draft is the browser's; that of a new
-// conversation is this tab's own, as two tabs may each be beginning one.
-import { remember, remembered, rememberHere, rememberedHere } from "./device.js";
+// Messages not sent yet. The draft of a conversation is shared by all tabs; the draft of a new one
+// belongs to its tab, since two tabs may each start a conversation.
+import { saveSetting, readSetting, saveTabSetting, readTabSetting } from "./browser-storage.js";
 
-function isNew(place) {
+function isNewConversation(place) {
   return place.endsWith("/new");
 }
 
-export function draftOf(place) {
-  const kept = remembered(`draft:${place}`, "");
-  return isNew(place) ? rememberedHere(`draft:${place}`, kept) : kept;
+export function readDraft(place) {
+  const kept = readSetting(`draft:${place}`, "");
+  return isNewConversation(place) ? readTabSetting(`draft:${place}`, kept) : kept;
 }
 
-/** Keep a draft; an empty one is forgotten. */
-export function keepDraft(place, text) {
-  if (isNew(place)) {
-    const before = draftOf(place);
-    rememberHere(`draft:${place}`, text);
-    // a tab that is opened later begins with the newest one; another tab's is left alone
-    if (!text && remembered(`draft:${place}`) !== before) return;
+/** Store a draft; an empty one is removed. */
+export function saveDraft(place, text) {
+  if (isNewConversation(place)) {
+    const before = readDraft(place);
+    saveTabSetting(`draft:${place}`, text);
+    // a new tab starts with the newest draft; that of another tab is left alone
+    if (!text && readSetting(`draft:${place}`) !== before) return;
   }
-  remember(`draft:${place}`, text || null);
+  saveSetting(`draft:${place}`, text || null);
 }

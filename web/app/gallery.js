@@ -1,13 +1,13 @@
 // The gallery of characters.
 import { t } from "../messages.js";
-import { asSpoken, importCharacter, loadCast, loadMoreCast } from "./cast.js";
+import { fillMacros, importCharacter, loadCharacters, loadMoreCharacters } from "./characters.js";
 import { html, useEffect, useRef, useState } from "./html.js";
 import { Icon } from "./icons.js";
 import { Portrait } from "./portrait.js";
 import { setState, toast, useStore } from "./store.js";
 
-/** Import files as characters; each that is refused is named with the reason. */
-export async function bringCards(files) {
+/** Import files as characters; those refused are listed with the reason. */
+export async function importCards(files) {
   setState({ refused: [] });
   for (const file of files) {
     try {
@@ -21,23 +21,23 @@ export async function bringCards(files) {
 }
 
 export function Gallery() {
-  const cast = useStore((state) => state.cast);
+  const characters = useStore((state) => state.characters);
   const refused = useStore((state) => state.refused);
   useStore((state) => state.language);
   const [isOver, setOver] = useState(false);
   const [query, setQuery] = useState("");
   const chooser = useRef(null);
   useEffect(() => {
-    loadCast();
+    loadCharacters();
     return () => setState({ refused: [] });
   }, []);
-  const bring = bringCards;
-  const wanted = folded(query);
+  const bring = importCards;
+  const wanted = foldCase(query);
   useEffect(() => {
-    // a search looks through all of them
-    if (wanted && cast.more) loadMoreCast().catch((error) => toast(error.message));
-  }, [wanted, cast.more]);
-  const shown = cast.items.filter(({ name, tagline }) => folded(`${name}\n${tagline}`).includes(wanted));
+    // a search needs all of them
+    if (wanted && characters.more) loadMoreCharacters().catch((error) => toast(error.message));
+  }, [wanted, characters.more]);
+  const shown = characters.items.filter(({ name, tagline }) => foldCase(`${name}\n${tagline}`).includes(wanted));
   const drop = (event) => {
     event.preventDefault();
     setOver(false);
@@ -85,16 +85,16 @@ export function Gallery() {
         <strong>${one.name}</strong> ${one.message}
       </p>`,
     )}
-    ${cast.error && html`<p class="failure" role="alert">${cast.error.message}</p>`}
-    ${cast.loaded &&
-    !cast.items.length &&
-    !cast.error &&
+    ${characters.error && html`<p class="failure" role="alert">${characters.error.message}</p>`}
+    ${characters.loaded &&
+    !characters.items.length &&
+    !characters.error &&
     html`<section class="no-one">
       <${Icon} name="mask" />
       <h2>${t("empty_gallery")}</h2>
       <p>${t("empty_gallery_text")}</p>
     </section>`}
-    ${cast.items.length > 0 &&
+    ${characters.items.length > 0 &&
     html`<label class="search">
       <${Icon} name="search" />
       <input
@@ -106,7 +106,7 @@ export function Gallery() {
         onInput=${(event) => setQuery(event.currentTarget.value)}
       />
     </label>`}
-    ${wanted && !cast.more && !shown.length && html`<p class="nothing">${t("no_character_matches")}</p>`}
+    ${wanted && !characters.more && !shown.length && html`<p class="nothing">${t("no_character_matches")}</p>`}
     <ul class="tiles">
       ${shown.map(
         (character) => html`<li key=${character.id}>
@@ -114,18 +114,18 @@ export function Gallery() {
             <${Portrait} character=${character} size="large" />
             <span class="tile-text">
               <strong>${character.name || "…"}</strong>
-              <span>${plain(asSpoken(character.tagline, character))}</span>
+              <span>${stripMarkdown(fillMacros(character.tagline, character))}</span>
             </span>
           </a>
         </li>`,
       )}
     </ul>
-    ${cast.more &&
+    ${characters.more &&
     !wanted &&
     html`<button
       type="button"
       class="more"
-      onClick=${() => loadMoreCast().catch((error) => toast(error.message))}
+      onClick=${() => loadMoreCharacters().catch((error) => toast(error.message))}
     >
       ${t("more")}
     </button>`}
@@ -133,11 +133,29 @@ export function Gallery() {
   </div>`;
 }
 
-function folded(text) {
+function foldCase(text) {
   return text.normalize("NFC").toLowerCase().trim();
 }
 
-/** A greeting without its marks, for one line of a list. */
-export function plain(text) {
+/** A greeting without its Markdown, for one line of a list. */
+export function stripMarkdown(text) {
   return text.replace(/[*_`#>]+/g, "").trim();
+}
+
+function hasFiles(event) {
+  return [...(event.dataTransfer?.types || [])].includes("Files");
+}
+
+/** Import files that are dropped outside the gallery, where the browser would open them. */
+export function importDroppedFiles() {
+  addEventListener("dragover", (event) => {
+    if (hasFiles(event)) event.preventDefault();
+  });
+  addEventListener("drop", (event) => {
+    if (event.defaultPrevented || !hasFiles(event)) return;
+    event.preventDefault();
+    const files = [...event.dataTransfer.files];
+    location.hash = "#/characters";
+    importCards(files);
+  });
 }

@@ -1,4 +1,4 @@
-// Templates: Preact elements written as HTML. Text in them is always text, never markup.
+// Preact elements written as HTML templates. Interpolated text is never parsed as markup.
 import { Fragment, h, render } from "../vendor/preact.js";
 import htm from "../vendor/htm.js";
 

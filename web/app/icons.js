@@ -1,4 +1,4 @@
-// The page's own pictograms: strokes on a 20-pixel square.
+// Icons: strokes on a 20-pixel square.
 import { html } from "./html.js";
 
 const PATHS = {
@@ -10,7 +10,7 @@ const PATHS = {
   copy: "M7.5 7.5h8.5v8.5H7.5zM12.5 7.5V4H4v8.500h3.500",
   edit: "M4 16l.8-3.300L13.500 4 16 6.500l-8.700 8.700z",
   again: "M15.800 8.200A6.200 6.200 0 1 0 16 11.500M16 4v4.400h-4.400",
-  onward: "M4 5v10l6-5zM11 5v10l6-5z",
+  continue: "M4 5v10l6-5zM11 5v10l6-5z",
   left: "M12 5l-5 5 5 5",
   right: "M8 5l5 5-5 5",
   down: "M10 4v11.500M5 11l5 5 5-5",

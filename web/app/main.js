@@ -1,25 +1,24 @@
-// The page: which view the address names, and what other tabs say.
+// The page: routing, layout, and messages from other tabs.
 import { t } from "../messages.js";
-import { resume, stop } from "./answering.js";
-import { castChanged, loadCast } from "./cast.js";
-import { CharacterPage } from "./character.js";
-import { savedSearch } from "./composer.js";
-import { onRemembered, remembered } from "./device.js";
+import { resume, stop } from "./answers.js";
+import { reloadCharacter, loadCharacters } from "./characters.js";
+import { CharacterPage } from "./character-page.js";
+import { readSearchSetting } from "./composer.js";
+import { onSettingChange, readSetting } from "./browser-storage.js";
 import { Dialogs, applyAppearance } from "./dialogs.js";
-import { keepFilesIn } from "./drop.js";
-import { Gallery } from "./gallery.js";
+import { Gallery, importDroppedFiles } from "./gallery.js";
 import { html, render, useEffect, useRef } from "./html.js";
 import { Icon } from "./icons.js";
-import { loadLibrary, refreshLibrary } from "./library.js";
+import { loadConversations, refreshConversations } from "./conversations.js";
 import { Sidebar } from "./sidebar.js";
 import { getState, setState, setThread, useStore } from "./store.js";
-import { onTold } from "./tabs.js";
-import { ThreadView } from "./thread.js";
-import { characterOf, forgetThread, loadThread } from "./threads.js";
+import { onMessage } from "./tabs.js";
+import { ThreadView } from "./thread-view.js";
+import { parseCharacter, forgetThread, loadThread } from "./threads.js";
 
 const DB_ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 
-function routeOf(hash) {
+function parseRoute(hash) {
   const [view, id, action] = hash.replace(/^#\/?/, "").split("/");
   if ((view === "office" || view === "character") && DB_ID.test(id || "")) return { view, dbId: id };
   if (view === "characters") {
@@ -28,8 +27,8 @@ function routeOf(hash) {
   return { view: "office", dbId: null };
 }
 
-function follow() {
-  const route = routeOf(location.hash);
+function showRoute() {
+  const route = parseRoute(location.hash);
   setState({ route, drawer: false });
 }
 
@@ -73,7 +72,7 @@ function View({ route }) {
 
 function TopBar() {
   const route = useStore((state) => state.route);
-  const title = useStore(titleOf);
+  const title = useStore(findTitle);
   useEffect(() => {
     document.title = title ? `${title} · ChatBot AI` : "ChatBot AI";
   }, [title]);
@@ -92,18 +91,18 @@ function TopBar() {
   </header>`;
 }
 
-/** The name of a character, from the gallery's list or from the character itself. */
-function nameOf({ byId, items }, id) {
+/** The name of a character, from the character itself or from the gallery's list. */
+function findName({ byId, items }, id) {
   return byId[id]?.name || items.find((one) => one.id === id)?.name || "";
 }
 
-function titleOf({ route, threads, library, cast }) {
+function findTitle({ route, threads, conversations, characters }) {
   if (route.view === "characters") return t("characters");
-  if (route.view === "one") return cast.byId[route.id]?.name || t("characters");
+  if (route.view === "one") return characters.byId[route.id]?.name || t("characters");
   if (!route.dbId) return "";
   const key = `${route.view}/${route.dbId}`;
-  const item = library.items.find((one) => `${one.assistant}/${one.db_id}` === key);
-  const who = route.view === "character" && nameOf(cast, characterOf(route.dbId)?.id);
+  const item = conversations.items.find((one) => `${one.assistant}/${one.db_id}` === key);
+  const who = route.view === "character" && findName(characters, parseCharacter(route.dbId)?.id);
   const first = threads[key]?.turns[0]?.input || "";
   return item?.title || who || item?.preview || first.slice(0, 80);
 }
@@ -115,34 +114,34 @@ function Toast() {
   </div>`;
 }
 
-/** Milliseconds without a sign of life after which a tab counts as gone. */
-const GONE_MS = 7000;
-const stale = new Map();
+/** Milliseconds without a heartbeat after which a tab counts as closed. */
+const SILENCE_MS = 7000;
+const takeOverTimers = new Map();
 
-/** The tab that followed an answer is gone: take the answer up here, or show what is stored. */
+/** The tab that read an answer was closed: resume it here, or show what is stored. */
 async function takeOver(assistant, dbId) {
   const key = `${assistant}/${dbId}`;
-  clearTimeout(stale.get(key));
+  clearTimeout(takeOverTimers.get(key));
   if (!getState().threads[key]?.live?.remote) return;
   setThread(key, { live: null });
   await loadThread(assistant, dbId);
   await resume(assistant, dbId);
 }
 
-/** What another tab did: show it here as well. */
-function told({ type, key, live, id }) {
+/** Show what happened in another tab. */
+function handleMessage({ type, key, live, id }) {
   const known = key && getState().threads[key];
   const [assistant, dbId] = (key || "").split("/");
   if (type === "stop" && known?.live && !known.live.remote) stop(assistant, dbId);
   if (type === "live" && known && (!known.live || known.live.remote)) {
     setThread(key, { live });
-    clearTimeout(stale.get(key));
-    stale.set(key, setTimeout(() => takeOver(assistant, dbId), GONE_MS));
+    clearTimeout(takeOverTimers.get(key));
+    takeOverTimers.set(key, setTimeout(() => takeOver(assistant, dbId), SILENCE_MS));
   }
   if (type === "left" && known?.live?.remote) takeOver(assistant, dbId);
   if (type === "changed") {
-    clearTimeout(stale.get(key));
-    refreshLibrary();
+    clearTimeout(takeOverTimers.get(key));
+    refreshConversations();
     if (known && (!known.live || known.live.remote)) {
       setThread(key, { live: null });
       loadThread(assistant, dbId);
@@ -150,35 +149,35 @@ function told({ type, key, live, id }) {
   }
   if (type === "deleted") {
     if (known) forgetThread(key);
-    refreshLibrary();
+    refreshConversations();
     if (`${getState().route.view}/${getState().route.dbId}` === key) location.hash = "#/";
   }
-  if (type === "cast") castChanged(id);
+  if (type === "characters") reloadCharacter(id);
 }
 
-function restore() {
-  const language = remembered("language");
-  const theme = remembered("theme", "auto");
+function restoreSettings() {
+  const language = readSetting("language");
+  const theme = readSetting("theme", "auto");
   setState({
     ...(language === "ko" || language === "en" ? { language } : {}),
     theme: ["auto", "light", "dark"].includes(theme) ? theme : "auto",
-    userName: String(remembered("userName", "") || ""),
-    search: savedSearch(),
+    userName: String(readSetting("userName", "") || ""),
+    search: readSearchSetting(),
   });
   applyAppearance();
 }
 
-restore();
-follow();
-addEventListener("hashchange", follow);
-onTold(told);
-onRemembered((name) => {
-  if (["language", "theme", "userName", "search"].includes(name)) restore();
+restoreSettings();
+showRoute();
+addEventListener("hashchange", showRoute);
+onMessage(handleMessage);
+onSettingChange((name) => {
+  if (["language", "theme", "userName", "search"].includes(name)) restoreSettings();
 });
 const root = document.getElementById("app");
-// the shell that stood there while the modules came
+// the placeholder shown while the modules load
 root.replaceChildren();
 render(html`<${App} />`, root);
-keepFilesIn();
-loadLibrary();
-loadCast();
+importDroppedFiles();
+loadConversations();
+loadCharacters();

@@ -1,11 +1,10 @@
-// Markdown as elements. The lexer's tokens become nodes one by one and no text is ever parsed as
-// HTML, so there is nothing to sanitise: what a model writes can only be text, or one of the
-// elements below.
+// Markdown as elements. Each token of the lexer becomes a node and no text is parsed as HTML, so
+// nothing needs sanitizing: what a model writes is text or one of the elements below.
 import { Marked } from "../vendor/marked.js";
-import { CodeBlock } from "./code.js";
+import { CodeBlock } from "./code-block.js";
 import { Fragment, h, html } from "./html.js";
 
-/** How far from its opening mark an emphasis may close, in characters; bounds the search. */
+/** Longest emphasis, in characters; bounds the search for its closing mark. */
 const EMPHASIS_REACH = 5_000;
 /** Quotations and lists nested deeper than this are shown as they were written. */
 const MAX_DEPTH = 24;
@@ -56,7 +55,7 @@ function findClosing(source, masked, mark, length) {
   return -1;
 }
 
-/** An address as it is written in a sentence: it ends before Hangul and closing punctuation. */
+/** A URL or e-mail address within a sentence: it ends before Hangul and closing punctuation. */
 const BARE_ADDRESS =
   /^(?:(?:https?:\/\/|www\.)[A-Za-z0-9\-._~:/?#[\]@!$&'()*+,;=%]+|[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)/i;
 
@@ -76,8 +75,8 @@ function readAddress(source) {
   return { type: "link", raw, text: raw, href, tokens: [{ type: "text", raw, text: raw }] };
 }
 
-/** Text that is kept letter by letter: mathematics and footnotes. */
-function verbatim(name, level, starts, pattern) {
+/** A rule for text shown as written: mathematics and footnotes. */
+function createVerbatimRule(name, level, starts, pattern) {
   return {
     name,
     level,
@@ -96,14 +95,14 @@ const MATHS =
   /^(?:\$\$[^$]{1,2000}\$\$|\$(?![\s$])[^$\n]{0,400}?[^\s$\\]\$(?!\d)|\\\((?:[^\\]|\\(?!\)))+\\\)|\\\[(?:[^\\]|\\(?!\]))+\\\])/;
 const MATHS_BLOCK = /^(?:\$\$[^$]{1,4000}\$\$|\\\[(?:[^\\]|\\(?!\]))+\\\])[ \t]*(?:\n+|$)/;
 
-const nothing = () => undefined;
+const ignore = () => undefined;
 const marked = new Marked({ gfm: true, breaks: true });
 marked.use({
   extensions: [
-    verbatim("maths", "inline", /\$|\\[([]/, MATHS),
-    verbatim("maths-block", "block", /^(?:\$\$|\\\[)/m, MATHS_BLOCK),
-    verbatim("footnote", "inline", /\[\^/, /^\[\^[^\]\n]{1,60}\](?!\()/),
-    verbatim("footnote-text", "block", /^\[\^/m, /^\[\^[^\]\n]{1,60}\]:[^\n]*(?:\n+|$)/),
+    createVerbatimRule("maths", "inline", /\$|\\[([]/, MATHS),
+    createVerbatimRule("maths-block", "block", /^(?:\$\$|\\\[)/m, MATHS_BLOCK),
+    createVerbatimRule("footnote", "inline", /\[\^/, /^\[\^[^\]\n]{1,60}\](?!\()/),
+    createVerbatimRule("footnote-text", "block", /^\[\^/m, /^\[\^[^\]\n]{1,60}\]:[^\n]*(?:\n+|$)/),
   ],
   tokenizer: {
     emStrong(source, masked) {
@@ -122,9 +121,9 @@ marked.use({
       return { type: "del", raw: found[0], tokens: this.lexer.inlineTokens(found[1]) };
     },
     url: readAddress,
-    // an indented line of speech is no code, and a line under a sentence makes it no heading
-    code: nothing,
-    lheading: nothing,
+    // no indented code (speech is often indented) and no underlined headings
+    code: ignore,
+    lheading: ignore,
     // "2024. 5. 1." is a date
     list: (source) => (/^ {0,3}(?:\d{4,}[.)]|\d+[.)] +\d+[.)])/.test(source) ? undefined : false),
   },
@@ -134,22 +133,22 @@ const ENTITIES = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00
 const SAFE_LINK = /^(?:https?:\/\/|mailto:)/i;
 const CITATION = /\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]/g;
 const QUOTES = /(["“”「」『』])/;
-const OPENS = "“「『";
-const CLOSES = "”」』";
+const OPENING_QUOTES = "“「『";
+const CLOSING_QUOTES = "”」』";
 
 /**
- * The elements of a text.
+ * Convert Markdown to elements.
  *
- * live      the text is still being written: what is open in its last line is closed for now
- * roleplay  *actions* and "speech" are set apart
- * cite      makes the element of a source's number, or null where there is none
+ * live      the text is still being generated: markup left open in its last line is closed
+ * roleplay  style *actions* and "speech"
+ * cite      returns the element for a source's number, or null if there is no such source
  */
-export function prose(text, { live = false, roleplay = false, cite = null } = {}) {
+export function renderMarkdown(text, { live = false, roleplay = false, cite = null } = {}) {
   const context = { live, roleplay, cite, depth: 0 };
-  return blocks(readBlocks(live ? closed(text) : text), context);
+  return renderBlocks(readBlocks(live ? closeOpenMarkup(text) : text), context);
 }
 
-/** Deep nesting exhausts the stack; the text is then shown as it is. */
+/** The tokens of a text. Nesting that would exhaust the stack is shown as written. */
 function readBlocks(text) {
   if (!/^(?:[ \t]{0,8}[>*+-]){24}/m.test(text)) {
     try {
@@ -161,8 +160,8 @@ function readBlocks(text) {
   return [{ type: "verbatim", raw: text, text }];
 }
 
-/** Close the emphasis and code that the last line has opened. */
-function closed(text) {
+/** Close emphasis and code left open in the last line. */
+function closeOpenMarkup(text) {
   const fences = text.match(/^\s*(?:```|~~~)/gm)?.length ?? 0;
   if (fences % 2) return text;
   const line = text.slice(text.lastIndexOf("\n") + 1).replace(/`[^`]*`/g, "");
@@ -178,27 +177,27 @@ function closed(text) {
   return text;
 }
 
-function blocks(tokens, outer) {
+function renderBlocks(tokens, outer) {
   const context = { ...outer, depth: outer.depth + 1 };
   const last = tokens.length - 1;
   return tokens.map((token, at) => {
     const shown = context.depth > MAX_DEPTH ? { ...token, type: "verbatim", text: token.raw } : token;
-    return block(shown, context, at === last);
+    return renderBlock(shown, context, at === last);
   });
 }
 
-function block(token, context, isLast) {
+function renderBlock(token, context, isLast) {
   switch (token.type) {
     case "space":
       return null;
     case "verbatim":
-      return html`<p class="verbatim">${cited(token.text, context)}</p>`;
+      return html`<p class="verbatim">${renderCitations(token.text, context)}</p>`;
     case "paragraph":
-      return html`<p>${inline(token.tokens, { ...context, speech: { open: false } })}</p>`;
+      return html`<p>${renderInline(token.tokens, { ...context, speech: { open: false } })}</p>`;
     case "text":
-      return token.tokens ? inline(token.tokens, context) : words(token.text, context);
+      return token.tokens ? renderInline(token.tokens, context) : renderText(token.text, context);
     case "heading":
-      return h(`h${Math.min(6, token.depth + 2)}`, null, inline(token.tokens, context));
+      return h(`h${Math.min(6, token.depth + 2)}`, null, renderInline(token.tokens, context));
     case "code":
       return html`<${CodeBlock}
         text=${token.text}
@@ -206,7 +205,7 @@ function block(token, context, isLast) {
         open=${context.live && isLast}
       />`;
     case "blockquote":
-      return html`<blockquote>${blocks(token.tokens, context)}</blockquote>`;
+      return html`<blockquote>${renderBlocks(token.tokens, context)}</blockquote>`;
     case "hr":
       return html`<hr />`;
     case "list":
@@ -214,31 +213,31 @@ function block(token, context, isLast) {
         token.ordered ? "ol" : "ul",
         null,
         token.items.map((item, at) =>
-          h("li", itemNumber(token, at), listItem(item, context)),
+          h("li", getItemNumber(token, at), renderListItem(item, context)),
         ),
       );
     case "table":
-      return table(token, context);
+      return renderTable(token, context);
     default:
       return html`<p class="verbatim">${token.raw.replace(/\n+$/, "")}</p>`;
   }
 }
 
-/** A list's own number, also where it leaves some out; "1." in every line counts up. */
-function itemNumber(list, at) {
+/** The number of a list item, as written; items that all say "1." are counted up. */
+function getItemNumber(list, at) {
   const number = (item) => Number(/^\s*(\d{1,9})/.exec(item?.raw ?? "")?.[1] ?? Number.NaN);
   const own = number(list.items[at]);
   return list.ordered && own !== number(list.items[at - 1]) ? { value: own } : null;
 }
 
-function listItem(item, context) {
+function renderListItem(item, context) {
   const box = item.task ? (item.checked ? "☑ " : "☐ ") : null;
-  return [box, ...blocks(item.tokens.filter((token) => token.type !== "checkbox"), context)];
+  return [box, ...renderBlocks(item.tokens.filter((token) => token.type !== "checkbox"), context)];
 }
 
-function table(token, context) {
+function renderTable(token, context) {
   const cell = (tag) => (one) =>
-    h(tag, one.align ? { class: `to-${one.align}` } : null, inline(one.tokens, context));
+    h(tag, one.align ? { class: `to-${one.align}` } : null, renderInline(one.tokens, context));
   return html`<div class="table" tabindex="0" role="region">
     <table>
       <thead>
@@ -251,20 +250,20 @@ function table(token, context) {
   </div>`;
 }
 
-function inline(tokens, context) {
+function renderInline(tokens, context) {
   return (tokens || []).map((token) => {
     switch (token.type) {
       case "text":
       case "escape":
-        return token.tokens ? inline(token.tokens, context) : words(token.text, context);
+        return token.tokens ? renderInline(token.tokens, context) : renderText(token.text, context);
       case "strong":
-        return html`<strong>${inline(token.tokens, context)}</strong>`;
+        return html`<strong>${renderInline(token.tokens, context)}</strong>`;
       case "em":
         return html`<em class=${context.roleplay && !context.speech?.open ? "action" : null}>
-          ${inline(token.tokens, context)}
+          ${renderInline(token.tokens, context)}
         </em>`;
       case "del":
-        return html`<del>${inline(token.tokens, context)}</del>`;
+        return html`<del>${renderInline(token.tokens, context)}</del>`;
       case "checkbox":
         return null;
       case "codespan":
@@ -275,31 +274,31 @@ function inline(tokens, context) {
         return /^<br\s*\/?>$/i.test(token.raw) ? html`<br />` : token.raw;
       case "link":
       case "image":
-        return link(token, context);
+        return renderLink(token, context);
       default:
         return token.raw;
     }
   });
 }
 
-/** A picture is a link too: nothing is loaded from elsewhere because a model says so. */
-function link(token, context) {
+/** Pictures become links: an answer must not make the browser load anything. */
+function renderLink(token, context) {
   const label = token.type === "image" ? token.text || token.href : null;
-  const inside = label ?? inline(token.tokens, context);
+  const inside = label ?? renderInline(token.tokens, context);
   if (!SAFE_LINK.test(token.href)) return h(Fragment, null, inside);
   return html`<a href=${token.href} target="_blank" rel="noopener noreferrer nofollow">
     ${inside}
   </a>`;
 }
 
-function words(text, context) {
-  const plain = text.replace(/&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|([a-z]{2,6}));/gi, decoded);
-  return context.roleplay && context.speech ? spoken(plain, context.speech) : cited(plain, context);
+function renderText(text, context) {
+  const plain = text.replace(/&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|([a-z]{2,6}));/gi, decodeEntity);
+  return context.roleplay && context.speech ? renderSpeech(plain, context.speech) : renderCitations(plain, context);
 }
 
-/** Set speech apart, quotation marks included. What one piece of a paragraph opens, a later one
- * may close. Straight marks become the typographic ones. */
-function spoken(text, speech) {
+/** Style quoted speech, including its marks. A quotation may span several pieces of a paragraph.
+ * Straight marks become typographic ones. */
+function renderSpeech(text, speech) {
   const parts = [];
   let run = "";
   const flush = () => {
@@ -307,8 +306,8 @@ function spoken(text, speech) {
     run = "";
   };
   for (const piece of text.split(QUOTES)) {
-    const opens = OPENS.includes(piece) || (piece === '"' && !speech.open);
-    const closes = CLOSES.includes(piece) || (piece === '"' && speech.open);
+    const opens = OPENING_QUOTES.includes(piece) || (piece === '"' && !speech.open);
+    const closes = CLOSING_QUOTES.includes(piece) || (piece === '"' && speech.open);
     if (piece && QUOTES.test(piece) && piece.length === 1 && (opens || closes)) {
       if (opens && !speech.open) {
         flush();
@@ -329,7 +328,7 @@ function spoken(text, speech) {
   return parts;
 }
 
-function cited(text, { cite }) {
+function renderCitations(text, { cite }) {
   if (!cite) return text;
   const parts = [];
   let from = 0;
@@ -343,7 +342,7 @@ function cited(text, { cite }) {
   return parts;
 }
 
-function decoded(whole, decimal, hexadecimal, name) {
+function decodeEntity(whole, decimal, hexadecimal, name) {
   if (name) return ENTITIES[name.toLowerCase()] ?? whole;
   const code = decimal ? Number(decimal) : Number.parseInt(hexadecimal, 16);
   return code > 0 && code <= 0x10ffff ? String.fromCodePoint(code) : whole;

@@ -1,14 +1,14 @@
-// One turn: what was said, what was answered, and what can be done about it.
+// One turn: the message, the answer, and their actions.
 import { t } from "../messages.js";
-import { ask, askAgain } from "./answering.js";
-import { copyText } from "./code.js";
-import { MAX_CHARS, entersSend, lengthOf } from "./composer.js";
+import { ask, retry } from "./answers.js";
+import { copyText } from "./code-block.js";
+import { MAX_CHARS, sendsOnEnter, countCharacters } from "./composer.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
 import { Icon } from "./icons.js";
-import { prose } from "./markdown.js";
+import { renderMarkdown } from "./markdown.js";
 import { toast, useStore } from "./store.js";
 import { selectAnswer } from "./threads.js";
-import { enterHandlers } from "./typing.js";
+import { createEnterHandlers } from "./enter-key.js";
 
 function Action({ icon, label, onClick, disabled }) {
   return html`<button
@@ -24,7 +24,7 @@ function Action({ icon, label, onClick, disabled }) {
 }
 
 /** ‹ 2/3 › */
-export function Flipper({ at, count, previous, next, nth = "nth_answer", onChoose, disabled }) {
+export function Pager({ at, count, previous, next, nth = "nth_answer", onChoose, disabled }) {
   if (count < 2) return null;
   return html`<span class="flipper">
     <${Action}
@@ -45,7 +45,7 @@ export function Flipper({ at, count, previous, next, nth = "nth_answer", onChoos
   </span>`;
 }
 
-export function UserLine({ text, onEdit, disabled }) {
+export function UserMessage({ text, onEdit, disabled }) {
   const [editing, setEditing] = useState(false);
   const own = useRef(null);
   const done = () => {
@@ -87,11 +87,11 @@ function Edit({ text, onSave, onCancel }) {
   const field = useRef(null);
   const save = (written) => {
     const changed = written.trim();
-    if (!changed || lengthOf(written) > MAX_CHARS) return false;
+    if (!changed || countCharacters(written) > MAX_CHARS) return false;
     return onSave(changed);
   };
-  const handlers = useMemo(() => enterHandlers(save, entersSend), []);
-  // before it shows: a key may come at once
+  const handlers = useMemo(() => createEnterHandlers(save, sendsOnEnter), []);
+  // before the first paint: a key may be pressed at once
   useLayoutEffect(() => {
     field.current.focus();
     field.current.setSelectionRange(text.length, text.length);
@@ -104,7 +104,7 @@ function Edit({ text, onSave, onCancel }) {
     if (event.key === "Escape" && !event.isComposing) onCancel();
     else handlers.onKeyDown(event);
   };
-  const count = lengthOf(value);
+  const count = countCharacters(value);
   return html`<form
     class="edit"
     onSubmit=${(event) => {
@@ -132,13 +132,13 @@ function Edit({ text, onSave, onCancel }) {
   </form>`;
 }
 
-/** The prose of an answer, with numbers that lead to its sources. */
+/** The text of an answer, with links to its sources. */
 export function Answer({ text, sources = [], live = false, roleplay = false, place }) {
   const content = useMemo(() => {
     const known = new Map(sources.map((source) => [source.n, source]));
     const cite = (n) =>
       known.has(n) ? html`<${Citation} source=${known.get(n)} place=${place} />` : null;
-    return prose(text, { live, roleplay, cite: sources.length ? cite : null });
+    return renderMarkdown(text, { live, roleplay, cite: sources.length ? cite : null });
   }, [text, sources, live, roleplay, place]);
   return html`<div class=${roleplay ? "prose roleplay" : "prose"}>${content}</div>`;
 }
@@ -147,23 +147,23 @@ function Citation({ source, place }) {
   const note = `${place}-note-${source.n}`;
   return html`<span class="citation">
     <a
-      href=${safeUrl(source.url)}
+      href=${keepSafeUrl(source.url)}
       target="_blank"
       rel="noopener noreferrer"
       aria-describedby=${note}
       aria-label=${t("source_n", { n: source.n, title: source.title })}
       >${source.n}</a
     ><span class="source-note" role="tooltip" id=${note}>
-      <strong>${source.title}</strong><span>${hostOf(source.url)}</span>
+      <strong>${source.title}</strong><span>${getHost(source.url)}</span>
     </span>
   </span>`;
 }
 
-function safeUrl(url) {
+function keepSafeUrl(url) {
   return /^https?:\/\//i.test(url) ? url : undefined;
 }
 
-function hostOf(url) {
+function getHost(url) {
   try {
     return new URL(url).host.replace(/^www\./, "");
   } catch {
@@ -178,23 +178,23 @@ export function SourceList({ sources }) {
     <ol>
       ${sources.map(
         (source) => html`<li key=${source.n} value=${source.n}>
-          <a href=${safeUrl(source.url)} target="_blank" rel="noopener noreferrer">
+          <a href=${keepSafeUrl(source.url)} target="_blank" rel="noopener noreferrer">
             ${source.title || source.url}
           </a>
-          <span>${hostOf(source.url)}</span>
+          <span>${getHost(source.url)}</span>
         </li>`,
       )}
     </ol>
   </details>`;
 }
 
-/** A stored answer with its alternatives and, for the last one, what can follow. */
-export function AnswerLine({ thread, turn, isLast, roleplay, busy, search }) {
+/** A stored answer with its alternatives and, on the last turn, regenerate and continue. */
+export function StoredAnswer({ thread, turn, isLast, roleplay, busy, search }) {
   const { assistant, dbId } = thread;
   const choose = (selected) =>
     selectAnswer(assistant, dbId, turn, selected).catch((error) => toast(error.message));
   const stopped = turn.status === "interrupted";
-  const canProceed = isLast && (stopped || turn.finish === "length" || roleplay);
+  const canContinue = isLast && (stopped || turn.finish === "length" || roleplay);
   return html`<div class="said by-assistant">
     <${Answer}
       text=${turn.output}
@@ -206,7 +206,7 @@ export function AnswerLine({ thread, turn, isLast, roleplay, busy, search }) {
     html`<p class="state">${t(stopped ? "interrupted" : "cut")}</p>`}
     <${SourceList} sources=${turn.sources || []} />
     <div class="actions">
-      <${Flipper}
+      <${Pager}
         at=${turn.selected}
         count=${turn.outputs.length}
         previous=${t("previous_answer")}
@@ -222,24 +222,24 @@ export function AnswerLine({ thread, turn, isLast, roleplay, busy, search }) {
         disabled=${busy}
         onClick=${() => ask(assistant, dbId, { mode: "regenerate", search })}
       />`}
-      ${canProceed &&
+      ${canContinue &&
       html`<button
         type="button"
         class="quiet labelled"
         disabled=${busy}
-        onClick=${() => ask(assistant, dbId, { mode: "proceed" })}
+        onClick=${() => ask(assistant, dbId, { mode: "continue" })}
       >
-        <${Icon} name="onward" /><span>${t("proceed")}</span>
+        <${Icon} name="continue" /><span>${t("continue")}</span>
       </button>`}
     </div>
   </div>`;
 }
 
-/** The answer that is under way, or why it is not. */
+/** The answer that is being generated, or its error. */
 export function LiveAnswer({ thread, live, roleplay }) {
   if (live.error) return html`<${Failure} thread=${thread} error=${live.error} />`;
   const text = live.base + live.text;
-  const status = statusOf(live);
+  const status = describeStatus(live);
   return html`<div class="said by-assistant live">
     ${text &&
     html`<${Answer}
@@ -256,17 +256,17 @@ export function LiveAnswer({ thread, live, roleplay }) {
   </div>`;
 }
 
-function statusOf(live) {
+function describeStatus(live) {
   if (live.lost) return t("reconnecting");
   if (live.queue && live.queue.position > 0) {
     const { position, wait_s: waitS } = live.queue;
     if (waitS === null || waitS === undefined) return t("queued", { position });
-    return t("queued_wait", { position, wait: duration(waitS) });
+    return t("queued_wait", { position, wait: formatDuration(waitS) });
   }
   return t(live.search && !live.sources.length && !live.warnings.length ? "searching" : "waiting");
 }
 
-function duration(seconds) {
+function formatDuration(seconds) {
   if (seconds < 90) return t("seconds", { n: Math.max(1, Math.round(seconds)) });
   return t("minutes", { n: Math.round(seconds / 60) });
 }
@@ -287,7 +287,7 @@ function Failure({ thread, error }) {
       type="button"
       class="button"
       disabled=${left > 0}
-      onClick=${() => askAgain(thread.assistant, thread.dbId)}
+      onClick=${() => retry(thread.assistant, thread.dbId)}
     >
       ${left > 0 ? t("retry_in", { n: left }) : t("retry")}
     </button>`}

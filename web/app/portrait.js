@@ -1,21 +1,21 @@
-// A character's picture, or a quiet colour of its own with its first letter.
-import { pictureUrl } from "./cast.js";
+// A character's picture, or its initial on a colour derived from the name.
+import { loadPictureUrl } from "./characters.js";
 import { html, useEffect, useState } from "./html.js";
 
-function hueOf(text) {
+function computeHue(text) {
   let hash = 0;
   for (const mark of text) hash = (hash * 31 + mark.codePointAt(0)) >>> 0;
   return hash % 360;
 }
 
-/** `size` is small (beside a name) or large (a gallery's tile). `alt` is empty beside the name. */
+/** `size` is small, medium, large or poster. `alt` is empty where the name stands beside it. */
 export function Portrait({ character, size = "small", alt = "" }) {
   const [url, setUrl] = useState(null);
   const place = character?.has_picture ? `${character.id}@${character.updated_at}` : null;
   useEffect(() => {
     let gone = false;
     setUrl(null);
-    if (place) pictureUrl(character).then((found) => !gone && setUrl(found), () => {});
+    if (place) loadPictureUrl(character).then((found) => !gone && setUrl(found), () => {});
     return () => {
       gone = true;
     };
@@ -25,7 +25,7 @@ export function Portrait({ character, size = "small", alt = "" }) {
   const [letter] = name;
   return html`<span
     class=${`portrait ${size} plain`}
-    style=${{ "--hue": String(hueOf(name)) }}
+    style=${{ "--hue": String(computeHue(name)) }}
     aria-hidden="true"
     >${place ? "" : letter}</span
   >`;

@@ -1,28 +1,28 @@
-// The list of conversations and the way to everything else.
+// The sidebar: new chat, characters, the list of conversations, settings.
 import { t } from "../messages.js";
-import { halt } from "./answering.js";
+import { stopInAnyTab } from "./answers.js";
 import { openDialog } from "./dialogs.js";
 import { html, useLayoutEffect, useRef, useState } from "./html.js";
 import { Icon } from "./icons.js";
 import {
   deleteConversation,
   exportConversation,
-  loadMore,
+  loadMoreConversations,
   renameConversation,
-  searchLibrary,
-} from "./library.js";
+  searchConversations,
+} from "./conversations.js";
 import { Portrait } from "./portrait.js";
 import { getState, setState, toast, useStore } from "./store.js";
-import { characterOf } from "./threads.js";
+import { parseCharacter } from "./threads.js";
 
 export function Sidebar() {
   const drawer = useStore((state) => state.drawer);
-  const library = useStore((state) => state.library);
+  const conversations = useStore((state) => state.conversations);
   const route = useStore((state) => state.route);
   useStore((state) => state.language);
   const own = useRef(null);
   const close = () => setState({ drawer: false });
-  // before it shows: an Escape may come at once
+  // before the first paint: Escape may be pressed at once
   useLayoutEffect(() => {
     if (!drawer) return undefined;
     own.current.querySelector("a, button").focus();
@@ -30,7 +30,7 @@ export function Sidebar() {
     addEventListener("keydown", closeOnEscape);
     return () => removeEventListener("keydown", closeOnEscape);
   }, [drawer]);
-  const more = Object.values(library.more).some(Boolean);
+  const more = Object.values(conversations.more).some(Boolean);
   return html`<nav
     ref=${own}
     id="menu"
@@ -55,18 +55,18 @@ export function Sidebar() {
         type="search"
         aria-label=${t("search_chats")}
         placeholder=${t("search_chats")}
-        value=${library.query}
+        value=${conversations.query}
         maxlength="100"
-        onInput=${(event) => searchLibrary(event.currentTarget.value)}
+        onInput=${(event) => searchConversations(event.currentTarget.value)}
       />
     </label>
     <div class="chats">
-      ${groups(library.items).map(
+      ${groupByDate(conversations.items).map(
         ([label, items]) => html`<section key=${label} aria-label=${t(label)}>
           <h2>${t(label)}</h2>
           <ul>
             ${items.map(
-              (item) => html`<${Entry}
+              (item) => html`<${ConversationLink}
                 key=${`${item.assistant}/${item.db_id}`}
                 item=${item}
                 current=${route.dbId === item.db_id && route.view === item.assistant}
@@ -75,12 +75,12 @@ export function Sidebar() {
           </ul>
         </section>`,
       )}
-      ${more && html`<button type="button" class="more" onClick=${() => loadMore().catch((error) => toast(error.message))}>${t("more")}</button>`}
-      ${library.error
-        ? html`<p class="nothing">${library.error.message}</p>`
-        : !library.items.length &&
-          !library.loading &&
-          html`<p class="nothing">${t(library.query ? "no_matches" : "no_chats")}</p>`}
+      ${more && html`<button type="button" class="more" onClick=${() => loadMoreConversations().catch((error) => toast(error.message))}>${t("more")}</button>`}
+      ${conversations.error
+        ? html`<p class="nothing">${conversations.error.message}</p>`
+        : !conversations.items.length &&
+          !conversations.loading &&
+          html`<p class="nothing">${t(conversations.query ? "no_matches" : "no_chats")}</p>`}
     </div>
     <footer>
       <button type="button" class="place" onClick=${() => openDialog({ kind: "settings" })}>
@@ -90,7 +90,7 @@ export function Sidebar() {
   </nav>`;
 }
 
-function groups(items) {
+function groupByDate(items) {
   const midnight = new Date();
   midnight.setHours(0, 0, 0, 0);
   const today = midnight.getTime() / 1000;
@@ -109,11 +109,11 @@ function groups(items) {
   return [...found];
 }
 
-function Entry({ item, current }) {
+function ConversationLink({ item, current }) {
   const character = useStore((state) => {
-    const who = item.assistant === "character" ? characterOf(item.db_id) : null;
+    const who = item.assistant === "character" ? parseCharacter(item.db_id) : null;
     if (!who) return null;
-    return state.cast.byId[who.id] || state.cast.items.find((one) => one.id === who.id) || null;
+    return state.characters.byId[who.id] || state.characters.items.find((one) => one.id === who.id) || null;
   });
   const [open, setOpen] = useState(false);
   const said = item.preview || t("new_chat");
@@ -136,14 +136,14 @@ function Entry({ item, current }) {
       <${Icon} name="dots" />
     </button>
     ${open &&
-    html`<${Menu} items=${actions(item, title)} label=${title} onClose=${() => setOpen(false)} />`}
+    html`<${Menu} items=${createActions(item, title)} label=${title} onClose=${() => setOpen(false)} />`}
   </li>`;
 }
 
-function actions(item, title) {
+function createActions(item, title) {
   const failed = (error) => toast(error.message);
   const remove = async () => {
-    await halt(item.assistant, item.db_id);
+    await stopInAnyTab(item.assistant, item.db_id);
     await deleteConversation(item);
     const { route } = getState();
     if (route.dbId === item.db_id) location.hash = "#/";
@@ -175,7 +175,7 @@ function actions(item, title) {
   ];
 }
 
-/** A small menu: arrow keys move, Escape and a click elsewhere close it. */
+/** A menu: arrow keys move the focus, Escape and a click elsewhere close it. */
 export function Menu({ items, label, onClose }) {
   const own = useRef(null);
   useLayoutEffect(() => {

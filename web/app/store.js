@@ -1,4 +1,4 @@
-// What the page knows: one object, replaced piece by piece, watched by the views.
+// The state of the page: one immutable object that the views subscribe to.
 import { useLayoutEffect, useState } from "./html.js";
 
 let state = {
@@ -11,11 +11,11 @@ let state = {
   drawer: false,
   dialog: null,
   toast: null,
-  /** Files that were no cards: `{name, message}`. */
+  /** Files that could not be imported: `{name, message}`. */
   refused: [],
   threads: {},
-  library: { items: [], more: {}, query: "", loading: true, error: null },
-  cast: { items: [], byId: {}, more: null, loaded: false, error: null },
+  conversations: { items: [], more: {}, query: "", loading: true, error: null },
+  characters: { items: [], byId: {}, more: null, loaded: false, error: null },
 };
 const listeners = new Set();
 
@@ -23,7 +23,7 @@ export function getState() {
   return state;
 }
 
-/** Replace some of the top-level pieces; `change` may be a function of the state. */
+/** Replace some top-level values; `change` may be a function of the state. */
 export function setState(change) {
   const patch = typeof change === "function" ? change(state) : change;
   state = { ...state, ...patch };
@@ -39,7 +39,7 @@ export function setThread(key, change) {
   });
 }
 
-/** A piece of the state in a view; the view is drawn again when that piece changes. */
+/** A value of the state; the view is rendered again when it changes. */
 export function useStore(select) {
   const [, redraw] = useState(0);
   const value = select(state);
@@ -60,7 +60,7 @@ export function useStore(select) {
 
 let toastTimer = 0;
 
-/** Say something in passing; screen readers hear it too. */
+/** Show a brief message, also announced by screen readers. */
 export function toast(text) {
   clearTimeout(toastTimer);
   setState({ toast: text });

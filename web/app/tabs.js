@@ -1,18 +1,18 @@
-// Several tabs of one browser: what happens in one shows in the others.
+// Messages between the tabs of one browser.
 const channel = "BroadcastChannel" in globalThis ? new BroadcastChannel("chatbot-ai") : null;
 const listeners = new Set();
 
-/** Tell the other tabs. */
-export function tell(message) {
+/** Send a message to the other tabs. */
+export function broadcast(message) {
   channel?.postMessage(message);
 }
 
-/** Tell this tab's own parts. */
-export function tellHere(message) {
+/** Send a message within this tab. */
+export function notifyTab(message) {
   for (const listener of listeners) listener(message);
 }
 
-export function onTold(listener) {
+export function onMessage(listener) {
   listeners.add(listener);
   return () => listeners.delete(listener);
 }

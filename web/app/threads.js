@@ -1,6 +1,6 @@
-// Conversations that are open in this page: their turns as the server has them.
-import { json } from "./client.js";
-import { randomId, randomUuid } from "./device.js";
+// The open conversations and their turns.
+import { requestJson } from "./client.js";
+import { randomId, randomUuid } from "./browser-storage.js";
 import { getState, setState, setThread } from "./store.js";
 
 const PAGE_TURNS = 50;
@@ -10,20 +10,20 @@ export function threadKey(assistant, dbId) {
   return `${assistant}/${dbId}`;
 }
 
-/** The id of a new conversation. With a character it names the character and the greeting, so
- * that every browser of this user knows with whom the conversation is. */
+/** The id of a new conversation. It holds the character's id and the greeting's index, so that
+ * every browser of this user knows the character. */
 export function newDbId(characterId = null, greeting = 0) {
   if (characterId === null) return randomUuid();
   return `${characterId}-${greeting}-${randomId().slice(0, 24)}`;
 }
 
 /** `{id, greeting}` of the character that a conversation is with, or null. */
-export function characterOf(dbId) {
+export function parseCharacter(dbId) {
   const found = CHARACTER_ID.exec(dbId || "");
   return found ? { id: found[1], greeting: Number(found[2]) } : null;
 }
 
-function blank(assistant, dbId) {
+function createThread(assistant, dbId) {
   return {
     assistant,
     dbId,
@@ -38,12 +38,12 @@ function blank(assistant, dbId) {
   };
 }
 
-/** Make sure that a thread is known; `isNew` says that the server cannot have it yet. */
+/** The thread, created if needed; `isNew` means that the server does not have it yet. */
 export function ensureThread(assistant, dbId, isNew = false) {
   const key = threadKey(assistant, dbId);
   const known = getState().threads[key];
   if (known) return known;
-  const thread = { ...blank(assistant, dbId), loaded: isNew };
+  const thread = { ...createThread(assistant, dbId), loaded: isNew };
   setState(({ threads }) => ({ threads: { ...threads, [key]: thread } }));
   return thread;
 }
@@ -57,16 +57,16 @@ export function forgetThread(key) {
 
 const loads = new Map();
 
-/** Milliseconds for which a reading is waited for. */
-const READ_MS = 4000;
+/** Longest wait for turns that are being loaded, in milliseconds. */
+const LOAD_WAIT_MS = 4000;
 
-/** Resolves when the turns of a conversation have been read, if that is under way. */
-export function whenRead(key) {
-  const patience = new Promise((resolve) => setTimeout(resolve, READ_MS));
+/** Resolves when the turns that are being loaded have arrived, or after LOAD_WAIT_MS. */
+export function waitForLoad(key) {
+  const patience = new Promise((resolve) => setTimeout(resolve, LOAD_WAIT_MS));
   return loads.has(key) ? Promise.race([loads.get(key), patience]) : Promise.resolve();
 }
 
-/** Read the newest turns. A conversation that the server does not have is an empty one. */
+/** Load the newest turns. A conversation unknown to the server is empty. */
 export function loadThread(assistant, dbId) {
   const key = threadKey(assistant, dbId);
   const load = readThread(assistant, dbId, key).finally(() => {
@@ -81,14 +81,14 @@ async function readThread(assistant, dbId, key) {
   setThread(key, { loading: true, error: null });
   const show = (read, others) =>
     setThread(key, ({ turns }) => {
-      // what was answered here while the reading took its time is newer
+      // turns answered here in the meantime are newer
       const fresh = turns.filter((turn) => !before.includes(turn));
       const older = read.filter(({ index }) => !fresh.some((turn) => turn.index === index));
       const all = [...older, ...fresh].sort((a, b) => a.index - b.index);
       return { turns: all, loading: false, loaded: true, ...others };
     });
   try {
-    const summary = await json(pathOf(assistant, dbId));
+    const summary = await requestJson(conversationPath(assistant, dbId));
     const first = Math.max(0, summary.turns - PAGE_TURNS);
     show(await readTurns(assistant, dbId, first), { first, title: summary.title });
   } catch (error) {
@@ -100,7 +100,7 @@ async function readThread(assistant, dbId, key) {
   }
 }
 
-/** Put the page of turns before the ones that are shown. */
+/** Load the page of turns before the first one shown. */
 export async function loadEarlier(assistant, dbId) {
   const key = threadKey(assistant, dbId);
   const { first } = getState().threads[key];
@@ -110,11 +110,11 @@ export async function loadEarlier(assistant, dbId) {
 }
 
 export async function readTurns(assistant, dbId, first, limit = PAGE_TURNS) {
-  const page = await json(`${pathOf(assistant, dbId)}/turns`, { query: { first, limit } });
-  return page.turns.map(asShown);
+  const page = await requestJson(`${conversationPath(assistant, dbId)}/turns`, { query: { first, limit } });
+  return page.turns.map(withSelectedAnswer);
 }
 
-/** Read one turn anew and put it, or nothing if it is gone, into the thread. */
+/** Load one turn again and show it; null if it was deleted. */
 export async function refreshTurn(assistant, dbId, index) {
   const [turn] = await readTurns(assistant, dbId, index, 1);
   if (turn) putTurn(threadKey(assistant, dbId), turn);
@@ -129,26 +129,26 @@ export function putTurn(key, turn) {
   });
 }
 
-/** Choose another of a turn's answers. It shows at once and is taken back if that fails. */
+/** Select another answer of a turn. It shows at once and is reverted if the request fails. */
 export async function selectAnswer(assistant, dbId, turn, selected) {
   const key = threadKey(assistant, dbId);
-  putTurn(key, asShown({ ...turn, selected }));
+  putTurn(key, withSelectedAnswer({ ...turn, selected }));
   try {
-    const path = `${pathOf(assistant, dbId)}/turns/${turn.index}/select`;
-    const stored = await json(path, { method: "POST", body: { selected } });
-    putTurn(key, asShown(stored));
+    const path = `${conversationPath(assistant, dbId)}/turns/${turn.index}/select`;
+    const stored = await requestJson(path, { method: "POST", body: { selected } });
+    putTurn(key, withSelectedAnswer(stored));
   } catch (error) {
     putTurn(key, turn);
     throw error;
   }
 }
 
-export function pathOf(assistant, dbId) {
+export function conversationPath(assistant, dbId) {
   return `${assistant}/conversations/${dbId}`;
 }
 
-/** A turn with what is true of its selected answer: text, status, sources and how it ended. */
-export function asShown(turn) {
+/** A turn with the text, status, sources and finish reason of its selected answer. */
+export function withSelectedAnswer(turn) {
   const { text, status, model, sources, finish_reason: finish } = turn.alternatives[turn.selected];
   return { ...turn, output: text, status, model, sources, finish };
 }

@@ -28,7 +28,7 @@ _Item = TypeVar("_Item")
 
 PAGE_NAME = "visualization.html"
 _PARTS = Path(__file__).with_name("page")
-_SCRIPTS = ("words.js", "drawing.js", "charts.js", "panels.js", "page.js")
+_SCRIPTS = ("messages.js", "drawing.js", "charts.js", "panels.js", "page.js")
 #: The page draws at most this many single requests of a run, and says so; figures use all.
 _MAX_POINTS = 1500
 #: Older runs than these stay in their CSV files only.

@@ -1,128 +1,127 @@
 const MAX_TABLE_ROWS = 200;
-
 let panels = 0;
 
-function panel(title, lead, { wide = false, legend = null } = {}, ...body) {
+function createPanel(title, lead, { wide = false, legend = null } = {}, ...body) {
   panels += 1;
   const id = `panel-${panels}`;
-  return make('section', { class: wide ? 'panel wide' : 'panel', 'aria-labelledby': id },
-    make('h2', { id }, title), make('p', { class: 'lead' }, lead), legend, ...body);
+  return createElement('section', { class: wide ? 'panel wide' : 'panel', 'aria-labelledby': id },
+    createElement('h2', { id }, title), createElement('p', { class: 'lead' }, lead), legend, ...body);
 }
-function table(caption, heads, rows) {
+function createTable(caption, heads, rows) {
   const shown = rows.slice(0, MAX_TABLE_ROWS);
-  const note = rows.length > shown.length ? ` ${say('first_rows', { n: number(shown.length) })}` : '';
-  return make('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption },
-    make('table', {},
-      make('caption', note ? {} : { class: 'unseen' }, caption + note),
-      make('thead', {}, make('tr', {}, ...heads.map((head) => make('th', { scope: 'col' }, head)))),
-      make('tbody', {}, ...shown.map((row) => make('tr', row.chosen ? { class: 'chosen' } : {},
-        ...row.cells.map((cell, index) => make(index ? 'td' : 'th', index ? {} : { scope: 'row' }, cell)))))));
+  const note = rows.length > shown.length ? ` ${t('first_rows', { n: formatNumber(shown.length) })}` : '';
+  return createElement('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption },
+    createElement('table', {},
+      createElement('caption', note ? {} : { class: 'unseen' }, caption + note),
+      createElement('thead', {}, createElement('tr', {}, ...heads.map((head) => createElement('th', { scope: 'col' }, head)))),
+      createElement('tbody', {}, ...shown.map((row) => createElement('tr', row.chosen ? { class: 'chosen' } : {},
+        ...row.cells.map((cell, index) => createElement(index ? 'td' : 'th', index ? {} : { scope: 'row' }, cell)))))));
 }
 /* What lies under a chart: the button that opens its table, beside it the values under the pointer. */
-function behind(caption, heads, rows, readout = null) {
-  const body = table(caption, heads, rows.map((cells) => ({ cells })));
+function createTableToggle(caption, heads, rows, readout = null) {
+  const body = createTable(caption, heads, rows.map((cells) => ({ cells })));
   body.hidden = true;
-  const button = make('button', { type: 'button', class: 'opener', 'aria-expanded': 'false', onclick: () => {
+  const button = createElement('button', { type: 'button', class: 'opener', 'aria-expanded': 'false', onclick: () => {
     body.hidden = !body.hidden;
     button.setAttribute('aria-expanded', String(!body.hidden));
-  } }, say('table'));
-  return make('div', { class: 'behind' }, make('div', { class: 'under' }, button, readout), body);
+  } }, t('table'));
+  return createElement('div', { class: 'behind' }, createElement('div', { class: 'under' }, button, readout), body);
 }
 /* A chart that is drawn again when its width changes. `paint(width)` gives {node, marks}. */
-function charted(paint, caption, heads, rows) {
-  const readout = make('p', { class: 'readout', 'aria-live': 'polite' });
-  return make('div', {}, chart(paint, readout), behind(caption, heads, rows, readout));
+function createChartWithTable(paint, caption, heads, rows) {
+  const readout = createElement('p', { class: 'readout', 'aria-live': 'polite' });
+  return createElement('div', {}, createChart(paint, readout), createTableToggle(caption, heads, rows, readout));
 }
-function chart(paint, readout) {
-  const figure = make('figure');
+function createChart(paint, readout) {
+  const figure = createElement('figure');
   let drawn = 0;
   function redraw() {
     const width = Math.round(figure.clientWidth);
     if (!width || width === drawn) return;
     drawn = width;
     const { node, marks } = paint(width);
-    readable(node, marks, readout);
+    makeReadable(node, marks, readout);
     figure.replaceChildren(node);
   }
   new ResizeObserver(redraw).observe(figure);
   return figure;
 }
-function nothing() { return make('p', { class: 'empty' }, say('empty')); }
+function createEmptyNote() { return createElement('p', { class: 'empty' }, t('empty')); }
 
-function tiles(o) {
-  const tile = (name, value, note) => make('div', { class: 'tile' }, make('dt', {}, name), make('dd', {}, value), make('dd', { class: 'note' }, note));
-  const timed = (key, name) => tile(name, span(o[`${key}p50_s`]), o[`${key}p50_s`] === null ? say('none_told') : say('median_note', { p95: span(o[`${key}p95_s`]) }));
-  const success = say('success_note', { questions: number(o.questions), answered: number(o.answered) });
-  return make('dl', { class: 'tiles', 'aria-label': say('key_figures') },
-    tile(say('success'), percent(o.success_percent), success + (o.unfinished ? say('unfinished_note', { n: number(o.unfinished) }) : '')),
-    timed('', say('total')), timed('first_token_', say('first')), timed('queue_', say('queue')),
-    tile(say('rate'), o.answers_per_h === null ? '–' : number(o.answers_per_h), say('rate_note', { mean: span(o.mean_s) })),
-    tile(say('requests'), number(o.requests), say('requests_note', { n: number(o.repeated) })),
-    tile(say('refused_tile'), say('n', { n: number(o.refused) }), o.refused ? say('refused_note', { s: span(o.refusal_s) }) : say('refused_none')),
-    tile(say('foretold'), o.wait_error === null ? '–' : `±${number(100 * o.wait_error)}%`, o.waits ? say('foretold_note', { n: number(o.waits) }) : say('foretold_none')));
+function createTiles(o) {
+  const tile = (name, value, note) => createElement('div', { class: 'tile' }, createElement('dt', {}, name), createElement('dd', {}, value), createElement('dd', { class: 'note' }, note));
+  const timed = (key, name) => tile(name, formatDuration(o[`${key}p50_s`]), o[`${key}p50_s`] === null ? t('not_recorded') : t('median_note', { p95: formatDuration(o[`${key}p95_s`]) }));
+  const success = t('success_note', { questions: formatNumber(o.questions), answered: formatNumber(o.answered) });
+  return createElement('dl', { class: 'tiles', 'aria-label': t('key_figures') },
+    tile(t('success'), formatPercent(o.success_percent), success + (o.unfinished ? t('unfinished_note', { n: formatNumber(o.unfinished) }) : '')),
+    timed('', t('total')), timed('first_token_', t('first')), timed('queue_', t('queue')),
+    tile(t('rate'), o.answers_per_h === null ? '–' : formatNumber(o.answers_per_h), t('rate_note', { mean: formatDuration(o.mean_s) })),
+    tile(t('requests'), formatNumber(o.requests), t('requests_note', { n: formatNumber(o.repeated) })),
+    tile(t('refused_tile'), t('n', { n: formatNumber(o.refused) }), o.refused ? t('refused_note', { s: formatDuration(o.refusal_s) }) : t('refused_none')),
+    tile(t('expected'), o.wait_error === null ? '–' : `±${formatNumber(100 * o.wait_error)}%`, o.waits ? t('expected_note', { n: formatNumber(o.waits) }) : t('expected_none')));
 }
 
-function timePanel(view) {
+function createTimePanel(view) {
   const all = view.overview.requests;
-  const lead = say('time_lead') + (view.points.length < all ? say('points_shown', { all: number(all), shown: number(view.points.length) }) : '');
+  const lead = t('time_lead') + (view.points.length < all ? t('points_shown', { all: formatNumber(all), shown: formatNumber(view.points.length) }) : '');
   const counts = new Map();
   for (const [outcome, , count] of view.causes) counts.set(outcome, (counts.get(outcome) ?? 0) + count);
-  const legend = make('ul', { class: 'legend' }, ...[...counts].map(([name, count]) => make('li', {},
-    draw('svg', { width: 14, height: 14, 'aria-hidden': true }, shape(name, 7, 7, 4)), `${say(`o_${name}`)} ${say('n', { n: number(count) })}`)));
-  const rows = view.over_time.map(([low, high, n, p5, p50, p95]) => [stretch(low, high), number(n), span(p5), span(p50), span(p95)]);
-  const heads = [say('col_time'), ...bandHeads()];
-  return panel(say('time_title'), lead, { wide: true, legend },
-    view.points.length ? charted((width) => timeChart(width, view), say('time_title'), heads, rows) : nothing());
+  const legend = createElement('ul', { class: 'legend' }, ...[...counts].map(([name, count]) => createElement('li', {},
+    createSvg('svg', { width: 14, height: 14, 'aria-hidden': true }, createMark(name, 7, 7, 4)), `${t(`o_${name}`)} ${t('n', { n: formatNumber(count) })}`)));
+  const rows = view.over_time.map(([low, high, n, p5, p50, p95]) => [formatRange(low, high), formatNumber(n), formatDuration(p5), formatDuration(p50), formatDuration(p95)]);
+  const heads = [t('col_time'), ...getBandHeads()];
+  return createPanel(t('time_title'), lead, { wide: true, legend },
+    view.points.length ? createChartWithTable((width) => drawTimeChart(width, view), t('time_title'), heads, rows) : createEmptyNote());
 }
-function bandHeads() { return ['col_n', 'p5', 'p50', 'p95'].map((key) => say(key)); }
+function getBandHeads() { return ['col_n', 'p5', 'p50', 'p95'].map((key) => t(key)); }
 
-function histogramPanel(view) {
+function createHistogramPanel(view) {
   const { width: step, counts } = view.histogram;
-  const rows = counts.map((count, index) => [say('s', { n: say('range', { a: plain(index * step), b: plain((index + 1) * step) }) }), number(count)]);
-  return panel(say('dist_title'), say('dist_lead', { n: number(view.overview.answered) }), {},
-    counts.length ? charted((width) => histogramChart(width, view), say('dist_title'), [say('total'), say('col_n')], rows) : nothing());
+  const rows = counts.map((count, index) => [t('s', { n: t('range', { a: formatPlain(index * step), b: formatPlain((index + 1) * step) }) }), formatNumber(count)]);
+  return createPanel(t('dist_title'), t('dist_lead', { n: formatNumber(view.overview.answered) }), {},
+    counts.length ? createChartWithTable((width) => drawHistogram(width, view), t('dist_title'), [t('total'), t('col_n')], rows) : createEmptyNote());
 }
-function causePanel(view, wide) {
+function createCausePanel(view, wide) {
   const all = view.overview.requests;
-  const share = (count) => percent((100 * count) / all);
+  const share = (count) => formatPercent((100 * count) / all);
   const bars = view.causes.map(([outcome, cause, count]) => ({
-    outcome, value: count, text: `${say('n', { n: number(count) })} · ${share(count)}`,
-    name: cause ? `${say(`o_${outcome}`)}: ${causeName(outcome, cause)}` : say(`o_${outcome}`),
+    outcome, value: count, text: `${t('n', { n: formatNumber(count) })} · ${share(count)}`,
+    name: cause ? `${t(`o_${outcome}`)}: ${getCauseName(outcome, cause)}` : t(`o_${outcome}`),
   }));
-  const heads = ['col_outcome', 'col_cause', 'col_requests', 'col_share'].map((key) => say(key));
-  const rows = view.causes.map(([outcome, cause, count]) => [say(`o_${outcome}`), cause ? causeName(outcome, cause) : '–', number(count), share(count)]);
-  return panel(say('cause_title'), say('cause_lead', { n: number(all) }), { wide },
-    ...(bars.length ? [barList(say('cause_title'), bars), behind(say('cause_title'), heads, rows)] : [nothing()]));
+  const heads = ['col_outcome', 'col_cause', 'col_requests', 'col_share'].map((key) => t(key));
+  const rows = view.causes.map(([outcome, cause, count]) => [t(`o_${outcome}`), cause ? getCauseName(outcome, cause) : '–', formatNumber(count), share(count)]);
+  return createPanel(t('cause_title'), t('cause_lead', { n: formatNumber(all) }), { wide },
+    ...(bars.length ? [createBarList(t('cause_title'), bars), createTableToggle(t('cause_title'), heads, rows)] : [createEmptyNote()]));
 }
-function concurrencyPanel(view) {
-  const rows = view.concurrency.map(([low, high, n, p5, p50, p95]) => [low === high ? plain(low) : say('range', { a: plain(low), b: plain(high) }), number(n), span(p5), span(p50), span(p95)]);
-  return panel(say('flight_title'), say('flight_lead'), {},
-    rows.length ? charted((width) => concurrencyChart(width, view), say('flight_title'), [say('col_flight'), ...bandHeads()], rows) : nothing());
+function createConcurrencyPanel(view) {
+  const rows = view.concurrency.map(([low, high, n, p5, p50, p95]) => [low === high ? formatPlain(low) : t('range', { a: formatPlain(low), b: formatPlain(high) }), formatNumber(n), formatDuration(p5), formatDuration(p50), formatDuration(p95)]);
+  return createPanel(t('flight_title'), t('flight_lead'), {},
+    rows.length ? createChartWithTable((width) => drawConcurrencyChart(width, view), t('flight_title'), [t('col_flight'), ...getBandHeads()], rows) : createEmptyNote());
 }
-function compositionPanel(view) {
+function createCompositionPanel(view) {
   if (!view.composition) return null;
   const [queue, first, write, n] = view.composition;
   const parts = [{ key: 'queue', value: queue }, { key: 'first', value: first }, { key: 'write', value: write }];
-  const legend = make('ul', { class: 'legend' }, ...parts.map(({ key, value }) => make('li', {},
-    draw('svg', { width: 12, height: 12, 'aria-hidden': true }, draw('rect', { width: 12, height: 12, rx: 2, fill: `var(--part-${key})` })), `${say(`part_${key}`)} ${span(value)}`)));
-  return panel(say('parts_title'), say('parts_lead', { n: number(n), total: span(queue + first + write) }), { wide: true, legend },
-    charted((width) => compositionChart(width, parts), say('parts_title'), [say('col_part'), say('col_seconds')], parts.map(({ key, value }) => [say(`part_${key}`), span(value)])));
+  const legend = createElement('ul', { class: 'legend' }, ...parts.map(({ key, value }) => createElement('li', {},
+    createSvg('svg', { width: 12, height: 12, 'aria-hidden': true }, createSvg('rect', { width: 12, height: 12, rx: 2, fill: `var(--part-${key})` })), `${t(`part_${key}`)} ${formatDuration(value)}`)));
+  return createPanel(t('parts_title'), t('parts_lead', { n: formatNumber(n), total: formatDuration(queue + first + write) }), { wide: true, legend },
+    createChartWithTable((width) => drawCompositionChart(width, parts), t('parts_title'), [t('col_part'), t('col_seconds')], parts.map(({ key, value }) => [t(`part_${key}`), formatDuration(value)])));
 }
-function waitPanel(view) {
+function createWaitPanel(view) {
   if (!view.waits.length) return null;
-  const inside = view.waits.filter(([told, real]) => Math.abs(told - real) <= 0.3 * real).length;
-  return panel(say('wait_title'), say('wait_lead', { inside: number((100 * inside) / view.waits.length) }), {},
-    charted((width) => waitChart(width, view), say('wait_title'), [say('col_told'), say('col_real')], view.waits.map(([told, real]) => [span(told), span(real)])));
+  const inside = view.waits.filter(([expected, actual]) => Math.abs(expected - actual) <= 0.3 * actual).length;
+  return createPanel(t('wait_title'), t('wait_lead', { inside: formatNumber((100 * inside) / view.waits.length) }), {},
+    createChartWithTable((width) => drawWaitChart(width, view), t('wait_title'), [t('col_expected'), t('col_actual')], view.waits.map(([expected, actual]) => [formatDuration(expected), formatDuration(actual)])));
 }
-function comparePanel(runs, chosen, choose) {
+function createComparePanel(runs, chosen, choose) {
   const rows = runs.map((run) => {
     const o = run.overview;
-    const name = make('span', {}, make('button', { class: 'run-link', type: 'button', 'aria-current': run.name === chosen ? 'true' : null, onclick: () => choose(run.name) }, run.name),
-      run.label ? make('span', { class: 'run-label' }, run.label) : null);
-    return { chosen: run.name === chosen, cells: [name, o.users === null ? '–' : number(o.users), number(o.questions), percent(o.success_percent), o.answers_per_h === null ? '–' : number(o.answers_per_h), span(o.p50_s), span(o.p95_s), span(o.p99_s), span(o.first_token_p50_s), number(o.refused)] };
+    const name = createElement('span', {}, createElement('button', { class: 'run-link', type: 'button', 'aria-current': run.name === chosen ? 'true' : null, onclick: () => choose(run.name) }, run.name),
+      run.label ? createElement('span', { class: 'run-label' }, run.label) : null);
+    return { chosen: run.name === chosen, cells: [name, o.users === null ? '–' : formatNumber(o.users), formatNumber(o.questions), formatPercent(o.success_percent), o.answers_per_h === null ? '–' : formatNumber(o.answers_per_h), formatDuration(o.p50_s), formatDuration(o.p95_s), formatDuration(o.p99_s), formatDuration(o.first_token_p50_s), formatNumber(o.refused)] };
   });
-  const heads = ['col_run', 'col_users', 'col_questions', 'col_success', 'col_rate', 'p50', 'p95', 'p99', 'col_first', 'col_refused'].map((key) => say(key));
-  const readout = make('p', { class: 'readout', 'aria-live': 'polite' });
-  return panel(say('compare_title'), say('compare_lead'), { wide: true },
-    ...(runs.some((run) => run.overview.p50_s !== null) ? [chart((width) => compareChart(width, runs, chosen), readout), readout] : [nothing()]), table(say('compare_title'), heads, rows));
+  const heads = ['col_run', 'col_users', 'col_questions', 'col_success', 'col_rate', 'p50', 'p95', 'p99', 'col_first', 'col_refused'].map((key) => t(key));
+  const readout = createElement('p', { class: 'readout', 'aria-live': 'polite' });
+  return createPanel(t('compare_title'), t('compare_lead'), { wide: true },
+    ...(runs.some((run) => run.overview.p50_s !== null) ? [createChart((width) => drawCompareChart(width, runs, chosen), readout), readout] : [createEmptyNote()]), createTable(t('compare_title'), heads, rows));
 }

@@ -1,9 +1,9 @@
-// What this browser remembers between visits. Without storage everything still works, once.
+// Settings kept in the browser. Where its storage is closed they last as long as the page.
 const PREFIX = "chatbot.";
 const memory = new Map();
 const here = new Map();
 
-export function remembered(name, fallback = null) {
+export function readSetting(name, fallback = null) {
   try {
     const text = localStorage.getItem(PREFIX + name);
     return text === null ? fallback : JSON.parse(text);
@@ -12,19 +12,19 @@ export function remembered(name, fallback = null) {
   }
 }
 
-/** Keep a value; null forgets it. */
-export function remember(name, value) {
+/** Store a value; null removes it. */
+export function saveSetting(name, value) {
   memory.set(name, value);
   try {
     if (value === null) localStorage.removeItem(PREFIX + name);
     else localStorage.setItem(PREFIX + name, JSON.stringify(value));
   } catch {
-    // full or closed: this tab's memory has to do
+    // storage full or closed: `memory` holds the value
   }
 }
 
-/** What this tab alone keeps; it survives a reload. */
-export function rememberedHere(name, fallback = null) {
+/** A value of this tab alone; it survives a reload. */
+export function readTabSetting(name, fallback = null) {
   try {
     const text = sessionStorage.getItem(PREFIX + name);
     return text === null ? fallback : JSON.parse(text);
@@ -33,23 +33,23 @@ export function rememberedHere(name, fallback = null) {
   }
 }
 
-export function rememberHere(name, value) {
+export function saveTabSetting(name, value) {
   here.set(name, value);
   try {
     sessionStorage.setItem(PREFIX + name, JSON.stringify(value));
   } catch {
-    // full or closed: this page's memory has to do
+    // storage full or closed: `here` holds the value
   }
 }
 
-/** Call back when another tab changes a value. */
-export function onRemembered(callback) {
+/** Call `callback` with the name when another tab changes a value. */
+export function onSettingChange(callback) {
   addEventListener("storage", (event) => {
     if (event.key?.startsWith(PREFIX)) callback(event.key.slice(PREFIX.length));
   });
 }
 
-/** 128 random bits in hexadecimal. randomUUID exists on secure origins only. */
+/** 128 random bits in hexadecimal. crypto.randomUUID exists on secure origins only. */
 export function randomId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -64,13 +64,13 @@ export function randomUuid() {
     .join("-");
 }
 
-/** Who speaks. A key that is bound to its own user is told no user at all. */
+/** The user id of this browser, or null with an API key that is bound to its own user. */
 export function userId() {
-  if (remembered("keyBound", false)) return null;
-  let id = remembered("user");
+  if (readSetting("keyBound", false)) return null;
+  let id = readSetting("user");
   if (typeof id !== "string" || !id) {
     id = `web-${randomId()}`;
-    remember("user", id);
+    saveSetting("user", id);
   }
   return id;
 }

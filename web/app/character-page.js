@@ -1,14 +1,14 @@
-// One character: to meet, to make, to change, to export.
+// One character: its profile and its form.
 import { t } from "../messages.js";
 import {
-  asSpoken,
+  fillMacros,
   deleteCharacter,
   exportCharacter,
   loadCharacter,
   saveCharacter,
   toBase64,
   toPng,
-} from "./cast.js";
+} from "./characters.js";
 import { openDialog } from "./dialogs.js";
 import { html, useEffect, useRef, useState } from "./html.js";
 import { Icon } from "./icons.js";
@@ -18,7 +18,7 @@ import { toast, useStore } from "./store.js";
 import { newDbId } from "./threads.js";
 
 export function CharacterPage({ id, isEditing }) {
-  const character = useStore((state) => (id ? state.cast.byId[id] : null));
+  const character = useStore((state) => (id ? state.characters.byId[id] : null));
   useStore((state) => state.language);
   const [error, setError] = useState(null);
   useEffect(() => {
@@ -26,20 +26,20 @@ export function CharacterPage({ id, isEditing }) {
   }, [id]);
   if (error) return html`<div class="page"><p class="failure">${error.message}</p></div>`;
   if (!id) return html`<${CharacterForm} key="new" character=${null} />`;
-  if (character === null) return html`<${Gone} />`;
+  if (character === null) return html`<${RedirectToGallery} />`;
   if (!character) return null;
   if (isEditing) return html`<${CharacterForm} key=${id} character=${character} />`;
-  return html`<${Meeting} key=${id} character=${character} />`;
+  return html`<${CharacterProfile} key=${id} character=${character} />`;
 }
 
-function Gone() {
+function RedirectToGallery() {
   useEffect(() => {
     location.replace("#/characters");
   }, []);
   return null;
 }
 
-function Meeting({ character }) {
+function CharacterProfile({ character }) {
   const [greeting, setGreeting] = useState(0);
   const greetings = [character.greeting, ...character.alternate_greetings];
   const start = () => {
@@ -90,7 +90,7 @@ function Meeting({ character }) {
           </div>
         </fieldset>`}
         <blockquote class="greeting">
-          <${Answer} text=${asSpoken(greetings[greeting], character) || "…"} roleplay place="greeting" />
+          <${Answer} text=${fillMacros(greetings[greeting], character) || "…"} roleplay place="greeting" />
         </blockquote>
         <button type="button" class="button primary large" onClick=${start}>
           <${Icon} name="chat" />${t("talk")}
@@ -126,8 +126,8 @@ function Meeting({ character }) {
   </article>`;
 }
 
-/** What was edited: the card keeps everything else byte for byte, and its version. */
-function changesOf(fields, character) {
+/** The fields that were edited. The server keeps the rest of the card byte for byte. */
+function findChanges(fields, character) {
   const body = {};
   for (const [name, value] of Object.entries(fields)) {
     if (character && JSON.stringify(value) === JSON.stringify(character[name])) continue;
@@ -176,7 +176,7 @@ function CharacterForm({ character }) {
     setSaving(true);
     setError(null);
     try {
-      const body = changesOf(fields, character);
+      const body = findChanges(fields, character);
       if (picture) body.picture = picture.png ? await toBase64(picture.png) : "";
       const isChanged = !character || Object.keys(body).length > 0;
       const { id } = isChanged ? await saveCharacter(character?.id, body) : character;

@@ -1,18 +1,18 @@
-import { clock, say } from './words.js';
+import { formatTime, t } from './messages.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
 /* A young service has few points: the chart then shows a shorter time. */
-const FEWEST = 16;
+const MIN_POINTS = 16;
 const HEIGHT = 84;
 const EDGE = { top: 6, bottom: 66, right: 2 };
 
-export function make(name, attributes = {}, ...children) {
-  return fill(document.createElement(name), attributes, children);
+export function createElement(name, attributes = {}, ...children) {
+  return fillNode(document.createElement(name), attributes, children);
 }
-export function draw(name, attributes = {}, ...children) {
-  return fill(document.createElementNS(SVG, name), attributes, children);
+export function createSvg(name, attributes = {}, ...children) {
+  return fillNode(document.createElementNS(SVG, name), attributes, children);
 }
-function fill(node, attributes, children) {
+function fillNode(node, attributes, children) {
   for (const [key, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (key.startsWith('on')) node.addEventListener(key.slice(2), value);
@@ -22,11 +22,11 @@ function fill(node, attributes, children) {
   return node;
 }
 /* Text is set only where it differs, so that a screen reader or a selection is not disturbed. */
-export function write(node, text) {
+export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 /* A round figure at or above `value`, for the top of a chart. */
-function ceiling(value, whole) {
+function roundUp(value, whole) {
   if (!(value > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
   const steps = (whole && power === 1 ? [1, 2, 3, 4, 5, 6, 8, 10] : [1, 1.5, 2, 3, 4, 5, 6, 8, 10]);
@@ -43,10 +43,10 @@ export class Sparkline {
     this.axis = axis;
     this.whole = whole;
     this.step = step;
-    this.body = draw('g');
-    this.mark = draw('line', { class: 'mark', y1: EDGE.top, y2: EDGE.bottom, visibility: 'hidden' });
-    this.node = draw('svg', { class: 'spark', role: 'img', tabindex: 0, height: HEIGHT }, this.body, this.mark);
-    this.readout = make('p', { class: 'readout', 'aria-live': 'polite' });
+    this.body = createSvg('g');
+    this.mark = createSvg('line', { class: 'mark', y1: EDGE.top, y2: EDGE.bottom, visibility: 'hidden' });
+    this.node = createSvg('svg', { class: 'spark', role: 'img', tabindex: 0, height: HEIGHT }, this.body, this.mark);
+    this.readout = createElement('p', { class: 'readout', 'aria-live': 'polite' });
     this.chosen = null;
     this.points = [];
     this.listen();
@@ -54,9 +54,9 @@ export class Sparkline {
 
   update(points, { seconds, text }) {
     this.points = points;
-    this.count = Math.max(FEWEST, points.length);
+    this.count = Math.max(MIN_POINTS, points.length);
     this.seconds = seconds;
-    this.node.setAttribute('aria-label', say('chart_label', { title: this.title, text }));
+    this.node.setAttribute('aria-label', t('chart_label', { title: this.title, text }));
     this.render();
   }
 
@@ -65,7 +65,7 @@ export class Sparkline {
     this.node.setAttribute('viewBox', `0 0 ${width} ${HEIGHT}`);
     const bars = this.lines.filter((line) => line.kind === 'bar');
     const tops = this.points.map((point) => Math.max(bars.reduce((sum, line) => sum + (line.of(point) ?? 0), 0), ...this.lines.map((line) => line.of(point) ?? 0)));
-    const top = ceiling(Math.max(0, ...tops), this.whole);
+    const top = roundUp(Math.max(0, ...tops), this.whole);
     const label = this.axis(top);
     const left = 7 + [...label].reduce((sum, letter) => sum + (letter > '\u2fff' ? 11.5 : 7.2), 0);
     const right = width - EDGE.right;
@@ -74,13 +74,13 @@ export class Sparkline {
     this.place = (index) => left + slot * (this.first + index + 0.5);
     const y = (value) => EDGE.bottom - ((EDGE.bottom - EDGE.top) * value) / top;
     const shapes = [
-      draw('line', { class: 'grid', x1: left, x2: right, y1: y(top), y2: y(top) }),
-      draw('line', { class: 'grid', x1: left, x2: right, y1: y(top / 2), y2: y(top / 2) }),
-      draw('line', { class: 'base', x1: left, x2: right, y1: EDGE.bottom, y2: EDGE.bottom }),
-      draw('text', { x: left - 5, y: EDGE.top + 5, 'text-anchor': 'end' }, label),
-      draw('text', { x: left - 5, y: EDGE.bottom, 'text-anchor': 'end' }, '0'),
-      draw('text', { x: left, y: HEIGHT - 3 }, say('ago', { age: say('min', { n: Math.round((this.count * this.seconds) / 60) }) })),
-      draw('text', { x: right, y: HEIGHT - 3, 'text-anchor': 'end' }, say('now')),
+      createSvg('line', { class: 'grid', x1: left, x2: right, y1: y(top), y2: y(top) }),
+      createSvg('line', { class: 'grid', x1: left, x2: right, y1: y(top / 2), y2: y(top / 2) }),
+      createSvg('line', { class: 'base', x1: left, x2: right, y1: EDGE.bottom, y2: EDGE.bottom }),
+      createSvg('text', { x: left - 5, y: EDGE.top + 5, 'text-anchor': 'end' }, label),
+      createSvg('text', { x: left - 5, y: EDGE.bottom, 'text-anchor': 'end' }, '0'),
+      createSvg('text', { x: left, y: HEIGHT - 3 }, t('ago', { age: t('min', { n: Math.round((this.count * this.seconds) / 60) }) })),
+      createSvg('text', { x: right, y: HEIGHT - 3, 'text-anchor': 'end' }, t('now')),
     ];
     const stacked = this.points.map(() => 0);
     for (const line of this.lines) {
@@ -92,7 +92,7 @@ export class Sparkline {
           const from = stacked[index];
           stacked[index] = from + value;
           const high = Math.max(1.5, y(from) - y(from + value));
-          shapes.push(draw('rect', { x: this.place(index) - slot * 0.4, width: Math.max(1.5, slot * 0.8), y: y(from) - high, height: high, fill: colour, 'data-key': line.key }));
+          shapes.push(createSvg('rect', { x: this.place(index) - slot * 0.4, width: Math.max(1.5, slot * 0.8), y: y(from) - high, height: high, fill: colour, 'data-key': line.key }));
         });
         continue;
       }
@@ -100,9 +100,9 @@ export class Sparkline {
         const path = this.path(run, y, slot);
         if (line.kind === 'area') {
           const [a, b] = [this.place(run[0][0]) - (this.step ? slot / 2 : 0), this.place(run.at(-1)[0]) + (this.step ? slot / 2 : 0)];
-          shapes.push(draw('path', { d: `${path}L${b} ${EDGE.bottom}L${a} ${EDGE.bottom}Z`, fill: colour, 'fill-opacity': 0.22 }));
+          shapes.push(createSvg('path', { d: `${path}L${b} ${EDGE.bottom}L${a} ${EDGE.bottom}Z`, fill: colour, 'fill-opacity': 0.22 }));
         }
-        shapes.push(draw('path', { d: path, stroke: colour, 'stroke-width': line.thin ? 1.25 : 2, 'stroke-dasharray': line.thin ? '3 2.5' : null, fill: 'none', 'stroke-linejoin': 'round', 'stroke-linecap': 'round', 'data-key': line.key }));
+        shapes.push(createSvg('path', { d: path, stroke: colour, 'stroke-width': line.thin ? 1.25 : 2, 'stroke-dasharray': line.thin ? '3 2.5' : null, fill: 'none', 'stroke-linejoin': 'round', 'stroke-linecap': 'round', 'data-key': line.key }));
       }
     }
     this.body.replaceChildren(...shapes);
@@ -155,9 +155,9 @@ export class Sparkline {
     const index = this.chosen === null ? -1 : this.points.findIndex((point) => point.at === this.chosen);
     this.mark.setAttribute('visibility', index < 0 ? 'hidden' : 'visible');
     if (index < 0) {
-      this.readout.replaceChildren(...this.lines.map((line) => make('span', { class: 'key' }, draw('svg', { viewBox: '0 0 10 10', width: 10, height: 10, 'aria-hidden': 'true' }, line.thin
-        ? draw('path', { d: 'M0 5h10', stroke: `var(--${line.key})`, 'stroke-width': 2, 'stroke-dasharray': '3 1.5' })
-        : draw('rect', { width: 10, height: 10, rx: 2, fill: `var(--${line.key})` })), line.name)));
+      this.readout.replaceChildren(...this.lines.map((line) => createElement('span', { class: 'key' }, createSvg('svg', { viewBox: '0 0 10 10', width: 10, height: 10, 'aria-hidden': 'true' }, line.thin
+        ? createSvg('path', { d: 'M0 5h10', stroke: `var(--${line.key})`, 'stroke-width': 2, 'stroke-dasharray': '3 1.5' })
+        : createSvg('rect', { width: 10, height: 10, rx: 2, fill: `var(--${line.key})` })), line.name)));
       return;
     }
     const x = this.place(index);
@@ -165,11 +165,11 @@ export class Sparkline {
     this.mark.setAttribute('x2', x);
     const point = this.points[index];
     const values = this.lines.map((line) => { const value = line.of(point); return `${line.name} ${value === null ? '–' : this.show(value)}`; });
-    this.readout.replaceChildren(`${clock(point.at)} · ${values.join(' · ')}`);
+    this.readout.replaceChildren(`${formatTime(point.at)} · ${values.join(' · ')}`);
   }
 
   /* The same figures as rows: [time, ...values], newest first. */
   rows() {
-    return [...this.points].reverse().map((point) => [clock(point.at), ...this.lines.map((line) => { const value = line.of(point); return value === null ? '–' : this.show(value); })]);
+    return [...this.points].reverse().map((point) => [formatTime(point.at), ...this.lines.map((line) => { const value = line.of(point); return value === null ? '–' : this.show(value); })]);
   }
 }

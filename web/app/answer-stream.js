@@ -1,12 +1,12 @@
-// Server-sent events over fetch, with a dropped connection taken up again.
+// Server-sent events over fetch, with reconnection.
 import { t } from "../messages.js";
-import { CallError, connectionError, request } from "./client.js";
+import { CallError, createConnectionError, request } from "./client.js";
 
-/** Seconds between attempts to take a stream up again; after the last one it is lost. */
+/** Seconds to wait before each attempt to reconnect; after the last one the stream is lost. */
 const RESUME_PAUSES_S = [0.3, 1, 2, 3, 5, 5, 10, 10, 10];
 
 /** Split a response into events `{event, data, id}`; data is parsed JSON. */
-async function* parsed(response) {
+async function* parseEvents(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   try {
@@ -16,7 +16,7 @@ async function* parsed(response) {
       const blocks = (rest + value).replaceAll("\r\n", "\n").split("\n\n");
       rest = blocks.pop();
       for (const block of blocks) {
-        const found = block && eventOf(block);
+        const found = block && parseEvent(block);
         if (found) yield found;
       }
     }
@@ -25,7 +25,7 @@ async function* parsed(response) {
   }
 }
 
-function eventOf(block) {
+function parseEvent(block) {
   const fields = { event: "message", data: [], id: null };
   for (const line of block.split("\n")) {
     const colon = line.indexOf(":");
@@ -42,12 +42,12 @@ function eventOf(block) {
 /**
  * The events of one answer, up to `done` or `error`.
  *
- * opening   makes the first response, or null where a stream of an earlier visit is taken up
- * place     `{assistant, streamId, lastId}`; kept up to date, so that others may take it up
- * onPlace   called when the stream's id is known and with every event's id
- * onLost    called with true when the connection is gone and with false when it is back
+ * opening   requests the first response; null to resume the stream of an earlier visit
+ * place     `{assistant, streamId, lastId}`, updated while reading
+ * onPlace   called when the stream id is known and after every event that has an id
+ * onLost    called with true when the connection is lost and with false when it is restored
  */
-export async function* answerEvents({ opening, place, signal, onPlace, onLost }) {
+export async function* readAnswerEvents({ opening, place, signal, onPlace, onLost }) {
   let response = opening ? await opening() : null;
   if (response) place.streamId = response.headers.get("X-Stream-Id");
   if (place.streamId) onPlace(place);
@@ -61,7 +61,7 @@ export async function* answerEvents({ opening, place, signal, onPlace, onLost })
         },
         signal,
       });
-      for await (const found of parsed(response)) {
+      for await (const found of parseEvents(response)) {
         if (attempt) onLost(false);
         attempt = 0;
         if (found.id) {
@@ -79,18 +79,18 @@ export async function* answerEvents({ opening, place, signal, onPlace, onLost })
       }
     }
     response = null;
-    if (!place.streamId || attempt >= RESUME_PAUSES_S.length) throw connectionError();
+    if (!place.streamId || attempt >= RESUME_PAUSES_S.length) throw createConnectionError();
     onLost(true);
-    await pause(RESUME_PAUSES_S[attempt++], signal);
+    await waitToReconnect(RESUME_PAUSES_S[attempt++], signal);
   }
 }
 
-/** Milliseconds after which an ending is no longer waited for. */
+/** Longest wait for a stream to end, in milliseconds. */
 const END_MS = 8000;
 
 /**
- * End a stream at the server and wait until it has ended there: a stream that can be taken up
- * again goes on without its reader. False where that could not be done in time.
+ * End a stream at the server and wait until it has ended: a resumable stream runs on without its
+ * reader. Resolves to false if it did not end in time.
  */
 export async function endStream(assistant, streamId) {
   const path = `${assistant}/streams/${streamId}`;
@@ -110,12 +110,12 @@ export async function endStream(assistant, streamId) {
   return false;
 }
 
-function pause(seconds, signal) {
+function waitToReconnect(seconds, signal) {
   return new Promise((resolve, reject) => {
     const stop = () => reject(new DOMException("stopped", "AbortError"));
     if (signal.aborted) stop();
     const timer = setTimeout(resolve, seconds * 1000);
-    // a machine that wakes up or finds its network again need not wait
+    // reconnect at once when the network is back
     addEventListener("online", resolve, { once: true });
     signal.addEventListener("abort", () => {
       clearTimeout(timer);

@@ -1,32 +1,32 @@
-// A conversation: its turns, the answer under way, and the field below.
+// A conversation: its turns, the running answer, and the field below.
 import { t } from "../messages.js";
-import { ask, openThread } from "./answering.js";
-import { loadCharacter, openingOf } from "./cast.js";
-import { Composer, suggest } from "./composer.js";
+import { ask, openThread } from "./answers.js";
+import { loadCharacter, loadGreeting } from "./characters.js";
+import { Composer, fillComposer } from "./composer.js";
 import { openDialog } from "./dialogs.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
 import { Icon } from "./icons.js";
-import { Answer, AnswerLine, Flipper, LiveAnswer, UserLine } from "./message.js";
+import { Answer, StoredAnswer, Pager, LiveAnswer, UserMessage } from "./message.js";
 import { Portrait } from "./portrait.js";
 import { toast, useStore } from "./store.js";
 import {
-  characterOf,
+  parseCharacter,
   ensureThread,
   loadEarlier,
   newDbId,
   threadKey,
 } from "./threads.js";
 
-const IDEAS = [
+const EXAMPLES = [
   ["mail", "idea_mail", "idea_mail_text"],
   ["chat", "idea_translate", "idea_translate_text"],
   ["table", "idea_sheet", "idea_sheet_text"],
   ["list", "idea_outline", "idea_outline_text"],
 ];
-/** So near to the end, in pixels, the view follows what is written. */
+/** Within this distance of the end, in pixels, the view scrolls along. */
 const NEAR_END = 80;
 
-/** `dbId` null is a conversation that begins with its first message. */
+/** `dbId` null is a new conversation, created by its first message. */
 export function ThreadView({ assistant, dbId }) {
   const fresh = useMemo(() => dbId ?? newDbId(), [assistant, dbId]);
   const id = dbId ?? fresh;
@@ -41,8 +41,8 @@ export function ThreadView({ assistant, dbId }) {
     if (location.hash !== hash) history.replaceState(null, "", hash);
     dispatchEvent(new HashChangeEvent("hashchange"));
   };
-  const who = assistant === "character" ? characterOf(id) : null;
-  const character = useStore((state) => who && state.cast.byId[who.id]);
+  const who = assistant === "character" ? parseCharacter(id) : null;
+  const character = useStore((state) => who && state.characters.byId[who.id]);
   useEffect(() => {
     if (who && character === undefined) loadCharacter(who.id).catch(() => {});
   }, [who?.id]);
@@ -110,14 +110,14 @@ function Turns({ thread, who, character, suggestTo }) {
   useLayoutEffect(() => {
     if (follows.current) toEnd();
   }, [turns, live, thread.loaded]);
-  const input = live?.running && live.mode !== "proceed" ? live.input : null;
+  const input = live?.running && live.mode !== "continue" ? live.input : null;
   useLayoutEffect(() => {
     if (input === null) return;
     follows.current = true;
     toEnd();
   }, [input, live?.mode]);
   useLayoutEffect(() => {
-    // the field below grows with what is written in it
+    // the field below grows with its text
     const watch = new ResizeObserver(() => follows.current && toEnd());
     watch.observe(scroller.current);
     return () => watch.disconnect();
@@ -131,7 +131,7 @@ function Turns({ thread, who, character, suggestTo }) {
   const edit = ({ index }, text, done) => {
     const run = () => {
       done();
-      // the answer takes its time; the dialog need not wait for it
+      // the dialog does not wait for the answer
       void ask(assistant, dbId, { mode: "edit", index, text, search });
     };
     const later = turns.filter((turn) => turn.index > index).length;
@@ -146,17 +146,17 @@ function Turns({ thread, who, character, suggestTo }) {
       action: t("send"),
       run,
     });
-    // nothing is sent yet: the next Enter counts again
+    // not sent yet
     return false;
   };
 
-  // a new answer that failed leaves the one before it where it was
+  // a failed regeneration leaves the previous answer in place
   const at = live && live.mode !== "message" && !live.error ? live.index : Infinity;
   const shown = turns.filter((turn) => turn.index < at);
   const said = roleplay ? character?.name : null;
   return html`<div class="scroller" ref=${scroller} onScroll=${onScroll} tabindex="-1">
     <div class="column">
-      ${roleplay && html`<${Opening} thread=${thread} who=${who} character=${character} />`}
+      ${roleplay && html`<${CharacterGreeting} thread=${thread} who=${who} character=${character} />`}
       ${!roleplay &&
       !turns.length &&
       !live &&
@@ -180,7 +180,7 @@ function Turns({ thread, who, character, suggestTo }) {
       <ol class="turns">
         ${shown.map(
           (turn, place) => html`<li key=${turn.index} class="turn">
-            <${UserLine}
+            <${UserMessage}
               text=${turn.input}
               disabled=${busy}
               onEdit=${(text, done) => edit(turn, text, done)}
@@ -188,7 +188,7 @@ function Turns({ thread, who, character, suggestTo }) {
             <h3 class=${said ? "speaker" : "offscreen"}>
               ${said ? html`<${Portrait} character=${character} />${said}` : t("answer")}
             </h3>
-            <${AnswerLine}
+            <${StoredAnswer}
               thread=${thread}
               turn=${turn}
               isLast=${place === shown.length - 1 && !live}
@@ -201,7 +201,7 @@ function Turns({ thread, who, character, suggestTo }) {
         ${live &&
         html`<li key="live" class="turn" aria-busy=${busy}>
           ${(at < Infinity || live.mode === "message" || live.mode === "edit") &&
-          html`<${UserLine} text=${live.input} />`}
+          html`<${UserMessage} text=${live.input} />`}
           ${!live.error &&
           html`<h3 class=${said ? "speaker" : "offscreen"}>
             ${said ? html`<${Portrait} character=${character} />${said}` : t("answer")}
@@ -223,8 +223,8 @@ function Turns({ thread, who, character, suggestTo }) {
   </div>`;
 }
 
-/** Tells a screen reader that an answer began, and reads it once when it is whole: a region that
- * grows with every token would be read in shreds. */
+/** Tells screen readers that an answer has started and reads it once complete: a live region that
+ * grows with every token would be read in fragments. */
 function Announcer({ thread }) {
   const { live, turns } = thread;
   const running = Boolean(live?.running);
@@ -235,7 +235,7 @@ function Announcer({ thread }) {
       before.current ??= { last: turns.at(-1) };
       setText(live.queue ? t("waiting") : t("writing"));
     } else if (before.current) {
-      // without an answer there is nothing to read but the error, which speaks for itself
+      // an error is announced by its own alert
       const last = turns.at(-1);
       setText(last && last !== before.current.last ? last.output : "");
       before.current = null;
@@ -250,9 +250,9 @@ function Welcome({ suggestTo }) {
     <h1>${t("welcome")}</h1>
     <p>${t("welcome_text")}</p>
     <ul>
-      ${IDEAS.map(
+      ${EXAMPLES.map(
         ([icon, title, text]) => html`<li key=${title}>
-          <button type="button" onClick=${() => suggest(suggestTo, t(text))}>
+          <button type="button" onClick=${() => fillComposer(suggestTo, t(text))}>
             <${Icon} name=${icon} /><span>${t(title)}</span>
           </button>
         </li>`,
@@ -261,14 +261,14 @@ function Welcome({ suggestTo }) {
   </section>`;
 }
 
-/** The character and its greeting; before the first line another greeting may be chosen. */
-function Opening({ thread, who, character }) {
+/** The character and its greeting, which can be changed before the first message. */
+function CharacterGreeting({ thread, who, character }) {
   const [greeting, setGreeting] = useState(null);
   const userName = useStore((state) => state.userName);
   useEffect(() => {
     let gone = false;
     if (who && character) {
-      openingOf(thread.dbId).then(
+      loadGreeting(thread.dbId).then(
         (said) => !gone && setGreeting(said),
         (error) => !gone && toast(error.message),
       );
@@ -296,7 +296,7 @@ function Opening({ thread, who, character }) {
       ${greeting !== null && html`<${Answer} text=${greeting} roleplay place="greeting" />`}
       ${isNew &&
       html`<div class="actions">
-        <${Flipper}
+        <${Pager}
           at=${who.greeting}
           count=${greetings}
           previous=${t("previous_greeting")}

@@ -1,4 +1,4 @@
-// Code in answers: highlighted once it is complete, with languages fetched as they are needed.
+// Code in answers, highlighted once complete; grammars are loaded on demand.
 import { t } from "../messages.js";
 import { html, useEffect, useState } from "./html.js";
 import { Icon } from "./icons.js";
@@ -15,13 +15,13 @@ const KNOWN = new Set(
   ("bash c cpp csharp css diff dockerfile go ini java javascript json kotlin markdown nginx php " +
     "powershell python r ruby rust sql swift typescript xml yaml").split(" "),
 );
-/** Longer code stays plain, as colouring it would hold up the page. */
+/** Longer code is not highlighted, as that would block the page. */
 const MAX_CHARS = 20_000;
 
 let engine = null;
 const languages = new Map();
 
-async function highlighter(language) {
+async function loadHighlighter(language) {
   engine ??= import("../vendor/highlight/core.js").then((module) => module.default);
   const core = await engine;
   if (!languages.has(language)) {
@@ -32,17 +32,17 @@ async function highlighter(language) {
   return core;
 }
 
-function nodes(children) {
+function renderNodes(children) {
   return children.map((child) =>
     typeof child === "string"
       ? child
       : html`<span class=${`hl-${String(child.scope || "").split(".")[0]}`}>
-          ${nodes(child.children)}
+          ${renderNodes(child.children)}
         </span>`,
   );
 }
 
-/** One block of code. `open` says that it is still being written. */
+/** A block of code. `open` means that it is still being generated. */
 export function CodeBlock({ text, language, open }) {
   const [painted, paint] = useState(null);
   const name = (language || "").toLowerCase().split(/[\s,{:]/)[0];
@@ -50,7 +50,7 @@ export function CodeBlock({ text, language, open }) {
   useEffect(() => {
     if (open || !KNOWN.has(known) || text.length > MAX_CHARS) return;
     let gone = false;
-    highlighter(known)
+    loadHighlighter(known)
       .then((core) => {
         const found = core.highlight(text, { language: known, ignoreIllegals: true });
         if (!gone) paint({ text, tree: found._emitter.rootNode.children });
@@ -60,7 +60,7 @@ export function CodeBlock({ text, language, open }) {
       gone = true;
     };
   }, [text, known, open]);
-  const inside = painted?.text === text ? nodes(painted.tree) : text;
+  const inside = painted?.text === text ? renderNodes(painted.tree) : text;
   return html`<figure class="code">
     <figcaption>
       <span>${name || t("code")}</span>
@@ -72,7 +72,7 @@ export function CodeBlock({ text, language, open }) {
   </figure>`;
 }
 
-/** Copy; on an origin that is not secure, by the old way through a selection. */
+/** Copy text. Insecure origins lack the clipboard API and use a selection. */
 export async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);

@@ -1,35 +1,35 @@
-// Asking for an answer and following it: new, again, onwards, or to an edited input.
+// Requests an answer and shows it as it arrives: to a new or edited message, again, or continued.
 import { t } from "../messages.js";
-import { loadCharacter, playing } from "./cast.js";
-import { CallError, eventError, request } from "./client.js";
-import { remember, remembered, userId } from "./device.js";
-import { answerEvents, endStream } from "./events.js";
-import { refreshLibrary } from "./library.js";
-import { dropFrom, giveBack, isAsked, recover, settle } from "./settling.js";
+import { loadCharacter, buildCharacterFields } from "./characters.js";
+import { CallError, toCallError, request } from "./client.js";
+import { saveSetting, readSetting, userId } from "./browser-storage.js";
+import { readAnswerEvents, endStream } from "./answer-stream.js";
+import { refreshConversations } from "./conversations.js";
+import { removeTurnsFrom, restoreDraft, hasNewInput, recoverLostStream, showStoredAnswer } from "./recovery.js";
 import { getState, setThread, toast } from "./store.js";
-import { tell } from "./tabs.js";
+import { broadcast } from "./tabs.js";
 import {
-  asShown,
+  withSelectedAnswer,
   ensureThread,
   loadThread,
-  pathOf,
+  conversationPath,
   putTurn,
   refreshTurn,
   threadKey,
-  whenRead,
+  waitForLoad,
 } from "./threads.js";
 
-/** So often, in milliseconds, other tabs hear that an answer is still being followed here. */
-const BEAT_MS = 2000;
+/** Milliseconds between heartbeats that tell other tabs that this one still reads an answer. */
+const HEARTBEAT_MS = 2000;
 
-const controllers = new Map();
+const activeAnswers = new Map();
 
-/** Say something. `mode` is message, edit (of the turn at `index`), regenerate or proceed. */
+/** Request an answer. `mode` is message, edit (of the turn at `index`), regenerate or continue. */
 export async function ask(assistant, dbId, { mode = "message", text = "", index = null, search = false }) {
   const key = threadKey(assistant, dbId);
   if (ensureThread(assistant, dbId).live?.running) return;
-  // only then is it known which turn this will be
-  await whenRead(key);
+  // the turn's index is known only once the turns are loaded
+  await waitForLoad(key);
   const thread = getState().threads[key];
   if (!thread || thread.live?.running) return;
   const { turns, first } = thread;
@@ -40,8 +40,8 @@ export async function ask(assistant, dbId, { mode = "message", text = "", index 
     index: at,
     input: mode === "message" || mode === "edit" ? text : last.input,
     text: "",
-    base: mode === "proceed" ? last.output : "",
-    // only a new message is looked up in the web
+    base: mode === "continue" ? last.output : "",
+    // web search applies to new and edited messages only
     search: Boolean(search) && (mode === "message" || mode === "edit"),
     queue: null,
     sources: [],
@@ -50,35 +50,35 @@ export async function ask(assistant, dbId, { mode = "message", text = "", index 
     lost: false,
     running: true,
   };
-  await follow(assistant, dbId, live, (signal) => open(assistant, dbId, live, signal));
+  await followAnswer(assistant, dbId, live, (signal) => requestAnswer(assistant, dbId, live, signal));
 }
 
-/** Try again what failed. */
-export function askAgain(assistant, dbId) {
+/** Repeat the request that failed. */
+export function retry(assistant, dbId) {
   const key = threadKey(assistant, dbId);
   const { live } = getState().threads[key];
   setThread(key, { live: null });
   return ask(assistant, dbId, { ...live, text: live.input });
 }
 
-/** Take up an answer that was under way when the page was left. */
+/** Resume an answer that was running when the page was closed or reloaded. */
 export async function resume(assistant, dbId) {
   const key = threadKey(assistant, dbId);
-  const left = remembered(`live:${key}`);
+  const left = readSetting(`live:${key}`);
   const thread = getState().threads[key];
-  if (!left || !thread || controllers.has(key)) return;
+  if (!left || !thread || activeAnswers.has(key)) return;
   const { turns } = thread;
-  const base = left.mode === "proceed" ? turns.at(-1)?.output || "" : "";
+  const base = left.mode === "continue" ? turns.at(-1)?.output || "" : "";
   const live = { ...left.live, base, text: "", error: null, running: true, queue: null };
-  await follow(assistant, dbId, live, null, left.streamId);
+  await followAnswer(assistant, dbId, live, null, left.streamId);
 }
 
-/** End the answer that is under way. What was said of it stays. Resolves when that is stored. */
+/** Stop the running answer. The text so far is kept. Resolves once it is stored. */
 export async function stop(assistant, dbId) {
   const key = threadKey(assistant, dbId);
-  const running = controllers.get(key);
+  const running = activeAnswers.get(key);
   if (!running) {
-    tell({ type: "stop", key });
+    broadcast({ type: "stop", key });
     return;
   }
   const { streamId } = running.place;
@@ -87,24 +87,24 @@ export async function stop(assistant, dbId) {
   await running.ended;
 }
 
-/** End the answer that is under way in whatever tab, as the conversation is about to be deleted:
- * an answer that is stored afterwards would bring it back. */
-export async function halt(assistant, dbId) {
+/** Stop the running answer in whichever tab reads it. Called before a conversation is deleted: an
+ * answer stored afterwards would create it again. */
+export async function stopInAnyTab(assistant, dbId) {
   const key = threadKey(assistant, dbId);
-  if (controllers.has(key)) return stop(assistant, dbId);
-  const left = remembered(`live:${key}`);
+  if (activeAnswers.has(key)) return stop(assistant, dbId);
+  const left = readSetting(`live:${key}`);
   if (left?.streamId) await endStream(assistant, left.streamId);
 }
 
-/** This page is being left: another tab that shows one of its answers may take it up. */
+// another tab that shows one of these answers resumes it
 addEventListener("pagehide", () => {
-  for (const key of controllers.keys()) tell({ type: "left", key });
+  for (const key of activeAnswers.keys()) broadcast({ type: "left", key });
 });
 
-async function open(assistant, dbId, live, signal) {
+async function requestAnswer(assistant, dbId, live, signal) {
   const { mode, input, index, search } = live;
-  const who = assistant === "character" ? playing(dbId) : {};
-  const where = pathOf(assistant, dbId);
+  const who = assistant === "character" ? buildCharacterFields(dbId) : {};
+  const where = conversationPath(assistant, dbId);
   const searching = assistant === "office" && search ? { google_access: true } : {};
   const user = userId();
   const calls = {
@@ -115,7 +115,7 @@ async function open(assistant, dbId, live, signal) {
     ],
     edit: [`${where}/turns/${index}/edit`, { input_data: input, ...searching, ...who }],
     regenerate: [`${where}/regenerate`, who],
-    proceed: [`${where}/continue`, who],
+    continue: [`${where}/continue`, who],
   };
   const [path, body, anonymous = false] = calls[mode];
   const headers = { Accept: "text/event-stream", "X-Resumable": "true" };
@@ -130,7 +130,7 @@ async function open(assistant, dbId, live, signal) {
   }
 }
 
-async function follow(assistant, dbId, live, opening, streamId = null) {
+async function followAnswer(assistant, dbId, live, opening, streamId = null) {
   const key = threadKey(assistant, dbId);
   const controller = new AbortController();
   const place = { assistant, streamId, lastId: null };
@@ -138,22 +138,22 @@ async function follow(assistant, dbId, live, opening, streamId = null) {
   running.ended = new Promise((resolve) => {
     running.end = resolve;
   });
-  controllers.set(key, running);
-  remember(`unsent:${key}`, live.mode === "message" ? live.input : null);
+  activeAnswers.set(key, running);
+  saveSetting(`unsent:${key}`, live.mode === "message" ? live.input : null);
   setThread(key, { live, note: null });
-  const show = throttled(key, live);
+  const show = createLiveUpdater(key, live);
   show();
-  const beat = setInterval(show.beat, BEAT_MS);
+  const beat = setInterval(show.beat, HEARTBEAT_MS);
   let failure = null;
   try {
-    const events = answerEvents({
+    const events = readAnswerEvents({
       opening: opening && (() => opening(controller.signal)),
       place,
       signal: controller.signal,
       onPlace: () => {
         if (place.streamId) {
           const kept = { mode: live.mode, index: live.index, input: live.input };
-          remember(`live:${key}`, { streamId: place.streamId, mode: live.mode, live: kept });
+          saveSetting(`live:${key}`, { streamId: place.streamId, mode: live.mode, live: kept });
         }
       },
       onLost: (lost) => {
@@ -168,8 +168,8 @@ async function follow(assistant, dbId, live, opening, streamId = null) {
         live.queue = null;
         live.text += data.text;
       }
-      if (event === "error") throw eventError(data);
-      if (event === "done") await finish(assistant, dbId, live, data);
+      if (event === "error") throw toCallError(data);
+      if (event === "done") await showAnswer(assistant, dbId, live, data);
       show();
     }
   } catch (error) {
@@ -179,25 +179,25 @@ async function follow(assistant, dbId, live, opening, streamId = null) {
   show.end();
   await running.ending;
   try {
-    if (failure) await fail(assistant, dbId, live, failure);
+    if (failure) await handleFailure(assistant, dbId, live, failure);
   } finally {
-    controllers.delete(key);
-    remember(`live:${key}`, null);
+    activeAnswers.delete(key);
+    saveSetting(`live:${key}`, null);
     running.end();
   }
-  tell({ type: "changed", key });
-  refreshLibrary();
+  broadcast({ type: "changed", key });
+  refreshConversations();
 }
 
-async function finish(assistant, dbId, live, done) {
+async function showAnswer(assistant, dbId, live, done) {
   const key = threadKey(assistant, dbId);
-  remember(`unsent:${key}`, null);
+  saveSetting(`unsent:${key}`, null);
   live.running = false;
   const note = done.context?.turns_left_out ? done.context : null;
   const sources = done.sources?.length ? done.sources : live.sources;
   const index = done.turn ?? live.index;
-  if (isAsked(live)) {
-    if (live.mode === "edit") dropFrom(key, index);
+  if (hasNewInput(live)) {
+    if (live.mode === "edit") removeTurnsFrom(key, index);
     const turn = {
       index,
       input: live.input,
@@ -213,7 +213,7 @@ async function finish(assistant, dbId, live, done) {
         },
       ],
     };
-    putTurn(key, asShown(turn));
+    putTurn(key, withSelectedAnswer(turn));
   } else {
     await refreshTurn(assistant, dbId, index);
   }
@@ -221,29 +221,29 @@ async function finish(assistant, dbId, live, done) {
   setThread(key, { live: null, note: note || warnings.length ? { ...note, warnings } : null });
 }
 
-async function fail(assistant, dbId, live, error) {
+async function handleFailure(assistant, dbId, live, error) {
   const key = threadKey(assistant, dbId);
   live.running = false;
   if (error.name === "AbortError" || error.code === "stream_cancelled") {
-    await settle(assistant, dbId, live);
+    await showStoredAnswer(assistant, dbId, live);
     return;
   }
   if (!(error instanceof CallError)) console.error(error);
   const told = error instanceof CallError ? error : new CallError("page", t("error_unknown"));
   if (told.code === "stream_gone") {
-    await recover(assistant, dbId, live, told);
+    await recoverLostStream(assistant, dbId, live, told);
     return;
   }
   if (!live.text) {
     setThread(key, { live: { ...live, error: told } });
     return;
   }
-  await settle(assistant, dbId, live);
+  await showStoredAnswer(assistant, dbId, live);
   toast(told.message);
 }
 
-/** Show `live` at most once a frame here and five times a second in other tabs. */
-function throttled(key, live) {
+/** A function that shows `live` at most once per frame here and five times a second in other tabs. */
+function createLiveUpdater(key, live) {
   let frame = 0;
   let ended = false;
   let told = 0;
@@ -255,10 +255,10 @@ function throttled(key, live) {
   const tellOthers = () => {
     if (ended || !live.running) return;
     told = Date.now();
-    tell({ type: "live", key, live: { ...live, remote: true } });
+    broadcast({ type: "live", key, live: { ...live, remote: true } });
   };
   const show = () => {
-    // not with the frame: a tab in the background draws none
+    // not in the frame callback: background tabs get none
     if (Date.now() - told > 200) tellOthers();
     if (!frame) frame = document.hidden ? setTimeout(draw, 100) : requestAnimationFrame(draw);
   };
@@ -269,15 +269,15 @@ function throttled(key, live) {
   return show;
 }
 
-/** Open a conversation: read its turns, and what of it is under way. */
+/** Open a conversation: load its turns and resume its running answer. */
 export async function openThread(assistant, dbId) {
   const key = threadKey(assistant, dbId);
   const known = getState().threads[key];
   if (known?.loaded || known?.loading) return;
   await loadThread(assistant, dbId);
-  const left = remembered(`unsent:${key}`);
-  if (remembered(`live:${key}`)) await resume(assistant, dbId);
+  const left = readSetting(`unsent:${key}`);
+  if (readSetting(`live:${key}`)) await resume(assistant, dbId);
   else if (left && getState().threads[key].turns.at(-1)?.input !== left) {
-    giveBack(key, left);
+    restoreDraft(key, left);
   }
 }
