@@ -103,27 +103,27 @@ addEventListener("pagehide", () => {
 
 async function requestAnswer(assistant, dbId, live, signal) {
   const { mode, input, index, search } = live;
-  const who = assistant === "character" ? buildCharacterFields(dbId) : {};
+  const fields = assistant === "character" ? buildCharacterFields(dbId) : {};
   const where = conversationPath(assistant, dbId);
   const searching = assistant === "office" && search ? { google_access: true } : {};
   const user = userId();
   const calls = {
     message: [
       `${assistant}/Llama`,
-      { input_data: input, db_id: dbId, ...(user ? { user_id: user } : {}), ...searching, ...who },
+      { input_data: input, db_id: dbId, ...(user ? { user_id: user } : {}), ...searching, ...fields },
       true,
     ],
-    edit: [`${where}/turns/${index}/edit`, { input_data: input, ...searching, ...who }],
-    regenerate: [`${where}/regenerate`, who],
-    continue: [`${where}/continue`, who],
+    edit: [`${where}/turns/${index}/edit`, { input_data: input, ...searching, ...fields }],
+    regenerate: [`${where}/regenerate`, fields],
+    continue: [`${where}/continue`, fields],
   };
   const [path, body, anonymous = false] = calls[mode];
   const headers = { Accept: "text/event-stream", "X-Resumable": "true" };
   try {
     return await request(path, { method: "POST", body, headers, signal, anonymous });
   } catch (error) {
-    const isGone = error.status === 404 && who.character_id;
-    if (isGone && (await loadCharacter(who.character_id)) === null) {
+    const isGone = error.status === 404 && fields.character_id;
+    if (isGone && (await loadCharacter(fields.character_id)) === null) {
       throw new CallError("no_character", t("character_gone"));
     }
     throw error;
@@ -229,40 +229,40 @@ async function handleFailure(assistant, dbId, live, error) {
     return;
   }
   if (!(error instanceof CallError)) console.error(error);
-  const told = error instanceof CallError ? error : new CallError("page", t("error_unknown"));
-  if (told.code === "stream_gone") {
-    await recoverLostStream(assistant, dbId, live, told);
+  const shown = error instanceof CallError ? error : new CallError("page", t("error_unknown"));
+  if (shown.code === "stream_gone") {
+    await recoverLostStream(assistant, dbId, live, shown);
     return;
   }
   if (!live.text) {
-    setThread(key, { live: { ...live, error: told } });
+    setThread(key, { live: { ...live, error: shown } });
     return;
   }
   await showStoredAnswer(assistant, dbId, live);
-  toast(told.message);
+  toast(shown.message);
 }
 
 /** A function that shows `live` at most once per frame here and five times a second in other tabs. */
 function createLiveUpdater(key, live) {
   let frame = 0;
   let ended = false;
-  let told = 0;
+  let broadcastAt = 0;
   const draw = () => {
     frame = 0;
     if (ended || !live.running) return;
     setThread(key, { live: { ...live } });
   };
-  const tellOthers = () => {
+  const updateTabs = () => {
     if (ended || !live.running) return;
-    told = Date.now();
+    broadcastAt = Date.now();
     broadcast({ type: "live", key, live: { ...live, remote: true } });
   };
   const show = () => {
     // not in the frame callback: background tabs get none
-    if (Date.now() - told > 200) tellOthers();
+    if (Date.now() - broadcastAt > 200) updateTabs();
     if (!frame) frame = document.hidden ? setTimeout(draw, 100) : requestAnimationFrame(draw);
   };
-  show.beat = tellOthers;
+  show.beat = updateTabs;
   show.end = () => {
     ended = true;
   };

@@ -31,7 +31,6 @@ export function Gallery() {
     loadCharacters();
     return () => setState({ refused: [] });
   }, []);
-  const bring = importCards;
   const wanted = foldCase(query);
   useEffect(() => {
     // a search needs all of them
@@ -41,7 +40,7 @@ export function Gallery() {
   const drop = (event) => {
     event.preventDefault();
     setOver(false);
-    bring([...event.dataTransfer.files]);
+    importCards([...event.dataTransfer.files]);
   };
   const over = (event) => {
     event.preventDefault();
@@ -75,7 +74,7 @@ export function Gallery() {
         aria-label=${t("import_hint")}
         accept=".png,.apng,.json,.charx,.zip,image/png,application/json,application/zip"
         onChange=${(event) => {
-          bring([...event.currentTarget.files]);
+          importCards([...event.currentTarget.files]);
           event.currentTarget.value = "";
         }}
       />

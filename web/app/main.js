@@ -102,9 +102,9 @@ function findTitle({ route, threads, conversations, characters }) {
   if (!route.dbId) return "";
   const key = `${route.view}/${route.dbId}`;
   const item = conversations.items.find((one) => `${one.assistant}/${one.db_id}` === key);
-  const who = route.view === "character" && findName(characters, parseCharacter(route.dbId)?.id);
+  const name = route.view === "character" && findName(characters, parseCharacter(route.dbId)?.id);
   const first = threads[key]?.turns[0]?.input || "";
-  return item?.title || who || item?.preview || first.slice(0, 80);
+  return item?.title || name || item?.preview || first.slice(0, 80);
 }
 
 function Toast() {

@@ -111,13 +111,13 @@ function groupByDate(items) {
 
 function ConversationLink({ item, current }) {
   const character = useStore((state) => {
-    const who = item.assistant === "character" ? parseCharacter(item.db_id) : null;
-    if (!who) return null;
-    return state.characters.byId[who.id] || state.characters.items.find((one) => one.id === who.id) || null;
+    const ref = item.assistant === "character" ? parseCharacter(item.db_id) : null;
+    if (!ref) return null;
+    return state.characters.byId[ref.id] || state.characters.items.find((one) => one.id === ref.id) || null;
   });
   const [open, setOpen] = useState(false);
-  const said = item.preview || t("new_chat");
-  const title = item.title || (character ? `${character.name} · ${said}` : said);
+  const text = item.preview || t("new_chat");
+  const title = item.title || (character ? `${character.name} · ${text}` : text);
   return html`<li class=${current ? "current" : ""}>
     <a href=${`#/${item.assistant}/${item.db_id}`} aria-current=${current && "page"}>
       ${item.assistant === "character"

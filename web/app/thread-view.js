@@ -41,20 +41,20 @@ export function ThreadView({ assistant, dbId }) {
     if (location.hash !== hash) history.replaceState(null, "", hash);
     dispatchEvent(new HashChangeEvent("hashchange"));
   };
-  const who = assistant === "character" ? parseCharacter(id) : null;
-  const character = useStore((state) => who && state.characters.byId[who.id]);
+  const characterRef = assistant === "character" ? parseCharacter(id) : null;
+  const character = useStore((state) => characterRef && state.characters.byId[characterRef.id]);
   useEffect(() => {
-    if (who && character === undefined) loadCharacter(who.id).catch(() => {});
-  }, [who?.id]);
+    if (characterRef && character === undefined) loadCharacter(characterRef.id).catch(() => {});
+  }, [characterRef?.id]);
   if (!thread) return null;
-  const gone = assistant === "character" && (!who || character === null);
+  const gone = assistant === "character" && (!characterRef || character === null);
   const name = character?.name || "…";
   const draftPlace = dbId === null ? `${assistant}/new` : key;
   const isEmpty = !thread.turns.length && !thread.live;
   return html`<div class=${isEmpty && assistant === "office" ? "thread empty" : "thread"}>
     <${Turns}
       thread=${thread}
-      who=${who}
+      characterRef=${characterRef}
       character=${character}
       suggestTo=${draftPlace}
       key=${key}
@@ -94,7 +94,7 @@ function NoteLine({ note }) {
   </div>`;
 }
 
-function Turns({ thread, who, character, suggestTo }) {
+function Turns({ thread, characterRef, character, suggestTo }) {
   const { turns, live, assistant, dbId } = thread;
   const search = useStore((state) => state.search);
   const roleplay = assistant === "character";
@@ -153,10 +153,10 @@ function Turns({ thread, who, character, suggestTo }) {
   // a failed regeneration leaves the previous answer in place
   const at = live && live.mode !== "message" && !live.error ? live.index : Infinity;
   const shown = turns.filter((turn) => turn.index < at);
-  const said = roleplay ? character?.name : null;
+  const speaker = roleplay ? character?.name : null;
   return html`<div class="scroller" ref=${scroller} onScroll=${onScroll} tabindex="-1">
     <div class="column">
-      ${roleplay && html`<${CharacterGreeting} thread=${thread} who=${who} character=${character} />`}
+      ${roleplay && html`<${CharacterGreeting} thread=${thread} characterRef=${characterRef} character=${character} />`}
       ${!roleplay &&
       !turns.length &&
       !live &&
@@ -185,8 +185,8 @@ function Turns({ thread, who, character, suggestTo }) {
               disabled=${busy}
               onEdit=${(text, done) => edit(turn, text, done)}
             />
-            <h3 class=${said ? "speaker" : "offscreen"}>
-              ${said ? html`<${Portrait} character=${character} />${said}` : t("answer")}
+            <h3 class=${speaker ? "speaker" : "offscreen"}>
+              ${speaker ? html`<${Portrait} character=${character} />${speaker}` : t("answer")}
             </h3>
             <${StoredAnswer}
               thread=${thread}
@@ -203,8 +203,8 @@ function Turns({ thread, who, character, suggestTo }) {
           ${(at < Infinity || live.mode === "message" || live.mode === "edit") &&
           html`<${UserMessage} text=${live.input} />`}
           ${!live.error &&
-          html`<h3 class=${said ? "speaker" : "offscreen"}>
-            ${said ? html`<${Portrait} character=${character} />${said}` : t("answer")}
+          html`<h3 class=${speaker ? "speaker" : "offscreen"}>
+            ${speaker ? html`<${Portrait} character=${character} />${speaker}` : t("answer")}
           </h3>`}
           <${LiveAnswer} thread=${thread} live=${live} roleplay=${roleplay} />
         </li>`}
@@ -262,14 +262,14 @@ function Welcome({ suggestTo }) {
 }
 
 /** The character and its greeting, which can be changed before the first message. */
-function CharacterGreeting({ thread, who, character }) {
+function CharacterGreeting({ thread, characterRef, character }) {
   const [greeting, setGreeting] = useState(null);
   const userName = useStore((state) => state.userName);
   useEffect(() => {
     let gone = false;
-    if (who && character) {
+    if (characterRef && character) {
       loadGreeting(thread.dbId).then(
-        (said) => !gone && setGreeting(said),
+        (text) => !gone && setGreeting(text),
         (error) => !gone && toast(error.message),
       );
     }
@@ -297,7 +297,7 @@ function CharacterGreeting({ thread, who, character }) {
       ${isNew &&
       html`<div class="actions">
         <${Pager}
-          at=${who.greeting}
+          at=${characterRef.greeting}
           count=${greetings}
           previous=${t("previous_greeting")}
           next=${t("next_greeting")}
