@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatbot_ai.core.prompt import Prompt, PromptLengths, build, neutralize
+from chatbot_ai.core.prompt import Prompt, PromptLengths, build_prompt, neutralize
 from chatbot_ai.domain.conversation import Message, Turn, TurnAnswer
 from chatbot_ai.domain.errors import ContextTooLong
 from chatbot_ai.domain.generation import upper_bound
@@ -66,7 +66,7 @@ def turn(index: int, text: str, output: str, prompt: Prompt | None = None) -> Tu
 
 def built(turns: Sequence[Turn], text: str, limit: int, references: str = "") -> Prompt:
     return run(
-        build(
+        build_prompt(
             persona=PERSONA, character=None, turns=turns, text=text, references=references,
             limit_tokens=limit, count=count,
         )
@@ -149,7 +149,7 @@ def test_tokens_are_not_counted_needlessly(length: int) -> None:
 
     turns = [turn(i, "안녕", "네") for i in range(length)]
     prompt = run(
-        build(
+        build_prompt(
             persona=PERSONA, character=None, turns=turns, text="또", references="",
             limit_tokens=1000, count=never,
         )
@@ -213,7 +213,7 @@ def test_a_begun_answer_counts(begun: str, limit: int) -> None:
     """An answer that goes on is the last message, and is within the limit with the rest."""
     try:
         prompt = run(
-            build(
+            build_prompt(
                 persona=PERSONA, character=None, turns=[turn(0, "안녕", "네")], text="또",
                 references="", limit_tokens=limit, count=count, begun=begun,
             )
@@ -234,7 +234,7 @@ def test_another_models_small_window_does_not_stay() -> None:
 
     def start(model: str) -> int:
         return run(
-            build(
+            build_prompt(
                 persona=PERSONA, character=None, turns=[*turns[:-1], small], text="또",
                 references="", limit_tokens=10_000, count=count, model=model,
             )
@@ -262,7 +262,7 @@ def test_nobody_smuggles_markers_into_a_prompt(
     persona = Persona("character", "x", "{{char}}{{context}}{{greeting}}",
                       reference="{{input}}{{references}}")  # fmt: skip
     prompt = run(
-        build(
+        build_prompt(
             persona=persona, character=Character(described, said, described),
             turns=[turn(0, said, answered)], text=text, references=references,
             limit_tokens=100_000, count=count,

@@ -123,7 +123,7 @@ async def serving(
         await characters.open()
         access = keyed_access(folder / FILE, unkeyed=LoopbackAccess(origins=cors_origins))
         await access.open()
-        stats = Statistics(clock)
+        statistics = Statistics(clock, metrics.observe, LoggedAnswers(assistant).observe)
         queue = RequestQueue(slots=4, max_waiting=20, clock=clock)
         chat = Chat(
             assistant=assistant,
@@ -133,13 +133,18 @@ async def serving(
             remote_queue=RequestQueue(slots=4, max_waiting=20, clock=clock, beside=queue),
             clock=clock,
             references=References(zone=SEOUL, with_time=False),
-            observers=(stats, metrics, LoggedAnswers(assistant)),
+            statistics=statistics,
+            access=access,
             answer_tokens=16,
         )
         metrics.watch(chat.queue, chat.remote_queue, lambda: 0, lambda: 0)
         made.append(
             Services(
-                chat=chat, statistics=stats, engine=_no_engine, access=access, characters=characters
+                chat=chat,
+                statistics=statistics,
+                engine=_no_engine,
+                access=access,
+                characters=characters,
             )
         )
         try:

@@ -181,7 +181,8 @@ async def running_lab(
         await store.open()
         characters = SqliteCharacterStore(folder / "characters.sqlite3")
         await characters.open()
-        stats = Statistics(clock)
+        opened_access = access or LoopbackAccess()
+        statistics = Statistics(clock, metrics.observe, LoggedAnswers(assistant).observe)
         queue = RequestQueue(slots=slots, max_waiting=max_waiting, clock=clock)
         chat = Chat(
             assistant=assistant,
@@ -193,14 +194,15 @@ async def running_lab(
             ),
             clock=clock,
             references=References(zone=ZONE, with_time=assistant == "office", grounder=grounder),
-            observers=(stats, metrics, LoggedAnswers(assistant)),
+            statistics=statistics,
+            access=opened_access,
         )
         metrics.watch(chat.queue, chat.remote_queue, lambda: 0, lambda: 0)
         arguments: dict[str, Any] = {
             "chat": chat,
-            "statistics": stats,
+            "statistics": statistics,
             "engine": _no_engine,
-            "access": access or LoopbackAccess(),
+            "access": opened_access,
             "characters": characters if assistant == "character" else None,
         }
         if prepare is not None:

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from chatbot_ai.core.answer import ChatEvent, Delta, Done
 from chatbot_ai.core.chat import Chat
-from chatbot_ai.core.exchange import ChatEvent, ChatRequest, Delta, Done
+from chatbot_ai.core.exchange import ChatRequest
 from chatbot_ai.core.queue import RequestQueue
 from chatbot_ai.core.record import RequestRecord
 from chatbot_ai.core.references import References
+from chatbot_ai.core.statistics import Statistics
 from chatbot_ai.domain.conversation import Assistant, ConversationKey, NewTurn, Turn
 from chatbot_ai.domain.deadline import SystemClock
 from chatbot_ai.domain.generation import Sampling
@@ -61,7 +63,7 @@ class Records:
 
     ended_requests: list[RequestRecord] = field(default_factory=list)
 
-    def ended(self, record: RequestRecord) -> None:
+    def observe(self, record: RequestRecord) -> None:
         self.ended_requests.append(record)
 
     @property
@@ -139,7 +141,7 @@ def lab(
         remote_queue=RequestQueue(slots=2, max_waiting=8, clock=clock, beside=own),
         clock=clock,
         references=references or References(zone=ZoneInfo("Asia/Seoul"), with_time=with_time),
-        observers=(records,),
+        statistics=Statistics(clock, records.observe),
         answer_tokens=64,
     )
     return Lab(chat, store, model, records)

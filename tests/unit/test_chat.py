@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chatbot_ai.core.exchange import ContextUse, Delta, Done
+from chatbot_ai.core.answer import ContextUse, Delta, Done
 from chatbot_ai.core.prompt import prefix_tag
 from chatbot_ai.core.queue import QueuePosition
 from chatbot_ai.domain.conversation import ConversationKey

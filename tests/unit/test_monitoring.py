@@ -36,7 +36,7 @@ def samples() -> dict[str, set[str]]:
     queue = RequestQueue(slots=1, max_waiting=1, clock=FakeClock())
     metrics.watch(queue, queue, lambda: 0, lambda: 0)
     for outcome in ("answered", "refused"):
-        metrics.ended(
+        metrics.observe(
             RequestRecord(
                 outcome=outcome,  # type: ignore[arg-type]
                 model="m",
@@ -198,7 +198,7 @@ def test_every_wait_is_in_the_histograms() -> None:
         RequestRecord("refused", "m", total_s=0.0, queue_s=0.0, first_token_s=None),
         RequestRecord("limited", "", total_s=0.0, queue_s=0.0, first_token_s=None),
     ):
-        metrics.ended(record)
+        metrics.observe(record)
     found = {name: metrics.registry.get_sample_value(f"chatbot_{name}", {"assistant": "office"})
              for name in ("queue_seconds_count", "queue_seconds_sum", "first_token_seconds_count",
                           "request_seconds_count")}  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chatbot_ai.core.record import Outcome, RequestRecord
 from chatbot_ai.core.statistics import POINT_ANSWERS, POINT_S, POINTS, Series
 from support.clocks import FakeClock
 
@@ -12,8 +13,8 @@ def clock_at_a_point() -> FakeClock:
     return FakeClock(unix_s=BEGAN)
 
 
-def ended(series: Series, outcome: str = "answered", total_s: float = 2.0) -> None:
-    series.ended(outcome, tokens=10, total_s=total_s, queue_s=1.0)
+def ended(series: Series, outcome: Outcome = "answered", total_s: float = 2.0) -> None:
+    series.observe(RequestRecord(outcome, "m", total_s, 1.0, None, completion_tokens=10))
 
 
 def test_point_counts_what_ended_in_it() -> None:
@@ -23,8 +24,8 @@ def test_point_counts_what_ended_in_it() -> None:
     for total_s in (1.0, 2.0, 9.0):
         ended(series, total_s=total_s)
     ended(series, "refused", total_s=0.0)
-    series.loaded(2, 5)
-    series.loaded(3, 1)
+    series.observe_load(2, 5)
+    series.observe_load(3, 1)
     clock.advance(POINT_S)
     ended(series, "failed")
     first, second = series.points()

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from chatbot_ai.core.exchange import Delta, Done, Sources
+from chatbot_ai.core.answer import Delta, Done, Sources
 from chatbot_ai.core.idempotency import Claim, IdempotentAnswers
 from chatbot_ai.core.memory import WRITE_FLOOR_S
 from chatbot_ai.core.references import References

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
-from chatbot_ai.api.access import owner_of
+from chatbot_ai.api.caller import Lease, owner_of, read_claim, run_while_present
 from chatbot_ai.api.error_responses import error_body, language_for, request_id_of
-from chatbot_ai.api.idempotency import read_claim
-from chatbot_ai.api.metering import Meter
-from chatbot_ai.api.presence import run_while_present
 from chatbot_ai.api.resumption import start_stream, wants_resumable
 from chatbot_ai.api.services import Services
 from chatbot_ai.api.streaming import EventStream, encode, encode_chat, wait_for_first_event
-from chatbot_ai.core.exchange import Answer, ChatEvent, ChatRequest, collect
+from chatbot_ai.core.answer import Answer, ChatEvent, collect
+from chatbot_ai.core.exchange import ChatRequest
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.citations import cited_in, source_list
 from chatbot_ai.domain.errors import ChatbotError
@@ -117,19 +114,18 @@ async def respond(
     principal: Principal = request.state.principal
     owner = owner_of(request, principal, principal.speaks_for(wanted.user_id))
     claim = await read_claim(request, owner)
-    meter = Meter(services.access, principal)
-    wanted = replace(wanted, on_prompt=meter.began)
     if claim is None:
-        made = services.chat.answer(alias, wanted)
+        events = services.chat.answer(alias, wanted)
     else:
-        made = services.answers.answer(alias, wanted, claim)
-    events = meter.passing(made)
+        events = services.answers.answer(alias, wanted, claim)
     if not wanted.stream:
         return form.whole(await run_while_present(request.receive, collect(events)))
     if wants_resumable(request):
         stream = services.streams.start(events, owner, copy.copy(form))
         # it counts as concurrent until it ends, however often its connection does
-        request.state.outlives = stream.task
+        lease: Lease = request.state.lease
+        lease.hold()
+        stream.task.add_done_callback(lambda _: lease.release())
         return await start_stream(request, stream, form)
     pending = await wait_for_first_event(request.receive, events)
     return EventStream(pending, events, form)

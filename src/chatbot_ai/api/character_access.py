@@ -9,11 +9,10 @@ from typing import Annotated, Literal
 
 from fastapi import Depends, Path, Request, Response
 
-from chatbot_ai.api.access import Caller, User, owner_of
 from chatbot_ai.api.answering import CALLER_RESPONSES, document_error
+from chatbot_ai.api.caller import REPLAYED, Caller, User, owner_of, read_claim
 from chatbot_ai.api.character_bodies import CharacterView, view_of
 from chatbot_ai.api.error_responses import language_for
-from chatbot_ai.api.idempotency import REPLAYED, read_claim
 from chatbot_ai.api.services import Services, ServicesOf
 from chatbot_ai.cards import CardWarning, inspect_picture
 from chatbot_ai.cards.errors import CardError

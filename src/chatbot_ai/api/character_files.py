@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from starlette.datastructures import UploadFile
 
-from chatbot_ai.api.access import User, principal_of
+from chatbot_ai.api.caller import User, principal_of
 from chatbot_ai.api.character_access import (
     PATH,
     RESPONSES,

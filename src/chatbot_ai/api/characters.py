@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 
-from chatbot_ai.api.access import User, principal_of
+from chatbot_ai.api.caller import User, principal_of
 from chatbot_ai.api.character_access import (
     PATH,
     RESPONSES,

@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import JSONResponse, Response
 
-from chatbot_ai.api.access import principal_of, queue_name
 from chatbot_ai.api.answering import ANSWER_RESPONSES, document_error, respond, wants_stream
+from chatbot_ai.api.caller import principal_of, queue_name
 from chatbot_ai.api.openapi import SPEAKING
 from chatbot_ai.api.schemas import CharacterRequest, OfficeRequest
 from chatbot_ai.api.services import ApiOptions, Services, ServicesOf, services_of
@@ -110,6 +110,7 @@ def _chat_request(
         text=body.input_data,
         caller=queue_name(request, principal, user_id),
         deadline=clock.monotonic() + options.deadline_s,
+        principal=principal,
         user_id=user_id,
         db_id=body.db_id,
         character=body.character if isinstance(body, CharacterRequest) else None,

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
-from chatbot_ai.api.access import User, principal_of, queue_name
 from chatbot_ai.api.answering import ANSWER_RESPONSES, document_error, respond, wants_stream
+from chatbot_ai.api.caller import User, principal_of, queue_name
 from chatbot_ai.api.conversation_schemas import (
     Again,
     CharacterAgain,
@@ -60,6 +60,7 @@ def router(options: ApiOptions) -> APIRouter:
             text=body.input_data if isinstance(body, OfficeEdit | CharacterEdit) else "",
             caller=queue_name(request, principal, user),
             deadline=clock.monotonic() + options.deadline_s,
+            principal=principal,
             user_id=user,
             db_id=db_id,
             character=body.character if isinstance(body, CharacterFields) else None,

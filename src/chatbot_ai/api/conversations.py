@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from chatbot_ai.api.access import User, owner_of, principal_of
 from chatbot_ai.api.answering import CALLER_RESPONSES, document_error
+from chatbot_ai.api.caller import REPLAYED, User, owner_of, principal_of, read_claim
 from chatbot_ai.api.conversation_schemas import (
     MAX_INDEX,
     Branching,
@@ -28,7 +28,6 @@ from chatbot_ai.api.conversation_schemas import (
     TurnPage,
 )
 from chatbot_ai.api.export import MEDIA_TYPES, exported
-from chatbot_ai.api.idempotency import REPLAYED, read_claim
 from chatbot_ai.api.openapi import MAKING
 from chatbot_ai.api.services import ServicesOf, services_of
 from chatbot_ai.core.conversation_library import ConversationLibrary

@@ -54,7 +54,7 @@ class Metrics:
         """Read these at every scrape. None stands for unknown: such a sample is left out."""
         self.registry.register(_Live(self._label, queue, remote_queue, engine_restarts, outbox))
 
-    def ended(self, record: RequestRecord) -> None:
+    def observe(self, record: RequestRecord) -> None:
         label = self._label
         self._requests.labels(**label, outcome=record.outcome).inc()
         if record.error_code:

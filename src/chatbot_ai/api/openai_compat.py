@@ -13,8 +13,8 @@ from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
-from chatbot_ai.api.access import Caller, principal_of, queue_name
 from chatbot_ai.api.answering import respond
+from chatbot_ai.api.caller import Caller, principal_of, queue_name
 from chatbot_ai.api.openai_form import CompletionForm
 from chatbot_ai.api.openai_schemas import ChatCompletionRequest
 from chatbot_ai.api.openapi import ANSWERING
@@ -120,6 +120,7 @@ def router(options: ApiOptions) -> APIRouter:
             played_ = await played(services, alias, body, user=user_id, user_field="user")
         wanted = ChatRequest(
             text="",
+            principal=caller,
             caller=queue_name(request, caller, user_id),
             deadline=services.chat.clock.monotonic() + options.deadline_s,
             search=body.searches,

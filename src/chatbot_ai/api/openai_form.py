@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from chatbot_ai.api.answering import answer_headers
 from chatbot_ai.api.error_responses import error_body, language_for, request_id_of, status_of
 from chatbot_ai.api.openai_errors import to_openai
-from chatbot_ai.core.exchange import Answer, ChatEvent, Delta, Done, Sources
+from chatbot_ai.core.answer import Answer, ChatEvent, Delta, Done, Sources
 from chatbot_ai.core.queue import QueuePosition
 from chatbot_ai.domain.errors import ChatbotError
 from chatbot_ai.domain.generation import Restarted, Usage

@@ -44,7 +44,7 @@ class LoggedAnswers:
     def __init__(self, assistant: Assistant) -> None:
         self._assistant = assistant
 
-    def ended(self, record: RequestRecord) -> None:
+    def observe(self, record: RequestRecord) -> None:
         fields = {"assistant": self._assistant, **record.log_fields()}
         if not note(**fields):
             log.info("answer.finished", **fields)

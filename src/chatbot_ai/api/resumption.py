@@ -6,9 +6,9 @@ import asyncio
 
 from fastapi import Request
 
-from chatbot_ai.api.presence import CallerLeft
+from chatbot_ai.api.caller import CallerLeft
 from chatbot_ai.api.streaming import EventStream, StreamForm, wait_for_first_event
-from chatbot_ai.core.exchange import ChatEvent
+from chatbot_ai.core.answer import ChatEvent
 from chatbot_ai.core.streams import Numbered, ResumableStream
 
 RESUMABLE = "X-Resumable"

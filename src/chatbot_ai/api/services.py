@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from chatbot_ai.api.messages import Language
+from chatbot_ai.core.answer import ChatEvent
 from chatbot_ai.core.chat import Chat
-from chatbot_ai.core.exchange import ChatEvent
 from chatbot_ai.core.idempotency import IdempotentAnswers, IdempotentCreations
 from chatbot_ai.core.statistics import Statistics
 from chatbot_ai.core.streams import ResumableStreams

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from chatbot_ai.api.access import Caller, owner_of, principal_of
 from chatbot_ai.api.answering import CALLER_RESPONSES, Form, document_error
+from chatbot_ai.api.caller import Caller, owner_of, principal_of
 from chatbot_ai.api.resumption import resume_stream
 from chatbot_ai.api.schemas import UserName
 from chatbot_ai.api.services import ServicesOf
-from chatbot_ai.core.exchange import ChatEvent
+from chatbot_ai.core.answer import ChatEvent
 from chatbot_ai.core.streams import ResumableStream
 
 StreamId = Annotated[str, Path(max_length=100, description="`X-Stream-Id` of the first answer.")]

@@ -14,11 +14,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-from chatbot_ai.core.chat import Chat
-from chatbot_ai.core.exchange import (
+from chatbot_ai.core.answer import (
     Answer,
     ChatEvent,
-    ChatRequest,
     Collector,
     ContextUse,
     Delta,
@@ -26,6 +24,8 @@ from chatbot_ai.core.exchange import (
     Sources,
     Timings,
 )
+from chatbot_ai.core.chat import Chat
+from chatbot_ai.core.exchange import ChatRequest
 from chatbot_ai.domain.conversation import ConversationKey, Turn, TurnAnswer
 from chatbot_ai.domain.deadline import within_deadline
 from chatbot_ai.domain.errors import IdempotencyKeyReused
@@ -118,7 +118,7 @@ class IdempotentAnswers:
             collector = Collector()
             async with aclosing(self._chat.answer(alias, request)) as events:
                 async for event in events:
-                    collector.take(event)
+                    collector.feed(event)
                     if isinstance(event, Done):
                         # before it is shown: the caller may leave on seeing it
                         entry.answer = collector.answer
@@ -144,7 +144,7 @@ class IdempotentAnswers:
         An answer that was interrupted as the conversation's last is given anew in its place.
         """
         chat = self._chat
-        key = chat.memory.key(request)
+        key = chat.memory.find_key(request)
         if key is None:
             return None, request
         await chat.memory.settle(SETTLE_S)

@@ -7,13 +7,12 @@ from dataclasses import replace
 
 import structlog
 
-from chatbot_ai.core.exchange import ChatRequest, Progress
+from chatbot_ai.core.exchange import ChatRequest, Exchange
 from chatbot_ai.domain.conversation import (
     Assistant,
     ConversationKey,
     NewTurn,
     Turn,
-    TurnAnswer,
 )
 from chatbot_ai.domain.deadline import WRITE_LIMIT_S
 from chatbot_ai.domain.errors import NotFound
@@ -38,20 +37,21 @@ class Memory:
         self._limit = history_turns
         self._saving: dict[asyncio.Task[Turn], ConversationKey] = {}
 
-    def key(self, request: ChatRequest) -> ConversationKey | None:
+    def find_key(self, request: ChatRequest) -> ConversationKey | None:
         """The conversation, or None for a call without memory."""
         if request.user_id and request.db_id and not request.messages:
             return ConversationKey(self._assistant, request.user_id, request.db_id)
         return None
 
-    async def before(
-        self, key: ConversationKey | None, request: ChatRequest
-    ) -> tuple[list[Turn], Turn | None]:
-        """The turns that the prompt looks back on, and the turn that is answered again if it is
-        one. What is still being written to this conversation, for a caller that has left, is
-        waited for: it comes before. Raises NotFound where there is no such turn."""
+    async def load(self, exchange: Exchange) -> None:
+        """Read the turns that the prompt looks back on, and the turn that is revised if one is.
+
+        What is still being written to this conversation, for a caller that has left, is waited
+        for: it comes before. Raises NotFound where there is no such turn.
+        """
+        key, request = exchange.key, exchange.request
         if key is None:
-            return [], None
+            return
         if writing := [task for task, written in self._saving.items() if written == key]:
             await asyncio.wait(writing)
         if request.mode == "edit":
@@ -60,63 +60,63 @@ class Memory:
             turns = await self.store.turns(key, first=first, limit=index - first + 1)
             if not turns or turns[-1].index != index:
                 raise NotFound(f"turn {index}")
-            return turns[:-1], None
+            exchange.turns = turns[:-1]
+            return
         turns = await self.store.recent_turns(key, self._limit)
         if request.mode == "message":
-            return turns, None
-        if not turns:
+            exchange.turns = turns
+        elif turns:
+            *exchange.turns, exchange.revised = turns
+        else:
             raise NotFound("the conversation has no turns")
-        return turns[:-1], turns[-1]
 
-    async def save(
-        self, key: ConversationKey, request: ChatRequest, progress: Progress, again: Turn | None
-    ) -> Turn:
+    async def save(self, exchange: Exchange) -> Turn:
         """Store the answer. Shielded: a caller that leaves meanwhile does not tear the write. The
         store may take what is left of the request's time, WRITE_FLOOR_S at least."""
-        left = request.deadline - self._clock.monotonic()
+        left = exchange.request.deadline - self._clock.monotonic()
         limit = WRITE_LIMIT_S.set(max(WRITE_FLOOR_S, left))
         try:
-            task = self._start(key, request, progress, again)
+            task = self._start(exchange)
         finally:
             WRITE_LIMIT_S.reset(limit)
         return await asyncio.shield(task)
 
-    def save_interrupted(
-        self, key: ConversationKey, request: ChatRequest, progress: Progress, again: Turn | None
-    ) -> None:
+    def save_interrupted(self, exchange: Exchange) -> None:
         """Store what a stream had shown before it ended early, in the background."""
-        self._start(key, request, progress, again)
+        self._start(exchange)
 
     async def settle(self, timeout_s: float) -> None:
         """Wait for writes under way."""
         if self._saving:
             await asyncio.wait(self._saving, timeout=timeout_s)
 
-    def _start(
-        self, key: ConversationKey, request: ChatRequest, progress: Progress, again: Turn | None
-    ) -> asyncio.Task[Turn]:
-        task = asyncio.create_task(self._write(key, request, progress, again))
-        self._saving[task] = key
-        task.add_done_callback(self._written)
+    def _start(self, exchange: Exchange) -> asyncio.Task[Turn]:
+        if exchange.key is None:
+            raise AssertionError("only a conversation with memory is stored")
+        task = asyncio.create_task(self._write(exchange.key, exchange))
+        self._saving[task] = exchange.key
+        task.add_done_callback(self._forget)
         return task
 
-    async def _write(
-        self, key: ConversationKey, request: ChatRequest, progress: Progress, again: Turn | None
-    ) -> Turn:
-        answer = self._answer(progress)
-        begun = again.answer.text if again is not None and request.mode == "continue" else ""
-        if request.claim_id and again is not None and progress.finished:
+    async def _write(self, key: ConversationKey, exchange: Exchange) -> Turn:
+        request, revised = exchange.request, exchange.revised
+        answer = exchange.to_answer(self._clock.now())
+        begun = revised.answer.text if revised is not None and request.mode == "continue" else ""
+        if request.claim_id and revised is not None and exchange.finished:
             claim_id = f"{request.claim_id}:{len(begun)}:{len(begun) + len(answer.text)}"
             answer = replace(answer, claim_ids=(claim_id,))
-        if again is not None and request.mode == "regenerate":
-            return await self.store.add_answer(key, again, answer)
-        if again is not None:
+        if revised is not None and request.mode == "regenerate":
+            return await self.store.add_answer(key, revised, answer)
+        if revised is not None:
             # it stays the answer of the model that began it
-            claim_ids = again.answer.claim_ids + answer.claim_ids
-            model = again.answer.model
-            whole = replace(answer, text=begun + answer.text, model=model, claim_ids=claim_ids)
-            return await self.store.replace_answer(key, again, whole)
-        built = progress.prompt
+            whole = replace(
+                answer,
+                text=begun + answer.text,
+                model=revised.answer.model,
+                claim_ids=revised.answer.claim_ids + answer.claim_ids,
+            )
+            return await self.store.replace_answer(key, revised, whole)
+        built = exchange.prompt
         turn = NewTurn(request.turn_id, request.text, answer)
         if built is not None:
             sent = built.sent if built.sent != request.text else None
@@ -125,18 +125,7 @@ class Memory:
             return await self.store.replace_from(key, request.index or 0, turn)
         return await self.store.append(key, turn)
 
-    def _answer(self, progress: Progress) -> TurnAnswer:
-        finished = progress.finished
-        return TurnAnswer(
-            text=progress.output,
-            model=finished.model if finished else progress.model,
-            created_at=self._clock.now(),
-            status="complete" if finished else "interrupted",
-            finish_reason=finished.reason if finished else None,
-            sources=progress.grounded.sources,
-        )
-
-    def _written(self, task: asyncio.Task[Turn]) -> None:
+    def _forget(self, task: asyncio.Task[Turn]) -> None:
         del self._saving[task]
         if not task.cancelled() and (error := task.exception()):
             log.warning("turn.not_stored", error=type(error).__name__)

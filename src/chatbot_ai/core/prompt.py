@@ -1,8 +1,9 @@
 """Persona + history + references + newest input -> messages, within the token budget.
 
-The prefix is sacred: system prompt and card first, then turns exactly as they were sent, then the
-newest input with whatever is only true now beside it. When the turns outgrow the budget, the
-oldest half is left out at once, so that the prefix stays the same for many turns afterwards.
+The beginning of a conversation's prompt never changes: system prompt and card first, then turns
+exactly as they were sent, then the newest input with whatever is only true now beside it. When the
+turns outgrow the budget, the oldest half is left out at once, so that the prefix stays the same for
+many turns afterwards.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def prefix_tag(key: ConversationKey) -> str:
     return f"대화 #{blake2b(parts, digest_size=4).hexdigest()}"
 
 
-async def build(
+async def build_prompt(
     *,
     persona: Persona,
     character: Character | None,
@@ -111,8 +112,8 @@ async def build(
 
     Raises ContextTooLong if system prompt and newest input alone exceed `limit_tokens`.
     """
-    told = neutralize(persona.system_prompt(character))
-    system = Message("system", f"{tag}\n{told}" if tag else told)
+    persona_text = neutralize(persona.system_prompt(character))
+    system = Message("system", f"{tag}\n{persona_text}" if tag else persona_text)
     newest = Message("user", sent or format_user_message(persona, text, references))
     tail = (Message("assistant", neutralize(begun)),) if begun else ()
     start = next(

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
-from chatbot_ai.core.estimate import ServiceSample
-from chatbot_ai.core.exchange import Progress
 from chatbot_ai.domain.errors import AdmissionRejected, CallerLimited, ChatbotError, InvalidRequest
-from chatbot_ai.domain.generation import Usage
 
 Outcome = Literal["answered", "refused", "limited", "cancelled", "failed", "invalid"]
 
@@ -58,13 +55,14 @@ class RequestRecord:
         }
 
 
-class Observer(Protocol):
-    """Somebody who wants to know of every ended request."""
+def record_refusal(error: ChatbotError, model: str, ended_at: float) -> RequestRecord:
+    """The record of a request that was refused before it came to the pipeline."""
+    return RequestRecord(
+        classify(error), model, 0.0, 0.0, None, error_code=error.code, ended_at=ended_at
+    )
 
-    def ended(self, record: RequestRecord) -> None: ...
 
-
-def outcome_of(error: BaseException | None) -> Outcome:
+def classify(error: BaseException | None) -> Outcome:
     """The outcome that an error stands for; None is an answer, leaving is `cancelled`."""
     match error:
         case None:
@@ -81,41 +79,8 @@ def outcome_of(error: BaseException | None) -> Outcome:
             return "failed"
 
 
-def record_of(error: BaseException | None, progress: Progress, ended_at: float) -> RequestRecord:
-    """Build the record of one ended request; without `finished` its tokens were wasted."""
-    outcome = outcome_of(error)
-    finished = progress.finished
-    usage = finished.usage if finished else Usage(completion_tokens=progress.tokens)
-    code = error.code if isinstance(error, ChatbotError) else None
-    if code is None and outcome == "failed":
-        code = "internal_error"
-    return RequestRecord(
-        outcome=outcome,
-        model=finished.model if finished else progress.model,
-        total_s=progress.timings.total_s,
-        queue_s=progress.timings.queue_s,
-        first_token_s=progress.timings.first_token_s,
-        prompt_tokens=usage.prompt_tokens,
-        cached_tokens=usage.cached_tokens,
-        completion_tokens=usage.completion_tokens,
-        generation_s=progress.timings.generation_s if finished else 0.0,
-        wasted_tokens=0 if outcome == "answered" else progress.tokens,
-        error_code=code,
-        backup=bool(finished and finished.backup),
-        ended_at=ended_at,
-    )
-
-
-def sample_of(progress: Progress) -> ServiceSample | None:
-    """What the answer teaches the estimate; nothing where it did not finish. What the search took
-    is no slot's work."""
-    finished, timings = progress.finished, progress.timings
-    first = timings.first_token_s
-    # a backup's answer comes in one piece or from elsewhere: it says nothing of the engine's
-    if finished is None or first is None or finished.backup:
-        return None
-    return ServiceSample(
-        first_token_s=max(0.0, first - timings.queue_s - timings.search_s),
-        completion_tokens=progress.tokens or finished.usage.completion_tokens,
-        generation_s=max(0.0, timings.total_s - first),
-    )
+def code_of(error: BaseException | None) -> str | None:
+    """The stable code of an error, where it has one; a crash has one too."""
+    if isinstance(error, ChatbotError):
+        return error.code
+    return "internal_error" if classify(error) == "failed" else None

@@ -9,8 +9,14 @@ from dataclasses import dataclass
 
 import structlog
 
-from chatbot_ai.core.exchange import ChatRequest, Sources
-from chatbot_ai.core.search_query import QUERY_SECONDS, Asked, derive_query, rewrite_query
+from chatbot_ai.core.answer import Sources
+from chatbot_ai.core.exchange import ChatRequest, Exchange
+from chatbot_ai.core.search_query import (
+    QUERY_SECONDS,
+    derive_query,
+    may_refer_to_earlier,
+    rewrite_query,
+)
 from chatbot_ai.domain.conversation import Message, Turn
 from chatbot_ai.domain.errors import ChatbotError, places_of
 from chatbot_ai.domain.generation import likely_tokens
@@ -96,10 +102,10 @@ class References:
         self._grounder, self._search_s, self._rewrite = grounder, search_s, rewrite
         self._max_tokens = max_tokens
 
-    def begin(self, asked: Asked, clock: Clock) -> Gathering:
+    def begin(self, exchange: Exchange, clock: Clock) -> Gathering:
         """Begin what needs no earlier turns, while the message waits for its place."""
-        gathering = Gathering(self, asked, clock)
-        if not (self._rewrite and asked.may_refer_to_earlier):
+        gathering = Gathering(self, exchange, clock)
+        if not (self._rewrite and may_refer_to_earlier(exchange.request)):
             gathering.search(())
         return gathering
 
@@ -112,23 +118,25 @@ class References:
         if self._grounder is not None:
             await self._grounder.close()
 
-    def lines(self, asked: Asked, clock: Clock) -> tuple[str, ...]:
+    def lines(self, exchange: Exchange, clock: Clock) -> tuple[str, ...]:
         """What stands there whatever a search gives. A caller that keeps its own conversation
         gets the time with a search only, else its messages go as they are."""
-        if not self._with_time or (asked.request.messages and not asked.request.search):
+        if not self._with_time or (exchange.request.messages and not exchange.request.search):
             return ()
         now = dt.datetime.fromtimestamp(clock.now(), self._zone)
         day = WEEKDAYS[now.weekday()]
         return (f"현재 시각: {now:%Y-%m-%d} ({day}) {now:%H:%M} {now.tzname()}",)
 
-    async def search(self, asked: Asked, turns: Sequence[Turn], clock: Clock) -> GroundingResult:
+    async def search(
+        self, exchange: Exchange, turns: Sequence[Turn], clock: Clock
+    ) -> GroundingResult:
         """Search within `search_s`. A failure is a result; what is raised is a bug."""
         if self._grounder is None:
             return _DISABLED
-        end = min(clock.monotonic() + self._search_s, asked.request.deadline)
+        end = min(clock.monotonic() + self._search_s, exchange.request.deadline)
         try:
             async with asyncio.timeout(end - clock.monotonic()):
-                found = await self._search(self._grounder, asked, turns, end, clock)
+                found = await self._search(self._grounder, exchange, turns, end, clock)
         except (TimeoutError, ChatbotError) as error:
             log.warning("search.unavailable", error=type(error).__name__)
             return _UNAVAILABLE
@@ -137,62 +145,70 @@ class References:
     async def _search(
         self,
         grounder: Grounder,
-        asked: Asked,
+        exchange: Exchange,
         turns: Sequence[Turn],
         end: float,
         clock: Clock,
     ) -> GroundingResult:
-        token_budget = self._room(asked)
+        token_budget = self._room(exchange)
         if token_budget < MIN_SEARCH_TOKENS:
             return _LEFT_OUT
-        query = derive_query(asked.sentence)
-        if self._rewrite and asked.may_refer_to_earlier and (turns or asked.request.messages):
+        query = derive_query(exchange.request.question)
+        if (
+            self._rewrite
+            and may_refer_to_earlier(exchange.request)
+            and (turns or exchange.request.messages)
+        ):
             budget_s = min(QUERY_SECONDS, (end - clock.monotonic()) / 2)
-            query = await rewrite_query(asked, turns, budget_s, token_budget, clock)
+            query = await rewrite_query(exchange, turns, budget_s, token_budget, clock)
         left_s = end - clock.monotonic()
         if left_s < MIN_SEARCH_S:
             return _UNAVAILABLE
 
         async def count(text: str) -> int:
-            return await asked.model.count_tokens([Message("user", text)])
+            return await exchange.model.count_tokens([Message("user", text)])
 
         return await grounder.ground(
-            asked.sentence, query=query, deadline_s=left_s, max_tokens=token_budget, count=count
+            exchange.request.question,
+            query=query,
+            deadline_s=left_s,
+            max_tokens=token_budget,
+            count=count,
         )
 
-    def _room(self, asked: Asked) -> int:
+    def _room(self, exchange: Exchange) -> int:
         """Tokens for passages: the setting, a share of the prompt, and what the fixed parts of
         the prompt leave, by a guess; `core/chat.py` mends what was guessed too large."""
-        request = asked.request
+        request = exchange.request
         if request.messages:
             fixed = sum(likely_tokens(message.content) for message in request.messages)
         else:
-            system = asked.persona.system_prompt(request.character)
+            system = exchange.persona.system_prompt(request.character)
             fixed = likely_tokens(system) + likely_tokens(request.text)
-        left = asked.limit_tokens - fixed - MARGIN_TOKENS
-        return min(self._max_tokens, int(asked.limit_tokens * PASSAGES_SHARE), left)
+        left = exchange.limit_tokens - fixed - MARGIN_TOKENS
+        return min(self._max_tokens, int(exchange.limit_tokens * PASSAGES_SHARE), left)
 
 
 class Gathering:
     """The references of one message, under way. To be cancelled when the message ends."""
 
-    def __init__(self, references: References, asked: Asked, clock: Clock) -> None:
-        self._references, self._asked, self._clock = references, asked, clock
+    def __init__(self, references: References, exchange: Exchange, clock: Clock) -> None:
+        self._references, self._exchange, self._clock = references, exchange, clock
         self._searching: asyncio.Task[GroundingResult] | None = None
 
     def search(self, turns: Sequence[Turn]) -> None:
         """Begin the search, where one is wished and none is under way."""
-        request = self._asked.request
+        request = self._exchange.request
         is_new = request.mode in ("message", "edit")
         if request.search and is_new and self._searching is None:
-            searching = self._references.search(self._asked, turns, self._clock)
+            searching = self._references.search(self._exchange, turns, self._clock)
             self._searching = asyncio.create_task(searching)
 
     async def result(self, turns: Sequence[Turn]) -> Gathered:
         """Wait for it; `turns` are those before the message."""
         self.search(turns)
-        lines = self._references.lines(self._asked, self._clock)
-        lines += await find_lore(self._asked.request, turns)
+        lines = self._references.lines(self._exchange, self._clock)
+        lines += await find_lore(self._exchange.request, turns)
         if self._searching is None:
             return Gathered(lines)
         await asyncio.wait([self._searching])

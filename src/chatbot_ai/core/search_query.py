@@ -6,18 +6,15 @@ import asyncio
 import re
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 
 import structlog
 
-from chatbot_ai.core import prompt as prompts
-from chatbot_ai.core.exchange import ChatRequest
-from chatbot_ai.core.prompt import PromptLengths
+from chatbot_ai.core.exchange import ChatRequest, Exchange
+from chatbot_ai.core.prompt import neutralize
 from chatbot_ai.domain.conversation import Message, Turn
 from chatbot_ai.domain.errors import ChatbotError
 from chatbot_ai.domain.generation import Finished, GenerationRequest, Sampling, TextDelta
-from chatbot_ai.domain.persona import Persona
-from chatbot_ai.domain.ports import ChatModel, Clock
+from chatbot_ai.domain.ports import Clock
 from chatbot_ai.domain.text import sanitize_line
 
 log = structlog.get_logger()
@@ -27,91 +24,63 @@ QUERY_TOKENS = 24
 QUERY_SECONDS = 1.5
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A message, and who answers it as whom.
-
-    limit_tokens  what the prompt may take
-    prefix_tag    what a conversation's prompts begin with, see `prompt.prefix_tag`
-    """
-
-    model: ChatModel
-    lengths: PromptLengths
-    persona: Persona
-    request: ChatRequest
-    limit_tokens: int
-    prefix_tag: str = ""
-
-    @property
-    def sentence(self) -> str:
-        messages = self.request.messages
-        return messages[-1].content if messages else self.request.text
-
-    @property
-    def may_refer_to_earlier(self) -> bool:
-        """Whether earlier turns may be needed to understand it; those of a stored conversation
-        are not known yet."""
-        request = self.request
-        has_earlier = (
-            any(m.role == "assistant" for m in request.messages)
-            if request.messages
-            else bool(request.user_id and request.db_id)
-        )
-        return has_earlier and refers_to_earlier(self.sentence)
+def may_refer_to_earlier(request: ChatRequest) -> bool:
+    """Whether earlier turns may be needed to understand it; those of a stored conversation are not
+    known yet."""
+    has_earlier = (
+        any(m.role == "assistant" for m in request.messages)
+        if request.messages
+        else bool(request.user_id and request.db_id)
+    )
+    return has_earlier and refers_to_earlier(request.question)
 
 
 async def rewrite_query(
-    asked: Asked, turns: Sequence[Turn], budget_s: float, token_budget: int, clock: Clock
+    exchange: Exchange, turns: Sequence[Turn], limit_s: float, token_budget: int, clock: Clock
 ) -> str:
-    """Ask the model for the query; by rule where that fails or takes more than `budget_s`.
+    """Ask the model for the query; derive it where that fails or takes more than `limit_s`.
 
     The question goes on from the conversation's own prompt, word for word, so that the engine
     computes the task alone (about 100 tokens) and keeps what it has cached of the conversation.
 
     token_budget  what the passages will take: the window of turns is that of the prompt to come
     """
+    question = exchange.request.question
     try:
-        async with asyncio.timeout(budget_s):
-            messages = await _continued(asked, turns, asked.limit_tokens - token_budget)
-            answer = await _line(asked, messages, clock.monotonic() + budget_s)
+        async with asyncio.timeout(limit_s):
+            messages = await _build_messages(exchange, turns, exchange.limit_tokens - token_budget)
+            answer = await _generate_line(exchange, messages, clock.monotonic() + limit_s)
     except (TimeoutError, ChatbotError) as error:
         log.info("search.query_by_rule", reason=type(error).__name__)
-        return derive_query(asked.sentence)
+        return derive_query(question)
     if answer is None:
         log.info("search.query_by_rule", reason="too_long")
-        return derive_query(asked.sentence)
-    return clean_query(answer, asked.sentence)
+        return derive_query(question)
+    return clean_query(answer, question)
 
 
-async def _continued(asked: Asked, turns: Sequence[Turn], limit: int) -> tuple[Message, ...]:
-    task = build_query_task(asked.sentence)
-    if asked.request.messages:
-        return (*asked.request.messages[:-1], Message("user", prompts.neutralize(task)))
-    built = await prompts.build(
-        persona=asked.persona,
-        character=asked.request.character,
-        turns=turns,
-        text=task,
-        references="",
-        limit_tokens=limit,
-        count=asked.lengths.count,
-        bound=asked.lengths.bound,
-        model=asked.model.name,
-        tag=asked.prefix_tag,
-    )
-    return built.messages
+async def _build_messages(
+    exchange: Exchange, turns: Sequence[Turn], limit_tokens: int
+) -> tuple[Message, ...]:
+    request = exchange.request
+    task = build_query_task(request.question)
+    if request.messages:
+        return (*request.messages[:-1], Message("user", neutralize(task)))
+    return (await exchange.fit(task, "", turns, limit_tokens=limit_tokens)).messages
 
 
-async def _line(asked: Asked, messages: tuple[Message, ...], deadline: float) -> str | None:
+async def _generate_line(
+    exchange: Exchange, messages: tuple[Message, ...], deadline: float
+) -> str | None:
     """The first line that the model says; None where its tokens ran out before the line ended."""
     request = GenerationRequest(
         messages,
         Sampling(temperature=0.0, max_tokens=QUERY_TOKENS),
-        min(asked.request.deadline, deadline),
+        min(exchange.request.deadline, deadline),
         backups=False,
     )
     text = ""
-    async with aclosing(asked.model.stream(request)) as events:
+    async with aclosing(exchange.model.stream(request)) as events:
         async for event in events:
             if isinstance(event, TextDelta):
                 text = (text + event.text).lstrip()

@@ -55,7 +55,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
     async def open_services() -> AsyncIterator[Services]:
         async with AsyncExitStack() as stack:
             clock = SystemClock()
-            stats = Statistics(clock)
+            statistics = Statistics(clock, metrics.observe, LoggedAnswers(assistant).observe)
             store, outbox_turns = service_store(assistant, shared)
             await store.open()
             stack.push_async_callback(store.close)
@@ -81,7 +81,8 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
                 remote_queue=remote_queue,
                 clock=clock,
                 references=gathered,
-                observers=(stats, metrics, LoggedAnswers(assistant)),
+                statistics=statistics,
+                access=access,
                 history_turns=shared.history_turns,
                 answer_tokens=settings.answer_tokens,
             )
@@ -89,7 +90,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
                 stack.push_async_callback(model.close)
             stack.push_async_callback(chat.close)
             metrics.watch(queue, remote_queue, engine.restarts, outbox_turns)
-            watching = [stats.follow(lambda: (len(queue.running), len(queue.waiting)))]
+            watching = [statistics.watch(lambda: (len(queue.running), len(queue.waiting)))]
             if isinstance(engine.model, RemoteModel):
                 watching.append(follow(engine.model, settings, queue))
             if backup is not None:
@@ -98,7 +99,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
                 stack.callback(task.cancel)
             yield Services(
                 chat=chat,
-                statistics=stats,
+                statistics=statistics,
                 engine=engine.state,
                 access=access,
                 characters=characters,

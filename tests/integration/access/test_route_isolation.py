@@ -15,8 +15,7 @@ import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 
-from chatbot_ai.api.access import principal_of
-from chatbot_ai.api.gate import OPEN_PATHS
+from chatbot_ai.api.caller import OPEN_PATHS, principal_of
 from chatbot_ai.domain.conversation import Assistant, ConversationKey
 from support.access_lab import Lab, serving
 from support.possessions import CONVERSATION, assignments, possessions

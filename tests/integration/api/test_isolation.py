@@ -23,7 +23,7 @@ from chatbot_ai.api import (
     operations,
     streams,
 )
-from chatbot_ai.api.access import principal_of
+from chatbot_ai.api.caller import principal_of
 from chatbot_ai.api.services import ApiOptions
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.conversation import ASSISTANTS

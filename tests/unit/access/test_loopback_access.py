@@ -6,7 +6,7 @@ import pytest
 from starlette.datastructures import Headers
 
 from chatbot_ai.access.open import LoopbackAccess
-from chatbot_ai.api.gate import caller_address
+from chatbot_ai.api.caller import caller_address
 from chatbot_ai.domain.errors import Unauthorized
 
 HERE = "127.0.0.1"

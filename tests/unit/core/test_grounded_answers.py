@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from structlog.testing import capture_logs
 
-from chatbot_ai.core.exchange import Done, Sources
+from chatbot_ai.core.answer import Done, Sources
 from chatbot_ai.core.references import References
 from chatbot_ai.domain.conversation import Message
 from chatbot_ai.domain.errors import BackendUnavailable, ConfigurationError, SearchUnavailable

@@ -8,10 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from chatbot_ai.core.exchange import ChatRequest
+from chatbot_ai.core.exchange import ChatRequest, Exchange
 from chatbot_ai.core.prompt import PromptLengths
 from chatbot_ai.core.references import Gathered, References
-from chatbot_ai.core.search_query import Asked
 from chatbot_ai.domain.conversation import Message
 from chatbot_ai.domain.generation import (
     Finished,
@@ -89,8 +88,16 @@ def test_query_and_search_share_one_time(
             search=True,
             messages=(*EARLIER, Message("user", "그건 언제 나왔어?")),
         )
-        asked = Asked(model, PromptLengths(model), Persona("office", "A", "B"), request, 2000)
-        gathering = references.begin(asked, clock)
+        exchange = Exchange(
+            request=request,
+            model=model,
+            persona=Persona("office", "A", "B"),
+            lengths=PromptLengths(model),
+            answer_tokens=64,
+            limit_tokens=2000,
+            started=began,
+        )
+        gathering = references.begin(exchange, clock)
         result = await gathering.result(())
         return result, clock.monotonic() - began
 

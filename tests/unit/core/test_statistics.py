@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatbot_ai.core import statistics as window_module
-from chatbot_ai.core.exchange import Progress
-from chatbot_ai.core.record import RequestRecord, outcome_of, record_of
+from chatbot_ai.core.exchange import ChatRequest, Exchange
+from chatbot_ai.core.prompt import PromptLengths
+from chatbot_ai.core.record import RequestRecord, classify
 from chatbot_ai.core.statistics import SHORTEST_S, STEP, WINDOW_S, Histogram, Statistics, percentile
 from chatbot_ai.domain.errors import (
     AdmissionRejected,
@@ -23,7 +24,9 @@ from chatbot_ai.domain.errors import (
     UnknownModel,
 )
 from chatbot_ai.domain.generation import Finished, Usage
+from chatbot_ai.domain.persona import Persona
 from support.clocks import FakeClock
+from support.scripted_model import ScriptedModel
 
 ANSWERED = RequestRecord(
     "answered",
@@ -60,7 +63,7 @@ def test_totals_and_window_are_computed_from_the_records() -> None:
     stats = Statistics(clock)
     clock.advance(100)
     for number in range(1, 21):
-        stats.ended(replace(ANSWERED, total_s=float(number)))
+        stats.observe(replace(ANSWERED, total_s=float(number)))
     totals, window = stats.since_start(), stats.window()
     assert totals["avg_response_time"] == 10.5
     assert totals["cache_hit_share"] == 0.8
@@ -76,9 +79,9 @@ def test_success_counts_only_what_the_service_could_do() -> None:
     stats = Statistics(FakeClock())
     for outcome, times in (("answered", 6), ("failed", 1), ("refused", 1), ("cancelled", 5)):
         for _ in range(times):
-            stats.ended(replace(ANSWERED, outcome=outcome))  # type: ignore[arg-type]
-    stats.ended(replace(ANSWERED, outcome="invalid"))
-    stats.ended(replace(ANSWERED, outcome="limited"))
+            stats.observe(replace(ANSWERED, outcome=outcome))  # type: ignore[arg-type]
+    stats.observe(replace(ANSWERED, outcome="invalid"))
+    stats.observe(replace(ANSWERED, outcome="limited"))
     assert stats.since_start()["success_rate"] == 75.0
     assert stats.window()["success_rate"] == 75.0
     assert stats.since_start()["total_requests"] == 15
@@ -88,7 +91,7 @@ def test_the_window_forgets_and_the_totals_do_not() -> None:
     """After 15 minutes a request is in the totals only."""
     clock = FakeClock()
     stats = Statistics(clock)
-    stats.ended(ANSWERED)
+    stats.observe(ANSWERED)
     assert stats.window()["requests"] == 1
     clock.advance(WINDOW_S + 1)
     assert stats.window()["requests"] == 0
@@ -103,12 +106,12 @@ def test_a_flood_of_refusals_pushes_nothing_out() -> None:
     refused = RequestRecord("refused", "m", 0.0, 0.0, None, error_code="busy")
     limited = RequestRecord("limited", "", 0.0, 0.0, None, error_code="rate_limited")
     clock.advance(10)
-    stats.ended(ANSWERED)
+    stats.observe(ANSWERED)
     for _ in range(600):
         clock.advance(1)
         for _ in range(50):
-            stats.ended(refused)
-        stats.ended(limited)
+            stats.observe(refused)
+        stats.observe(limited)
     window = stats.window()
     assert (window["answered"], window["refused"], window["limited"]) == (1, 30_000, 600)
     assert window["causes"] == {"busy": 30_000, "rate_limited": 600}
@@ -128,8 +131,8 @@ def test_more_answers_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> No
     stats = Statistics(clock)
     for _ in range(400):
         clock.advance(1)
-        stats.ended(ANSWERED)
-        stats.ended(RequestRecord("refused", "m", 0.0, 0.0, None))
+        stats.observe(ANSWERED)
+        stats.observe(RequestRecord("refused", "m", 0.0, 0.0, None))
     window = stats.window()
     assert (window["answered"], window["seconds"], window["refused"]) == (100, 99.0, 100)
     assert window["requests_per_hour"] == pytest.approx(3600, rel=0.02)
@@ -141,7 +144,7 @@ def test_totals_have_percentiles_and_speeds() -> None:
     stats = Statistics(clock)
     clock.advance(100)
     for number in range(1, 21):
-        stats.ended(replace(ANSWERED, total_s=float(number)))
+        stats.observe(replace(ANSWERED, total_s=float(number)))
     clock.advance(WINDOW_S * 4)
     totals = stats.since_start()
     assert totals["total_s"] == pytest.approx({"p50": 10.0, "p95": 19.0, "p99": 20.0}, rel=0.05)
@@ -154,9 +157,9 @@ def test_totals_have_percentiles_and_speeds() -> None:
 def test_waits_that_ended_in_a_timeout_count() -> None:
     """The queue's percentiles are those of all who stood in it, also of who was not answered."""
     stats = Statistics(FakeClock())
-    stats.ended(ANSWERED)
-    stats.ended(replace(ANSWERED, outcome="failed", queue_s=60.0, first_token_s=None))
-    stats.ended(replace(ANSWERED, outcome="refused", queue_s=0.0, first_token_s=None))
+    stats.observe(ANSWERED)
+    stats.observe(replace(ANSWERED, outcome="failed", queue_s=60.0, first_token_s=None))
+    stats.observe(replace(ANSWERED, outcome="refused", queue_s=0.0, first_token_s=None))
     assert figures(stats.window(), "queue_s") == {"p50": 0.5, "p95": 60.0, "p99": 60.0}
     assert stats.since_start()["queue_s"]["p95"] == pytest.approx(60.0, rel=0.05)
     assert figures(stats.window(), "total_s")["p99"] == 2.0
@@ -178,7 +181,7 @@ def test_polling_computes_once_a_second() -> None:
     clock = FakeClock()
     stats = Statistics(clock)
     first = stats.window()
-    stats.ended(ANSWERED)
+    stats.observe(ANSWERED)
     assert stats.window() is first
     clock.advance(1.01)
     assert stats.window()["requests"] == 1
@@ -190,8 +193,8 @@ def test_recent_errors_are_newest_first_and_few() -> None:
     stats = Statistics(clock)
     for number in range(30):
         clock.advance(1)
-        stats.ended(replace(ANSWERED, outcome="failed", error_code=f"e{number}"))
-    stats.ended(replace(ANSWERED, outcome="invalid", error_code="theirs"))
+        stats.observe(replace(ANSWERED, outcome="failed", error_code=f"e{number}"))
+    stats.observe(replace(ANSWERED, outcome="invalid", error_code="theirs"))
     errors = stats.recent_errors()
     assert [e["code"] for e in errors] == [f"e{n}" for n in range(29, 9, -1)]
     assert errors[0]["at"] == 80.0
@@ -223,18 +226,28 @@ def test_percentile_is_a_value_that_enough_do_not_exceed(values: list[float], sh
 )
 def test_outcomes(error: BaseException | None, expected: str) -> None:
     """Every way to end has one outcome."""
-    assert outcome_of(error) == expected
+    assert classify(error) == expected
 
 
 def test_a_record_of_a_broken_answer_counts_its_waste() -> None:
     """Without an end the tokens were wasted, and an unknown failure has a code all the same."""
-    progress = Progress(0.0, "m", tokens=7)
-    record = record_of(RuntimeError(), progress, 5.0)
+    model = ScriptedModel(name="m")
+    exchange = Exchange(
+        request=ChatRequest("x", "kim", 1e9),
+        model=model,
+        persona=Persona("office", "A", "B"),
+        lengths=PromptLengths(model),
+        answer_tokens=64,
+        limit_tokens=1000,
+        started=0.0,
+        tokens=7,
+    )
+    record = exchange.to_record(RuntimeError(), 5.0)
     assert (record.wasted_tokens, record.completion_tokens) == (7, 7)
     assert (record.error_code, record.ended_at, record.model) == ("internal_error", 5.0, "m")
-    progress.finished = Finished("stop", Usage(3, 2, 9), "other", backup=True)
-    progress.timings.generation_s = 1.5
-    answered = record_of(None, progress, 5.0)
+    exchange.finished = Finished("stop", Usage(3, 2, 9), "other", backup=True)
+    exchange.timings.generation_s = 1.5
+    answered = exchange.to_record(None, 5.0)
     assert (answered.wasted_tokens, answered.completion_tokens, answered.backup) == (0, 9, True)
     assert (answered.model, answered.generation_s) == ("other", 1.5)
     assert "text" not in answered.log_fields()

@@ -1,0 +1,230 @@
+"""Who calls, whether the caller is still there, and what the call is to do only once.
+
+The gate decides who may call before anything of a call is read. Pure ASGI, as streamed answers pass
+through it and a call ends only with its last byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Query, Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chatbot_ai.api.request_line import note
+from chatbot_ai.api.schemas import UserName
+from chatbot_ai.api.services import Services
+from chatbot_ai.core.idempotency import Claim
+from chatbot_ai.core.record import record_refusal
+from chatbot_ai.domain.access import Access, Principal, is_loopback
+from chatbot_ai.domain.errors import (
+    AdmissionRejected,
+    CallerLimited,
+    ChatbotError,
+    InvalidRequest,
+)
+from chatbot_ai.domain.limits import IDEMPOTENCY_KEY_CHARS
+
+#: What everybody may ask: whether we live, and how we are to be called.
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"})
+OPEN_BELOW = ("/docs-static/",)
+#: How they may be asked; any other way needs a caller, as POST /{model} takes every name.
+OPEN_METHODS = frozenset({"GET", "HEAD"})
+
+Refuse = Callable[[Scope, ChatbotError], ASGIApp]
+#: Seconds that a service which is told to stop needs to be back.
+RESTART_S = 5.0
+
+Result = TypeVar("Result")
+HEADER = "Idempotency-Key"
+REPLAYED = {"Idempotent-Replayed": "true"}
+_KEY = re.compile(rf"[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_CHARS}}}")
+
+
+class Lease:
+    """An admitted call. Released when its last holder lets go: the connection, or a resumable
+    stream that goes on without it."""
+
+    def __init__(self, access: Access, principal: Principal) -> None:
+        self._access, self._principal = access, principal
+        self._holders = 1
+
+    def hold(self) -> None:
+        """Keep it until one more `release`."""
+        self._holders += 1
+
+    def release(self) -> None:
+        self._holders -= 1
+        if self._holders == 0:
+            self._access.release(self._principal)
+
+
+class Gate:
+    """Admits the caller of every path but the open ones and releases it when the call has ended.
+
+    The Principal and the Lease of the call lie in the state of the request. Every answer, errors
+    too, tells what is left of the caller's limits. refuse makes the answer to who is not admitted.
+    A POST that a limit kept out is counted as `limited`, as those are that the queue refuses.
+    """
+
+    def __init__(self, app: ASGIApp, *, refuse: Refuse) -> None:
+        self._app, self._refuse = app, refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or is_open(scope["method"], scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        services: Services = scope["app"].state.services
+        access, headers = services.access, Headers(scope=scope)
+        try:
+            principal = await access.admit(headers, caller_address(headers, scope))
+        except ChatbotError as error:
+            left: Mapping[str, str] = {}
+            if isinstance(error, CallerLimited):
+                left = error.headers
+                if scope["method"] == "POST":
+                    refusal = record_refusal(error, "", services.chat.clock.now())
+                    services.statistics.observe(refusal)
+            await self._refuse(scope, error)(scope, receive, _with_headers(send, lambda: left))
+            return
+        lease = Lease(access, principal)
+        scope.setdefault("state", {}).update(principal=principal, lease=lease)
+        if principal.key_id is not None:
+            note(key=principal.key_id)
+        try:
+            await self._app(scope, receive, _with_headers(send, lambda: access.headers(principal)))
+        finally:
+            lease.release()
+
+
+def is_open(method: str, path: str) -> bool:
+    """Whether a call needs no caller."""
+    return method in OPEN_METHODS and (path in OPEN_PATHS or path.startswith(OPEN_BELOW))
+
+
+def caller_address(headers: Headers, scope: Scope) -> str:
+    """The caller's address: X-Real-IP as the gateway set it, else that of the connection.
+
+    Who connects from another machine cannot say that it is this one.
+    """
+    peer = str(scope["client"][0]) if scope.get("client") else ""
+    told = headers.get("x-real-ip")
+    if told is None or (is_loopback(told) and not is_loopback(peer)):
+        return peer
+    return told
+
+
+def _with_headers(send: Send, headers: Callable[[], Any]) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(headers())
+        await send(message)
+
+    return send_with_headers
+
+
+def address_of(request: Request) -> str:
+    """The caller's address, as the gateway saw it."""
+    return caller_address(request.headers, request.scope)
+
+
+async def principal_of(request: Request) -> Principal:
+    """The caller that the gate has admitted. A path that the gate leaves open has none: a route
+    that needs one fails there instead of serving everybody."""
+    principal: Principal | None = request.scope.get("state", {}).get("principal")
+    if principal is None:
+        raise AssertionError("the gate admits the caller of every route that depends on one")
+    return principal
+
+
+def queue_name(request: Request, principal: Principal, user_id: str | None) -> str:
+    """Whom the queue is fair to: the user, else the key, else the address."""
+    return user_id or principal.key_id or f"address:{address_of(request)}"
+
+
+def owner_of(request: Request, principal: Principal, user_id: str | None) -> str:
+    """Who may ask again for what this call makes: the same key and the same user; without both,
+    the same address. JSON-like, so that no two owners look the same."""
+    who = principal.key_id or ("" if user_id else address_of(request))
+    return repr((principal.kind, who, user_id))
+
+
+async def user_of(
+    principal: Annotated[Principal, Depends(principal_of)],
+    user_id: Annotated[
+        UserName | None,
+        Query(description="Whose conversations; a user key may leave it out."),
+    ] = None,
+) -> str:
+    """The user a conversation route is about. Raises InvalidRequest where nobody is named and
+    Forbidden where a user key names somebody else."""
+    found = principal.speaks_for(user_id)
+    if found is None:
+        raise InvalidRequest("user_id", "field_missing")
+    return found
+
+
+Caller = Annotated[Principal, Depends(principal_of)]
+User = Annotated[str, Depends(user_of)]
+
+
+class CallerLeft(Exception):
+    """The caller closed the connection before its answer was ready."""
+
+
+async def wait_until_gone(receive: Receive) -> None:
+    """Return when the caller disconnects. The body must have been read before."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def run_while_present(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
+    """The result of `work`; it is cancelled and CallerLeft raised when the caller disconnects.
+
+    The server cancels what is still running when its time to stop is over: AdmissionRejected then,
+    so that the caller reads when to come back.
+    """
+    task = asyncio.create_task(work)
+    gone = asyncio.create_task(wait_until_gone(receive))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise CallerLeft
+    except asyncio.CancelledError:
+        if task.done():
+            raise
+        raise AdmissionRejected("the service is stopping", RESTART_S) from None
+    finally:
+        gone.cancel()
+        if not task.done():
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def read_claim(request: Request, owner: str, file: bytes | None = None) -> Claim | None:
+    """What the caller wants to be answered once, None where it sent no key.
+
+    The body counts as JSON: spaces and the order of names make no difference; instead of it the
+    file that it brought, where it brought one. Raises InvalidRequest for a key of the wrong form.
+    """
+    key = request.headers.get(HEADER)
+    if key is None:
+        return None
+    if not _KEY.fullmatch(key):
+        raise InvalidRequest(HEADER, "idempotency_key_form")
+    if file is None:
+        body = await request.body()
+        said = json.dumps(json.loads(body), sort_keys=True) if body else ""
+    else:
+        said = hashlib.sha256(file).hexdigest()
+    asked = (request.method, request.scope["path"], request.url.query, said)
+    return Claim(owner, key, hashlib.sha256(repr(asked).encode()).hexdigest())
