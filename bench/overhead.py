@@ -128,12 +128,12 @@ def main() -> None:
             ]
         }
         Path(folder, "litellm.yaml").write_text(json.dumps(config))
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         children = [
             subprocess.Popen(
                 [sys.executable, "-m", "uvicorn", "endpoint:app", "--log-level", "error"]
                 + ["--port", str(ports["endpoint"]), "--app-dir", folder],
-                **quiet,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
             ),
             subprocess.Popen(
                 [
@@ -145,7 +145,8 @@ def main() -> None:
                 ]
                 + ["--host", "127.0.0.1"],
                 env=os.environ | LITELLM_ENVIRONMENT,
-                **quiet,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
             ),
         ]
         try:

@@ -23,6 +23,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import requests
@@ -155,16 +156,17 @@ class Run:
             for path in sorted(paths.union(HIDDEN)):
                 had = {o.method for o in operations if is_of(o, path)} or {"GET"}
                 for method in sorted(set(METHODS) - had):
-                    for content in ({}, {"json": body(name)}):
+                    contents: tuple[dict[str, Any], ...] = ({}, {"json": body(name)})
+                    for content in contents:
                         self.other_method(method, f"/{name}{path}", content)
 
-    def other_method(self, method: str, path: str, content: dict[str, object]) -> None:
+    def other_method(self, method: str, path: str, content: dict[str, Any]) -> None:
         began = time.monotonic()
         answer = self.session.request(
             method,
             self.group.url + path,
             timeout=HANG_S,
-            **content,  # type: ignore[arg-type]
+            **content,
         )
         self.took(f"{method} {path}", began)
         self.statuses[answer.status_code] += 1
@@ -191,7 +193,7 @@ class Run:
                 path = target.operation.path.format(**next(assignments(target.operation, ids)))
                 for what, content in NOT_JSON.items():
                     began = time.monotonic()
-                    answer = self.session.request(
+                    refused = self.session.request(
                         target.operation.method,
                         f"{self.group.url}/{name}{path}",
                         params={"user_id": fuzzing.OWNER},
@@ -200,9 +202,9 @@ class Run:
                         timeout=HANG_S,
                     )
                     self.took(target.name, began)
-                    self.statuses[answer.status_code] += 1
-                    for fault in fuzzing.faults_of(target, answer):
-                        self.findings.add(f"{target.name}: {fault}: {what}", answer.text[:300])
+                    self.statuses[refused.status_code] += 1
+                    for fault in fuzzing.faults_of(target, refused):
+                        self.findings.add(f"{target.name}: {fault}: {what}", refused.text[:300])
 
     def aftermath(self) -> None:
         """Everything is as ready as before, nothing was restarted and nothing is still at work."""

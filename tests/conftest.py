@@ -95,7 +95,7 @@ def _isolated(
     empty = tmp_path_factory.mktemp("isolated")
     monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", BROWSERS)
     monkeypatch.setenv("HOME", str(empty))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}{os.pathsep}{TESTS}")
     monkeypatch.chdir(empty)
     guard.closed = True
     yield

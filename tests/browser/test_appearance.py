@@ -18,6 +18,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from chatbot_ai.cards.pictures import PNG_MAGIC
 from support import card_samples as samples
 from support.accessibility import check
 from support.page_steps import (
@@ -123,7 +124,7 @@ def portrait(hue: float) -> bytes:
             rows += bytes((int(red * 255), int(green * 255), int(blue * 255)))
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
-        samples.PNG_MAGIC
+        PNG_MAGIC
         + samples.encoded(b"IHDR", header)
         + samples.encoded(b"IDAT", zlib.compress(bytes(rows)))
         + samples.encoded(b"IEND", b"")

@@ -175,6 +175,7 @@ def test_a_characters_answer_is_continued(page: Page, group: Group) -> None:
     with page.expect_request("**/character/Llama") as sent:
         say(page, "Tell me a story.")
     # the server takes the whole card, its lorebook too
+    assert sent.value.post_data_json is not None
     assert sent.value.post_data_json["character_id"] == made.json()["id"]
     answered(page, 1)
     (before,) = api.turns()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
@@ -148,7 +149,7 @@ def test_the_clones_owner_may_delete_what_the_services_wrote() -> None:
 
 @pytest.mark.parametrize("service", ["office", "character"])
 def test_a_service_takes_less_than_2_gb_beside_its_model(
-    deployment: Deployment, service: str, record_property: pytest.RecordProperty
+    deployment: Deployment, service: str, record_property: Callable[[str, object], None]
 ) -> None:
     """Engine caches and all, after answers were given."""
     used = deployment.memory_bytes(service) - DEMO_MODEL.stat().st_size
@@ -157,7 +158,7 @@ def test_a_service_takes_less_than_2_gb_beside_its_model(
 
 
 def test_the_gateway_takes_less_than_50_mb(
-    deployment: Deployment, record_property: pytest.RecordProperty
+    deployment: Deployment, record_property: Callable[[str, object], None]
 ) -> None:
     """The specification's figure."""
     used = deployment.memory_bytes("nginx")

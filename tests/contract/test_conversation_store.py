@@ -294,7 +294,7 @@ CALLS: dict[str, Callable[[ConversationStore], Awaitable[object]]] = {
     "list_conversations": lambda s: s.list_conversations("office", "test_user"),
     "delete_conversation": lambda s: s.delete_conversation(KEY),
     "delete_user": lambda s: s.delete_user("test_user"),
-    "scan": lambda s: anext(s.scan()),  # type: ignore[arg-type]
+    "scan": lambda s: anext(s.scan()),
     "restore": lambda s: s.restore(KEY, stored_turn(0, "t")),
 }
 
@@ -319,7 +319,7 @@ async def test_S8_check_leaves_no_trace_in_conversations(store: ConversationStor
     assert [item async for item in store.scan()] == []
 
 
-OTHER = TurnAnswer(
+OTHER: TurnAnswer = TurnAnswer(
     "둘째",
     "other",
     9.0,

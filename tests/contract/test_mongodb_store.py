@@ -90,7 +90,7 @@ async def test_S4_reads_examine_only_what_they_return(
     """The newest 5 of 200 turns are found by an index whose bounds hold 5 entries."""
     stored = [stored_turn(n, f"t{n}") for n in range(200)]
     await asyncio.gather(*(store.restore(KEY, turn) for turn in stored))
-    client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(server.url)
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(server.url)
     turns = client[database]["turns"]
     seen = []
     for condition in ({"index": {"$gte": 195}}, {"turn_id": "t3"}, {"index": 7}):

@@ -131,7 +131,7 @@ async def test_a_database_that_comes_and_goes_loses_and_doubles_nothing(
     stopping = asyncio.Event()
 
     async def append() -> list[str]:
-        names = []
+        names: list[str] = []
         while not stopping.is_set():
             names.append(f"t{len(names)}")
             await store.append(KEY, new_turn(names[-1]))

@@ -13,7 +13,9 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,11 +62,15 @@ async def test_S4_every_read_is_an_index_search(
     assert not [step for step in plan if step.startswith("SCAN t") or "TEMP B-TREE" in step]
 
 
+def read_pragma(name: str, connection: sqlite3.Connection) -> Any:
+    return connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+
 async def test_S1_the_file_is_opened_for_durability(path: Path) -> None:
     """Writes are synchronous and go to a write-ahead log."""
     store = await opened(path)
     settings = [
-        await store._writer.read(lambda c, p=pragma: c.execute(f"PRAGMA {p}").fetchone()[0])
+        await store._writer.read(partial(read_pragma, pragma))
         for pragma in ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
     ]
     await store.close()
@@ -286,11 +292,10 @@ async def test_S1_another_process_that_closes_takes_no_turn_along(path: Path) ->
         await store.append(KEY, new_turn(f"here-again-{number}"))
     script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); print(*c.execute(sys.argv[2]))"
     statement = "SELECT turn_id FROM turns ORDER BY idx"
-    seen = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-c", script, path, statement], capture_output=True
-    )
+    command = [sys.executable, "-c", script, str(path), statement]
+    seen: bytes = await asyncio.to_thread(lambda: subprocess.check_output(command))
     await store.close()
-    names = [name.strip("(',)") for name in seen.stdout.decode().split()]
+    names = [name.strip("(',)") for name in seen.decode().split()]
     assert names == [
         name for n in range(3) for name in (f"here-{n}", f"there-{n}-0-0", f"here-again-{n}")
     ]

@@ -7,7 +7,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -25,6 +24,7 @@ from chatbot_ai.tools.doctor.services import (
     check_nginx,
 )
 from support.gguf_files import small_gguf
+from support.mongodb_process import MongodbProcess
 
 
 def codes(findings: list[Finding]) -> list[str]:
@@ -148,25 +148,13 @@ def test_an_unreachable_mongodb_fails(listener: int, tmp_path: Path) -> None:
 
 def test_a_reachable_mongodb_is_fine(tmp_path: Path) -> None:
     """A server that speaks MongoDB's protocol is asked for its version."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    program = Path(sys.executable).with_name("secantusd-py")
-    command = [program, "--host", "127.0.0.1", "--port", str(port)]
-    with (
-        (tmp_path / "log").open("wb") as log,
-        subprocess.Popen(
-            [*command, "--storage-path", tmp_path / "data"], cwd=tmp_path, stdout=log, stderr=log
-        ) as server,
-    ):
-        try:
-            url = f"mongodb://127.0.0.1:{port}/?directConnection=true"
-            deadline = time.monotonic() + 60
-            while codes(found := check_database(url, tmp_path)) != ["mongodb_ok"]:
-                assert server.poll() is None, (tmp_path / "log").read_text()
-                assert time.monotonic() < deadline
-        finally:
-            server.terminate()
+    server = MongodbProcess(tmp_path / "server")
+    server.start()
+    try:
+        found = check_database(server.url, tmp_path)
+    finally:
+        server.stop()
+    assert codes(found) == ["mongodb_ok"]
     assert re.match(r"\d+\.\d+", str(found[0].facts["version"]))
 
 

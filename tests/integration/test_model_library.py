@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -247,7 +248,7 @@ def test_a_truncated_copy_is_noticed(hub: ModelHub, folder: Path, cut_bytes: int
         with pytest.raises(ModelFileError) as caught:
             use("model")
         assert caught.value.reason == "truncated"
-        facts = caught.value.params
+        facts: dict[str, Any] = dict(caught.value.params)
         assert facts["expected_bytes"] == len(CONTENT) == facts["size_bytes"] + cut_bytes
     assert hub.seen == []
     path.write_bytes(CONTENT[:100])

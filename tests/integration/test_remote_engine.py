@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import pytest
@@ -238,10 +238,9 @@ async def test_the_real_engine_tells_itself(engine: RunningEngine) -> None:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(assistant_engine, "ASK_AGAIN_S", 0.01)
     monkeypatch.setattr(assistant_engine, "REFRESH_S", 0.02)
-    return None
 
 
 async def test_a_server_away_at_the_start_is_learnt_later(

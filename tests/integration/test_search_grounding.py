@@ -11,12 +11,13 @@ from structlog.testing import capture_logs
 
 from chatbot_ai.domain.errors import BackendUnavailable, ConfigurationError
 from chatbot_ai.domain.generation import likely_tokens
+from chatbot_ai.domain.grounding import GroundingResult
 from chatbot_ai.domain.ports import SearchResult, WebSearch
 from chatbot_ai.search.address import Address, AddressPolicy
 from chatbot_ai.search.assembly import build_grounding
 from chatbot_ai.search.chain import SearchChain
 from chatbot_ai.search.fetch import PageFetch
-from chatbot_ai.search.grounding import Grounding, GroundingResult
+from chatbot_ai.search.grounding import Grounding
 from chatbot_ai.search.naver import NaverSearch
 from chatbot_ai.search.reader import PageReader
 from chatbot_ai.search.searxng import SearxngSearch

@@ -33,7 +33,7 @@ PIECES = st.sampled_from([
     *(m[1:] for m in MARKERS), *(m[:-1] for m in MARKERS), "<", "|", ">", "[", "/", " ", "가", "\n",
 ])  # fmt: skip
 SMUGGLED = st.lists(PIECES, max_size=12).map("".join)
-ROLES: tuple[Literal["user"], Literal["assistant"]] = ("user", "assistant")
+ROLES: tuple[Literal["user", "assistant"], ...] = ("user", "assistant")
 TEXT = st.text(st.sampled_from("가나 ab👋"), max_size=60)
 
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from chatbot_ai.domain.citations import (
     CitationFilter,
-    Source,
     cited_in,
     filtered,
     source_list,
 )
+from chatbot_ai.domain.grounding import Source
 
 SIGNS = "[ ] 1 2 3 7 12 , - 출처 ^ ` `` ``` 【 】 ［ ］ [1] [9] [1,9] [1-3] 가 a . ( ~"
 PIECES = st.sampled_from([*SIGNS.split(" "), " ", "  ", "\n", "[ 2 ]", "[1, 9]"])

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from chatbot_ai.core.answer import ChatEvent, Delta, Done
@@ -80,18 +81,18 @@ class Lab:
     model: ScriptedModel
     records: Records
 
-    async def say(self, text: str, **changes: object) -> Done:
+    async def say(self, text: str, **changes: Any) -> Done:
         """Send a message and return how it ended."""
         events = await self.events(text, **changes)
         assert isinstance(events[-1], Done)
         return events[-1]
 
-    async def events(self, text: str, **changes: object) -> list[ChatEvent]:
+    async def events(self, text: str, **changes: Any) -> list[ChatEvent]:
         async with aclosing(self.answer(text, **changes)) as answering:
             return [event async for event in answering]
 
     def answer(
-        self, text: str, alias: str = "Llama", **changes: object
+        self, text: str, alias: str = "Llama", **changes: Any
     ) -> AsyncGenerator[ChatEvent, None]:
         return self.chat.answer(alias, request(text, **changes))
 

@@ -12,6 +12,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
+from schemathesis.core.result import Err
 from schemathesis.schemas import APIOperation
 
 from support.possessions import CONVERSATION, assignments
@@ -54,7 +55,7 @@ class Sent:
     """A call and its answer; `answer` is None where none came in time."""
 
     target: Target
-    case: Case
+    case: Case[Any]
     headers: dict[str, str]
     answer: requests.Response | None
     seconds: float
@@ -76,6 +77,8 @@ def targets(assistant: str, schema: Schema) -> list[Target]:
     loaded = schemathesis.openapi.from_dict(schema)
     found = []
     for result in loaded.get_all_operations():
+        if isinstance(result, Err):
+            raise result.err()
         made = result.ok()
         described = schema["paths"][made.path][made.method.lower()]
         operation = Operation(made.method.upper(), made.path, described, schema)
@@ -85,7 +88,7 @@ def targets(assistant: str, schema: Schema) -> list[Target]:
 
 def cases(
     target: Target, ids: dict[str, set[str]], *, count: int, seed_: int
-) -> Iterator[tuple[Case, dict[str, str]]]:
+) -> Iterator[tuple[Case[Any], dict[str, str]]]:
     """About `count` calls, half of them as the document allows and half not; in half of each the
     ids are real. The same seed makes the same calls."""
     places = list(assignments(target.operation, ids))
@@ -95,8 +98,8 @@ def cases(
 
 def _cases(
     target: Target, places: list[dict[str, str]], mode: GenerationMode, count: int, seed_: int
-) -> list[tuple[Case, dict[str, str]]]:
-    found: list[tuple[Case, dict[str, str]]] = []
+) -> list[tuple[Case[Any], dict[str, str]]]:
+    found: list[tuple[Case[Any], dict[str, str]]] = []
 
     @seed(seed_)
     @settings(
@@ -111,7 +114,7 @@ def _cases(
         extras=st.fixed_dictionaries({k: st.sampled_from(v) for k, v in EXTRAS.items()}),
         choice=st.none() | st.sampled_from(places),
     )
-    def make(case: Case, extras: dict[str, str | None], choice: dict[str, str] | None) -> None:
+    def make(case: Case[Any], extras: dict[str, str | None], choice: dict[str, str] | None) -> None:
         if choice is not None:
             _name_real(case, target.operation, choice)
         found.append((case, {name: value for name, value in extras.items() if value}))
@@ -122,7 +125,7 @@ def _cases(
     return [*found, *(whole.choice(found) for _ in range(count - len(found)))]
 
 
-def _name_real(case: Case, operation: Operation, choice: dict[str, str]) -> None:
+def _name_real(case: Case[Any], operation: Operation, choice: dict[str, str]) -> None:
     """Put what is really there where the call has made something up."""
     if choice:
         case.path_parameters = dict(choice)

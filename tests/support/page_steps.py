@@ -119,7 +119,7 @@ class Script:
         return self
 
     def _answer(self, route: Route) -> None:
-        self.sent.append(route.request.post_data_json)
+        self.sent.append(route.request.post_data_json or {})
         turn = {"turn": len(self.sent) - 1}
         body = events(*self.before, ("delta", {"text": self.text}), ("done", self.last | turn))
         route.fulfill(status=200, content_type="text/event-stream", body=body)

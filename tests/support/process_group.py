@@ -104,7 +104,7 @@ def brief(folder: Path) -> dict[str, str]:
 class StoredTurn(NamedTuple):
     """A turn as the SQLite file holds it."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # the method of tuples is not needed
     input: str
     output: str
     status: str

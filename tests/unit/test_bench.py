@@ -107,6 +107,10 @@ def test_a_machine_that_becomes_slower_is_no_cost_of_a_large_store() -> None:
     small = [1.0] * 47 + [4.0] * 48
     claim = result("store", "append", small, [1.2 * value for value in small[1:]] + [4.8])
     assert claim.value == pytest.approx(1.2)
+    assert claim.value is not None
+    assert claim.low is not None
+    assert claim.high is not None
+    assert claim.value is not None
     assert claim.low is not None
     assert claim.high is not None
     assert claim.low <= claim.value <= claim.high

@@ -532,7 +532,8 @@ async def test_remote_models_leave_the_engine_alone(store: GatedStore) -> None:
     held.set()
     await waiting
     assert made.chat.queue.estimate.measured
-    assert len(made.records.ended_requests) == 2
+    # the checker takes the first look at `measured` for all time
+    assert len(made.records.ended_requests) == 2  # type: ignore[unreachable]
 
 
 async def test_one_conversation_with_two_models_keeps_its_order(store: GatedStore) -> None:
@@ -596,8 +597,10 @@ async def test_speed_is_measured_where_the_server_tells_none(
         await asyncio.sleep(0.2)
         async with aclosing(stream(request)) as events:
             async for event in events:
-                known = isinstance(event, Finished)
-                yield replace(event, prefill_s=0.0, generation_s=0.0) if known else event
+                if isinstance(event, Finished):
+                    yield replace(event, prefill_s=0.0, generation_s=0.0)
+                else:
+                    yield event
 
     made.model.pause_s = 0.01
     monkeypatch.setattr(made.model, "stream", untimed)

@@ -38,7 +38,7 @@ def samples() -> dict[str, set[str]]:
     for outcome in ("answered", "refused"):
         metrics.observe(
             RequestRecord(
-                outcome=outcome,  # type: ignore[arg-type]
+                outcome=outcome,
                 model="m",
                 total_s=1.0,
                 queue_s=0.1,

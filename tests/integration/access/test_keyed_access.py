@@ -9,7 +9,9 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -43,7 +45,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ledger(path: Path) -> KeyLedger:
+def ledger(path: Path) -> Iterator[KeyLedger]:
     with KeyLedger(path) as opened_ledger:
         yield opened_ledger
 
@@ -53,7 +55,7 @@ def bearer(secret: str) -> dict[str, str]:
 
 
 def create_here(ledger: KeyLedger, user_id: str | None = None, **limits: int) -> str:
-    kind = "backend" if user_id is None else "user"
+    kind: Literal["backend", "user"] = "backend" if user_id is None else "user"
     return ledger.create(kind, name="k", now=1.0, user_id=user_id, limits=Limits(**limits))[1]
 
 

@@ -123,7 +123,7 @@ async def test_events_carry_the_request_id(lab: Lab) -> None:
 async def test_a_strange_request_id_is_replaced(office: Lab, given: str) -> None:
     """Only a sane id is taken over; each answer has one."""
     headers = {b"X-Request-ID": given.encode()}
-    answer = await office.http.get("/healthz", headers=headers)  # type: ignore[arg-type]
+    answer = await office.http.get("/healthz", headers=headers)
     assert answer.headers["X-Request-ID"] not in ("", given)
 
 

@@ -105,7 +105,7 @@ def test_every_route_asks_who_calls(assistant: str) -> None:
         known |= {(method, path) for method, path, _ in CHARACTERS} | CHARACTER_OTHERS
     found = set()
     for route in routes_of(assistant):
-        for method in route.methods:
+        for method in route.methods or ():
             found.add((method, route.path))
             asks = depends_on_caller(route.dependant)
             assert asks == ((method, route.path) not in OPEN), route.path

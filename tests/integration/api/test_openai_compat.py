@@ -21,7 +21,7 @@ HELLO: Any = [{"role": "user", "content": "안녕하세요!"}]
 
 
 def _schema(properties: dict[str, Any]) -> dict[str, Any]:
-    schema = {"type": "object", "properties": properties}
+    schema: dict[str, object] = {"type": "object", "properties": properties}
     return {"response_format": {"type": "json_schema", "json_schema": {"schema": schema}}}
 
 
@@ -142,7 +142,7 @@ async def test_sampling_reaches_the_model(lab: Lab, client: AsyncOpenAI) -> None
 
 async def test_parsed_answers(lab: Lab, client: AsyncOpenAI) -> None:
     """A JSON schema goes to the engine and the client's own reading of the answer works."""
-    schema = {"type": "object", "properties": {"답": {"type": "integer"}}}
+    schema: dict[str, object] = {"type": "object", "properties": {"답": {"type": "integer"}}}
     made = await client.chat.completions.create(
         model="Llama",
         messages=HELLO,

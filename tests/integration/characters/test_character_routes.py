@@ -77,7 +77,7 @@ def test_cards_are_imported_in_every_format(client: httpx2.Client, kind: str, fo
         "charx": samples.charx(samples.risuai_v3(), samples.risuai_files()),
     }[kind]
     sent = {"content": data} if form == "body" else {"files": {"file": (f"card.{kind}", data)}}
-    answer = client.post("/characters/import", params=MINA, **sent)  # type: ignore[arg-type]
+    answer = client.post("/characters/import", params=MINA, **sent)
     assert answer.status_code == 201
     view = answer.json()
     assert view["name"]

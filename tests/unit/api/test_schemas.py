@@ -8,7 +8,7 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from chatbot_ai.api.schemas import CharacterRequest, OfficeRequest, parse_stripped_text
 
@@ -20,7 +20,7 @@ JSON = st.recursive(
 )
 
 
-def problems(body: dict[str, object], cls: type = OfficeRequest) -> dict[str, str]:
+def problems(body: dict[str, object], cls: type[BaseModel] = OfficeRequest) -> dict[str, str]:
     """The type of each field's error."""
     with pytest.raises(ValidationError) as caught:
         cls.model_validate(body)
@@ -32,7 +32,9 @@ def test_the_least_that_is_needed() -> None:
     office = OfficeRequest.model_validate({"input_data": "안녕", "temperature": 3, "x": None})
     assert (office.google_access, office.db_id, office.user_id) == (False, None, None)
     assert not hasattr(office, "temperature")
-    assert CharacterRequest.model_validate({"input_data": "안녕", **CHARACTER}).character.name
+    valid = CharacterRequest.model_validate({"input_data": "안녕", **CHARACTER})
+    assert valid.character is not None
+    assert valid.character.name
     assert set(problems({}, CharacterRequest)) == {"input_data", *CHARACTER}
 
 

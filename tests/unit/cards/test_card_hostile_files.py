@@ -191,12 +191,17 @@ def test_links_and_devices_are_refused(kind: int) -> None:
     assert reason_of(data) == "path_link"
 
 
+def write_all(target: zipfile.ZipFile, count: int, content: bytes) -> None:
+    for number in range(count):
+        target.writestr(str(number), content)
+
+
 def test_bombs_are_stopped_while_they_inflate() -> None:
     """By ratio, by total and by the size of card.json."""
     dense = archive(lambda target: target.writestr("a.bin", bytes(40 << 20)))
     assert reason_of(dense) == "inflated_too_large"
     limits = CardLimits(inflated_bytes=3 << 20, inflate_ratio=10_000)
-    several = archive(lambda target: [target.writestr(str(n), bytes(1 << 20)) for n in range(4)])
+    several = archive(lambda target: write_all(target, 4, bytes(1 << 20)))
     assert reason_of(several, limits) == "inflated_too_large"
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target:
@@ -217,7 +222,7 @@ def test_a_declared_size_that_lies_does_not_help_a_bomb() -> None:
 
 def test_too_many_files_other_methods_and_passwords_are_refused() -> None:
     """Each with its own reason."""
-    many = archive(lambda target: [target.writestr(str(n), b"") for n in range(600)])
+    many = archive(lambda target: write_all(target, 600, b""))
     assert reason_of(many) == "files_too_many"
     lzma = archive(lambda target: target.writestr("a", b"x" * 99, zipfile.ZIP_LZMA))
     assert reason_of(lzma) == "zip_method"

@@ -185,11 +185,12 @@ def test_surrogate_pairs_are_letters_like_any_other() -> None:
 
 def test_too_large_a_lorebook_is_refused() -> None:
     """Entries, keys and patterns are counted before anything scans them."""
-    for entries in (
+    books: tuple[list[dict[str, Any]], ...] = (
         [{"keys": []}] * 2_001,
         [{"keys": ["k"] * 10_001}],
         [{"keys": ["k"] * 501, "use_regex": True}],
-    ):
+    )
+    for entries in books:
         value = samples.risuai_v3()
         value["data"]["character_book"] = {"entries": entries}
         with pytest.raises(CardError) as caught:

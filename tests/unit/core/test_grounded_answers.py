@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,11 +14,10 @@ from structlog.testing import capture_logs
 
 from chatbot_ai.core.answer import Done, Sources
 from chatbot_ai.core.references import References
-from chatbot_ai.domain.conversation import Message
+from chatbot_ai.domain.conversation import FinishReason, Message
 from chatbot_ai.domain.errors import BackendUnavailable, ConfigurationError, SearchUnavailable
 from chatbot_ai.domain.generation import (
     Finished,
-    FinishReason,
     GenerationEvent,
     GenerationRequest,
     TextDelta,
@@ -68,7 +68,7 @@ def grounder() -> ScriptedGrounder:
 
 @pytest.fixture
 def make(store: GatedStore, grounder: ScriptedGrounder) -> Make:
-    def made(model: ScriptedModel | None = None, search_s: float = 3.0, **more: int) -> Lab:
+    def made(model: ScriptedModel | None = None, search_s: float = 3.0, **more: Any) -> Lab:
         references = References(
             zone=ZoneInfo("Asia/Seoul"), with_time=True, grounder=grounder, search_s=search_s
         )

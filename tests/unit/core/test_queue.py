@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ TEN_SECONDS = ServiceSample(first_token_s=1.0, completion_tokens=90, generation_
 
 
 def queue(clock: FakeClock | None = None, **limits: int) -> RequestQueue:
-    values = {"slots": 1, "max_waiting": 8} | limits
+    values: dict[str, Any] = {"slots": 1, "max_waiting": 8} | limits
     return RequestQueue(clock=clock or FakeClock(), **values)
 
 

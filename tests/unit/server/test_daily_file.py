@@ -24,6 +24,9 @@ class Zone(dt.tzinfo):
     def dst(self, _when: dt.datetime | None) -> dt.timedelta:
         return dt.timedelta(0)
 
+    def tzname(self, moment: dt.datetime | None) -> str:
+        return "test"
+
     def today(self) -> dt.date:
         return dt.datetime.now(self).date()
 

@@ -52,7 +52,10 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 def told(plans: list[EnginePlan]) -> list[tuple[str, int | None, dict[str, int]]]:
-    return [(plan.name, plan.gpu, dict(plan.slots)) for plan in plans]
+    return [
+        (plan.name, plan.gpu, {str(name): count for name, count in plan.slots.items()})
+        for plan in plans
+    ]
 
 
 def test_the_reference_machine(machine: Machine) -> None:
