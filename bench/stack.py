@@ -18,7 +18,14 @@ import httpx2
 
 from chatbot_ai.llm.engine import EngineOptions
 from chatbot_ai.models.library import ModelLibrary
-from chatbot_ai.server.engines import DEMO_MODEL, ENGINE_ENVIRONMENT, free_port
+from chatbot_ai.server.engines import (
+    DEMO_MODEL,
+    ENGINE_ENVIRONMENT,
+    ModelChoice,
+    engine_options,
+    free_port,
+)
+from chatbot_ai.settings import OfficeSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 START_S = 120
@@ -59,15 +66,13 @@ def engine(
     environment: Mapping[str, str] = ENGINE_ENVIRONMENT,
 ) -> Iterator[EngineOptions]:
     """The bare engine with the demo model, in the environment that the supervisor gives it."""
-    options = EngineOptions(
-        model_path=str(demo_model()),
-        port=free_port(),
-        api_key="bench",
-        slots=slots,
+    settings = OfficeSettings(
+        _env_file=None,
         context_tokens=context_tokens,
         threads=THREADS,
         host_cache_mib=host_cache_mib,
     )
+    options = engine_options(settings, ModelChoice(demo_model(), demo=True), slots=slots)
     process = subprocess.Popen(
         options.command(),
         stdin=subprocess.PIPE,

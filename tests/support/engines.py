@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx2
 
 from chatbot_ai.llm.engine import EngineOptions
 from chatbot_ai.llm.llama import LlamaModel
-from chatbot_ai.server.engines import ENGINE_ENVIRONMENT
+from chatbot_ai.server.engines import ENGINE_ENVIRONMENT, ModelChoice, engine_options
+from chatbot_ai.settings import OfficeSettings
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 CONTEXT_TOKENS = 2048
@@ -57,17 +57,12 @@ def free_port() -> int:
 
 
 def options_for(model_path: Path, **changes: object) -> EngineOptions:
-    values: dict[str, object] = {
-        "model_path": str(model_path),
-        "port": free_port(),
-        "api_key": secrets.token_urlsafe(16),
-        "slots": SLOTS,
-        "context_tokens": CONTEXT_TOKENS,
-        "threads": 2,
-        "mlock": False,
-        "host_cache_mib": 64,
-    }
-    return EngineOptions(**(values | changes))  # type: ignore[arg-type]
+    """What the settings' defaults give an engine, smaller, and with these changes."""
+    small = OfficeSettings(
+        _env_file=None, context_tokens=CONTEXT_TOKENS, threads=2, mlock=False, host_cache_mib=64
+    )
+    options = engine_options(small, ModelChoice(model_path, demo=False), slots=SLOTS)
+    return replace(options, **changes)  # type: ignore[arg-type]
 
 
 @contextmanager

@@ -15,7 +15,7 @@ MLOCK_HEADROOM_BYTES = 512 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """How the engine runs. docs/operations.md lists each with llama.cpp's name for it.
+    """How the engine runs. Fields named like a setting are that setting, see EngineSettings.
 
     context_tokens is for one conversation; the engine is given `slots` times as much.
     processor_batch_tokens replaces batch_tokens, if smaller, where the model runs on the processor:
@@ -31,24 +31,24 @@ class EngineOptions:
     api_key: str
     slots: int
     context_tokens: int
-    batch_tokens: int = 2048
-    processor_batch_tokens: int = 128
-    micro_batch_tokens: int = 512
-    threads: int = 12
-    gpu_layers: int = -1
-    split_mode: str = "none"
-    main_gpu: int = 0
-    tensor_split: str = ""
-    flash_attention: bool = True
-    processor_flash_attention: bool = False
-    continuous_batching: bool = True
-    kv_cache_type: str = "f16"
-    kv_offload: bool = True
-    mmap: bool = False
-    mlock: bool = True
-    rope_scale: float = 1.0
-    numa: bool = False
-    host_cache_mib: int = 2048
+    batch_tokens: int
+    processor_batch_tokens: int
+    micro_batch_tokens: int
+    threads: int
+    gpu_layers: int
+    split_mode: str
+    main_gpu: int
+    tensor_split: str
+    flash_attention: bool
+    processor_flash_attention: bool
+    continuous_batching: bool
+    kv_cache_type: str
+    kv_offload: bool
+    mmap: bool
+    mlock: bool
+    rope_scale: float
+    numa: bool
+    host_cache_mib: int
 
     @property
     def url(self) -> str:
@@ -62,7 +62,7 @@ class EngineOptions:
         return json.dumps(asdict(self)).encode() + b"\n"
 
     @classmethod
-    def read(cls, line: str) -> EngineOptions:
+    def from_json(cls, line: str) -> EngineOptions:
         return cls(**json.loads(line))
 
 

@@ -133,7 +133,7 @@ def main() -> None:
     """Read the options, load the model, serve until a signal ends the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    options = EngineOptions.read(sys.stdin.readline())
+    options = EngineOptions.from_json(sys.stdin.readline())
     if not Path(options.model_path).is_file():
         say(f"the model file {options.model_path} is missing", "engine failed")
         sys.exit(EXIT_CONFIGURATION)

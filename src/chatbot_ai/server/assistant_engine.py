@@ -14,7 +14,7 @@ from chatbot_ai.llm.llama import LlamaModel
 from chatbot_ai.llm.remote import RemoteModel
 from chatbot_ai.llm.served import Served
 from chatbot_ai.server.engine_plan import plan_engines
-from chatbot_ai.server.engines import engine_process
+from chatbot_ai.server.engines import engine_spec
 from chatbot_ai.server.logs import DailyFile
 from chatbot_ai.server.supervisor import Supervisor
 from chatbot_ai.settings import AssistantSettings, Config, process_environment
@@ -73,7 +73,7 @@ async def _ours(settings: AssistantSettings, config: Config) -> AsyncIterator[En
         keep_days=config.shared.log_retention_days,
         zone=config.shared.zone,
     )
-    spec = engine_process(plan.name, plan.options, settings, plan.gpu, log_file.write)
+    spec = engine_spec(plan.name, plan.options, settings, plan.gpu, log_file.write)
     supervisor = Supervisor([spec], process_environment())
     supervisor.start()
     child = supervisor.children[spec.name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from chatbot_ai.domain.errors import ConfigurationError
@@ -86,35 +86,26 @@ def engine_options(
             f"{prefix}_KV_CACHE_TYPE={settings.kv_cache_type} needs {prefix}_FLASH_ATTENTION=true; "
             "set that, or KV_CACHE_TYPE to f16"
         )
-    return EngineOptions(
-        model_path=str(model.path),
-        port=port or settings.engine_port or free_port(),
-        api_key=secrets.token_urlsafe(24),
-        slots=slots,
-        context_tokens=context_tokens(settings, model),
-        batch_tokens=settings.batch_tokens,
-        processor_batch_tokens=settings.processor_batch_tokens,
-        micro_batch_tokens=settings.micro_batch_tokens,
-        threads=settings.threads,
-        gpu_layers=settings.layers_on_gpu,
-        split_mode=settings.split_mode,
+    values = {
+        field.name: getattr(settings, field.name)
+        for field in fields(EngineOptions)
+        if field.name in type(settings).model_fields
+    }
+    values |= {
+        "model_path": str(model.path),
+        "port": port or settings.engine_port or free_port(),
+        "api_key": secrets.token_urlsafe(24),
+        "slots": slots,
+        "context_tokens": context_tokens(settings, model),
+        "gpu_layers": settings.layers_on_gpu,
         # alone it is number 0, whatever it is called outside
-        main_gpu=0 if settings.split_mode == "none" else settings.gpu_index,
-        tensor_split=settings.tensor_split,
-        flash_attention=settings.flash_attention,
-        processor_flash_attention=settings.processor_flash_attention,
-        continuous_batching=settings.continuous_batching,
-        kv_cache_type=settings.kv_cache_type,
-        kv_offload=settings.kv_offload,
-        mmap=settings.mmap,
-        mlock=settings.mlock,
-        rope_scale=rope_scale(settings, model),
-        numa=settings.numa,
-        host_cache_mib=settings.host_cache_mib,
-    )
+        "main_gpu": 0 if settings.split_mode == "none" else settings.gpu_index,
+        "rope_scale": rope_scale(settings, model),
+    }
+    return EngineOptions(**values)
 
 
-def engine_process(
+def engine_spec(
     name: str,
     options: EngineOptions,
     settings: AssistantSettings,

@@ -153,7 +153,7 @@ def _engines(
         options = plan.options
         first = config.assistant(plan.assistants[0])
         write = log_file(plan.name).write
-        specs.append(engines.engine_process(plan.name, options, first, plan.gpu, write))
+        specs.append(engines.engine_spec(plan.name, options, first, plan.gpu, write))
         for assistant in plan.assistants:
             prefix = assistant.upper()
             environments[assistant] = {

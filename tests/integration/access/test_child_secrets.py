@@ -7,9 +7,9 @@ import json
 import sys
 from pathlib import Path
 
-from chatbot_ai.llm.engine import EngineOptions
 from chatbot_ai.server.supervisor import ProcessSpec, Supervisor
 from chatbot_ai.settings.load import secret_names, without_secrets
+from support.engines import options_for
 
 TELL = "import json, os, time; print(json.dumps(dict(os.environ)), flush=True); time.sleep(60)"
 SECRETS = {
@@ -72,8 +72,6 @@ async def test_only_children_that_need_secrets_have_them() -> None:
 
 def test_the_engine_key_is_on_no_command_line() -> None:
     """What `ps` shows of the engine holds no secret; the key goes over standard input."""
-    options = EngineOptions(
-        model_path="m.gguf", port=1, api_key="s3cret", slots=1, context_tokens=1
-    )
+    options = options_for(Path("m.gguf"), api_key="s3cret")
     assert "s3cret" not in " ".join(options.command())
     assert b"s3cret" in options.standard_input()

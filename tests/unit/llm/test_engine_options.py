@@ -15,9 +15,10 @@ from chatbot_ai.domain.errors import EXIT_CONFIGURATION
 from chatbot_ai.llm import engine_process
 from chatbot_ai.llm.engine import EngineOptions, may_lock_memory, usable_threads
 from chatbot_ai.llm.engine_process import parameters
+from support.engines import options_for
 
-OPTIONS = EngineOptions(
-    model_path="",
+OPTIONS = options_for(
+    Path(),
     port=12345,
     api_key="engine-key",
     slots=3,
@@ -25,6 +26,7 @@ OPTIONS = EngineOptions(
     threads=1,
     processor_batch_tokens=4096,
     processor_flash_attention=True,
+    mlock=True,
 )
 FLASH = llama.llama_flash_attn_type
 LOAD = llama.llama_load_mode
@@ -177,7 +179,7 @@ def test_every_option_is_tested() -> None:
 def test_options_travel_by_standard_input() -> None:
     """They come out as they went in, and the key is not on the command line."""
     line = OPTIONS.standard_input()
-    assert EngineOptions.read(line.decode()) == OPTIONS
+    assert EngineOptions.from_json(line.decode()) == OPTIONS
     assert line.endswith(b"\n")
     assert OPTIONS.api_key not in " ".join(OPTIONS.command())
 

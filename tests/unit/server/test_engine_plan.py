@@ -13,7 +13,7 @@ from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.server import engine_plan, sizing
 from chatbot_ai.server.checkup import plan_checks
 from chatbot_ai.server.engine_plan import EnginePlan, plan_engines
-from chatbot_ai.server.engines import engine_process
+from chatbot_ai.server.engines import engine_spec
 from chatbot_ai.server.sizing import EngineNeed, Wish, share_out
 from chatbot_ai.settings import Config, load_config
 from support.gguf_files import sparse_gguf
@@ -188,7 +188,7 @@ def test_the_bus_decides_which_gpu(machine: Machine) -> None:
     """CUDA counts as nvidia-smi does, and sees the GPU that was planned."""
     config = machine(RTX_3060, models=("Q4_0",))
     (plan,) = plan_engines(config)
-    spec = engine_process(plan.name, plan.options, config.office, plan.gpu, print)
+    spec = engine_spec(plan.name, plan.options, config.office, plan.gpu, print)
     assert spec.environment["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
     assert spec.environment["CUDA_VISIBLE_DEVICES"] == "0"
 
@@ -200,7 +200,7 @@ def test_a_model_that_is_spread_counts_on_all_gpus(machine: Machine) -> None:
     (plan,) = plan_engines(config)
     assert plan.options.slots == sizing.MOST_SLOTS
     assert (plan.options.split_mode, plan.options.tensor_split) == ("layer", "3,2")
-    spec = engine_process(plan.name, plan.options, config.office, plan.gpu, print)
+    spec = engine_spec(plan.name, plan.options, config.office, plan.gpu, print)
     assert "CUDA_VISIBLE_DEVICES" not in spec.environment
     assert plan_checks(config).spread == {"office", "character"}
 
