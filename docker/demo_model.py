@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import sys
 
-from chatbot_ai.cli.models_texts import say
 from chatbot_ai.domain.conversation import ASSISTANTS
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.models.errors import ModelFileError
@@ -30,7 +29,7 @@ def main() -> int:
             note("no model is there yet: fetching the demo model (93 MB, once)")
         library.ensure(DEMO_MODEL)
     except ModelFileError as error:
-        note(say(error, config.shared.terminal_language))
+        note(error.explain(config.shared.terminal_language))
         return 1
     return 0
 

@@ -15,8 +15,7 @@ from bson import ObjectId
 from pymongo import MongoClient
 from typer.testing import CliRunner
 
-from chatbot_ai.cli.history import BAD_INPUT, DISAGREES, UNAVAILABLE, history_app
-from chatbot_ai.cli.history_places import DataFolder
+from chatbot_ai.cli.history import BAD_INPUT, DISAGREES, UNAVAILABLE, DataFolder, build_history
 from chatbot_ai.domain.character import CharacterSheet, StoredCharacter
 from chatbot_ai.domain.conversation import ConversationKey, Turn, TurnAnswer
 from chatbot_ai.domain.errors import ConfigurationError, StoreUnavailable
@@ -134,7 +133,7 @@ class CommandRunner:
 
     def __init__(self, configured: str, folder: Path) -> None:
         made = DataFolder(folder, folder / "characters.sqlite3")
-        self._app = history_app(lambda: store_at(configured), lambda: made)
+        self._app = build_history(lambda: store_at(configured), lambda: made)
         self.said = ""
 
     def __call__(self, *arguments: str, answer: str | None = None) -> int:
@@ -310,9 +309,9 @@ def test_deleting_a_user_deletes_what_waits_and_the_characters(
     left_in_the_outbox(tmp_path, *KEYS)
     kept_characters(tmp_path, "홍길동", "홍길동", "u2")
     assert command("delete", "홍길동", "--assistant", "office", "--yes", "--lang", "en") == 0
-    assert "Deleted 1 turns that waited to be stored, and 0 characters." in command.said
+    assert "Deleted 1 turns that were waiting to be stored, and 0 characters." in command.said
     assert command("delete", "홍길동", "--yes", "--lang", "en") == 0
-    assert "Deleted 1 turns that waited to be stored, and 2 characters." in command.said
+    assert "Deleted 1 turns that were waiting to be stored, and 2 characters." in command.said
     assert set(content_at(sqlite)) == {KEYS[1]}
     assert asyncio.run(waiting_in(tmp_path)) == asyncio.run(waiting_in(tmp_path, "office", "u2"))
     assert (counted_characters(tmp_path, "홍길동"), counted_characters(tmp_path, "u2")) == (0, 1)
@@ -337,12 +336,12 @@ def test_an_export_tells_what_it_cannot_hold(
     prepared(sqlite)
     backup = str(tmp_path / "backup.jsonl")
     assert command("export", backup, "--lang", "en") == 0
-    assert "Attention" not in command.said
+    assert "Warning" not in command.said
     left_in_the_outbox(tmp_path, *KEYS)
     assert command("export", backup, "--lang", "en") == 0
-    assert "Attention: 3 turns still wait" in " ".join(command.said.split())
+    assert "Warning: 3 turns are still waiting" in " ".join(command.said.split())
     assert command("export", backup, "--user", "u2", "--lang", "en") == 0
-    assert "Attention: 1 turns still wait" in " ".join(command.said.split())
+    assert "Warning: 1 turns are still waiting" in " ".join(command.said.split())
 
 
 def test_a_store_can_be_named_by_a_variable(

@@ -38,13 +38,13 @@ def test_an_answer_is_shown_with_what_it_rests_on() -> None:
     done = answered(event("queued", {"position": 2, "wait_s": 4.5}), text, event("done", END))
     assert done.returncode == 0, done.stderr
     for shown in (
-        "number 2 in the queue, about 4 s",
+        "number 2 in the queue, expected wait about 4 s",
         "*[smiles]* [/x] 안녕",
         "[1] [red]제목[/nope] https://example.com/",
         "Web search is unavailable",
-        "cut at its greatest length",
-        "3 early turns were left out",
-        "a backup model answered: tiny",
+        "cut off at the maximum length",
+        "oldest 3 turns were left out",
+        "answered by a backup model: tiny",
     ):
         assert shown in done.stdout
 
@@ -66,8 +66,8 @@ def test_a_characters_own_words_are_text() -> None:
         (Step(502, {"Content-Type": "text/html"}, (b"<h1>Bad Gateway</h1>",)), "status 502"),
         (Step(200, {"Content-Type": "text/html"}, (b"<h1>Hello</h1>",)), "status 200"),
         (Step(500, {"Content-Type": "application/json"}, (b'["x"]',)), "status 500"),
-        (stream(event("delta", {"text": "half"})), "broke off"),
-        (stream(b"data: {nonsense\n\n"), "broke off"),
+        (stream(event("delta", {"text": "half"})), "connection was lost"),
+        (stream(b"data: {nonsense\n\n"), "connection was lost"),
     ],
 )
 def test_what_goes_wrong_is_one_sentence(step: Step, shown: str) -> None:

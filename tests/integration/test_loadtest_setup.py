@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from chatbot_ai.cli import locust_setup
-from chatbot_ai.cli.locust_setup import ensure_locust
+from chatbot_ai.cli import loadtest
+from chatbot_ai.cli.loadtest import ensure_locust
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.tools.loadtest.run import KEY_VARIABLE, LoadPlan, run
 from support.scripted_gateway import answer, gateway
@@ -41,7 +41,7 @@ def test_missing_locust_is_installed_from_its_lock(
     """The checkout's own script is asked once, for this very environment, with one line said."""
     told = tmp_path / "told"
     repository = checkout(tmp_path / "tree", f'echo "$1 $VENV" >{told}')
-    monkeypatch.setattr(locust_setup, "is_installed", told.exists)
+    monkeypatch.setattr(loadtest, "is_locust_installed", told.exists)
     said: list[str] = []
     ensure_locust(said.append, repository)
     ensure_locust(said.append, repository)
@@ -53,7 +53,7 @@ def test_what_pip_says_is_shown_when_locust_cannot_be_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A failure carries its reason and the command to do it by hand."""
-    monkeypatch.setattr(locust_setup, "is_installed", lambda: False)
+    monkeypatch.setattr(loadtest, "is_locust_installed", lambda: False)
     with pytest.raises(ConfigurationError, match=r"no network(.|\n)*loadtest\.lock"):
         ensure_locust(lambda _: None, checkout(tmp_path, "echo no network >&2; exit 1"))
     with pytest.raises(ConfigurationError, match="pip install"):

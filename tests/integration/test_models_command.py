@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import signal
-import string
 import subprocess
 import sys
 import time
@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from chatbot_ai.cli.language import Language, language_of
-from chatbot_ai.cli.models_texts import REASON_TEXTS, TEXTS, say
-from chatbot_ai.models.errors import REASONS, ModelFileError
+from chatbot_ai import models
+from chatbot_ai.cli.terminal import parse_language
+from chatbot_ai.messages import Language, get_message, read_table
+from chatbot_ai.models.errors import ModelFileError
 from support.gguf_files import random_gguf
 from support.model_hub import Fault, ModelHub, model_hub
 
@@ -88,7 +89,7 @@ def test_an_interrupted_pull_says_that_it_can_go_on(hub: ModelHub, tmp_path: Pat
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=120)
     assert child.returncode == 130
-    assert TEXTS["interrupted"]["en"].format(name=NAME) in err
+    assert get_message("cli.models.interrupted", "en", name=NAME) in err
     assert run(hub, tmp_path, "pull", NAME)[0] == 0
     assert hub.asked("/cdn/")[-1].headers["range"] == "bytes=300000-"
     assert (tmp_path / NAME).read_bytes() == CONTENT
@@ -99,7 +100,7 @@ def test_a_token_opens_a_gated_file_and_is_never_shown(hub: ModelHub, tmp_path: 
     hub.token = "hf-secret"
     code, out, err = run(hub, tmp_path, "pull", NAME)
     refusal = ModelFileError("unauthorized", host="127.0.0.1", name=NAME, status=401)
-    assert (code, say(refusal, "ko") in err) == (1, True)
+    assert (code, refusal.explain("ko") in err) == (1, True)
     code, out, err = run(hub, tmp_path, "pull", NAME, "--token", "hf-secret")
     assert (code, "hf-secret" in out + err) == (0, False)
     assert run(hub, tmp_path / "other", "pull", NAME, token="hf-secret")[0] == 0
@@ -126,12 +127,14 @@ def test_a_corrupt_file_fails_verification(hub: ModelHub, tmp_path: Path) -> Non
 )
 def test_korean_is_the_default_language(value: str, language: Language) -> None:
     """LANG and --lang choose English only where they say so."""
-    assert language_of(value) == language
+    assert parse_language(value) == language
 
 
-def test_both_languages_say_the_same() -> None:
-    """Every text exists in both languages with the same values in it."""
-    assert set(REASON_TEXTS) == set(REASONS)
-    for text in (*TEXTS.values(), *REASON_TEXTS.values()):
-        fields = [{name for _, name, _, _ in string.Formatter().parse(t)} for t in text.values()]
-        assert fields[0] - {None} == fields[1] - {None}
+def test_every_reason_is_explained() -> None:
+    """What the source raises a ModelFileError for is in the table, and nothing else is."""
+    raised = set()
+    for path in Path(models.__path__[0]).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                raised.add(node.value)
+    assert set(read_table("models")) <= raised

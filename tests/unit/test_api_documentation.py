@@ -11,13 +11,13 @@ import pytest
 
 from chatbot_ai.api.app import create_app
 from chatbot_ai.api.error_responses import HTTP_CODES, STATUS, status_of
-from chatbot_ai.api.messages import CATALOGUE
 from chatbot_ai.api.metrics import Metrics
 from chatbot_ai.api.services import ApiOptions
 from chatbot_ai.cards.errors import CardError
 from chatbot_ai.domain import errors
 from chatbot_ai.domain.conversation import ASSISTANTS, Assistant
 from chatbot_ai.domain.errors import ChatbotError
+from chatbot_ai.messages import read_table
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text("utf-8")
 ROW = re.compile(r"^\| (\d{3}) \| `([a-z_]+)` \|", re.MULTILINE)
@@ -57,8 +57,8 @@ def status_of_class(error: type[ChatbotError]) -> int:
 def test_every_code_has_a_message() -> None:
     """Nobody reads "internal error" for want of a text."""
     for error in every_error():
-        assert error.code in CATALOGUE
-    assert set(HTTP_CODES.values()) <= set(CATALOGUE)
+        assert error.code in read_table("api")
+    assert set(HTTP_CODES.values()) <= set(read_table("api"))
     assert status_of(ChatbotError()) == 500
 
 

@@ -11,9 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from chatbot_ai.api.schemas import parse_stripped_text
 from chatbot_ai.cards import CardWarning, CharacterCard
 from chatbot_ai.cards.errors import CardError
-from chatbot_ai.cards.sentences import CARD_WARNINGS
 from chatbot_ai.domain import limits
 from chatbot_ai.domain.character import CharacterSheet, CharacterSummary, StoredCharacter
+from chatbot_ai.messages import Language, get_message
 
 #: What a list shows of a greeting.
 TAGLINE_CHARS = 120
@@ -126,7 +126,7 @@ def line_of(summary: CharacterSummary) -> CharacterLine:
 
 
 def view_of(
-    character: StoredCharacter, language: str, warnings: tuple[CardWarning, ...] = ()
+    character: StoredCharacter, language: Language, warnings: tuple[CardWarning, ...] = ()
 ) -> CharacterView:
     """The character for its owner; warnings are sentences in `language`."""
     card = CharacterCard.from_text(character.sheet.card)
@@ -160,5 +160,5 @@ def sheet_of(card: CharacterCard, **parts: Any) -> CharacterSheet:
     )
 
 
-def _sentence(warning: CardWarning, language: str) -> str:
-    return getattr(CARD_WARNINGS[warning.notice], language).format(**warning.params)  # type: ignore[no-any-return]
+def _sentence(warning: CardWarning, language: Language) -> str:
+    return get_message(f"cards.warning.{warning.notice}", language, **warning.params)

@@ -13,11 +13,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from chatbot_ai.api.messages import Language, language_of, message
 from chatbot_ai.api.openai_errors import speaks_openai, to_openai
 from chatbot_ai.api.request_line import note
 from chatbot_ai.cards.errors import CardError
-from chatbot_ai.cards.sentences import CARD_ERRORS
 from chatbot_ai.domain.errors import (
     CallerLimited,
     ChatbotError,
@@ -32,6 +30,7 @@ from chatbot_ai.domain.errors import (
     Unavailable,
     UnknownModel,
 )
+from chatbot_ai.messages import Language, get_message, has_message, parse_accept_language
 
 log = structlog.get_logger()
 
@@ -51,7 +50,7 @@ STATUS: dict[type[ChatbotError], int] = {
     ChatbotError: 500,
 }
 
-#: pydantic's error types -> keys of the message catalogue; others read "not valid".
+#: pydantic's error types -> keys of messages/api.toml; others read "not valid".
 FIELD_MESSAGES = {
     "missing": "field_missing",
     "string_type": "field_string",
@@ -107,6 +106,12 @@ def retry_after_s(error: ChatbotError) -> int | None:
     return max(1, math.ceil(wait)) if isinstance(wait, int | float) else None
 
 
+def message(code: str, language: Language, **values: object) -> str:
+    """The text of `code`; one that nobody wrote is our mistake and reads as the internal error."""
+    key = f"api.{code}"
+    return get_message(key if has_message(key) else "api.internal_error", language, **values)
+
+
 def error_body(
     error: ChatbotError, language: Language, request_id: str | None
 ) -> dict[str, dict[str, Any]]:
@@ -115,7 +120,7 @@ def error_body(
     params: dict[str, object] = {"retry_after": wait or 1, "limit": getattr(error, "limit", "")}
     body: dict[str, Any] = {"code": error.code}
     if isinstance(error, CardError):
-        text = getattr(CARD_ERRORS[error.card_reason], language).format(**error.params)
+        text = get_message(f"cards.error.{error.reason}", language, **error.params)
         body["reason"] = error.reason
     elif isinstance(error, InvalidRequest):
         text = message(error.reason, language, **(params | error.params))
@@ -169,7 +174,8 @@ def to_json_response(
 
 
 def language_for(request: Request) -> Language:
-    return language_of(request.headers.get("accept-language"), request.app.state.options.language)
+    header = request.headers.get("accept-language")
+    return parse_accept_language(header, request.app.state.options.language)
 
 
 def request_id_of(request: Request) -> str | None:

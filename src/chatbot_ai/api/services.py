@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from chatbot_ai.api.messages import Language
 from chatbot_ai.core.answer import ChatEvent
 from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.idempotency import IdempotentAnswers, IdempotentCreations
@@ -17,6 +16,7 @@ from chatbot_ai.core.streams import ResumableStreams
 from chatbot_ai.domain.access import Access
 from chatbot_ai.domain.character import CharacterStore
 from chatbot_ai.domain.conversation import Assistant
+from chatbot_ai.messages import Language
 
 
 @dataclass(frozen=True, slots=True)

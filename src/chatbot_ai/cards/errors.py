@@ -57,7 +57,7 @@ Notice = Literal[
 class CardError(InvalidRequest):
     """A card, or a file that should hold one, is refused for `reason`.
 
-    `params` fill the sentence of sentences.CARD_ERRORS.
+    `params` fill the text `error.<reason>` of messages/cards.toml.
     """
 
     code = "invalid_card"
@@ -69,7 +69,7 @@ class CardError(InvalidRequest):
 
 @dataclass(frozen=True, slots=True)
 class CardWarning:
-    """The card was accepted; `notice` is a key of sentences.CARD_WARNINGS."""
+    """The card was accepted; `warning.<notice>` of messages/cards.toml says what was noticed."""
 
     notice: Notice
     params: dict[str, Any] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Literal
 
 from chatbot_ai.cards.errors import CardError
-from chatbot_ai.cards.particles import resolve_particle
+from chatbot_ai.domain.particles import resolve_particle
 
 #: prompt: comments and hidden keys vanish. match: hidden keys show, for the scan of a lorebook.
 #: display: comments show, for the person who reads.

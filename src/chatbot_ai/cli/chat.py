@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from enum import StrEnum
 from typing import Annotated, Any
 
 import httpx2
@@ -12,25 +11,18 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from chatbot_ai.api.messages import message
-from chatbot_ai.cli.chat_texts import TEXTS
-from chatbot_ai.cli.language import Language, LanguageOption, language_of
+from chatbot_ai.cli.terminal import LanguageOption, parse_language
+from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.llm.sse import EventTooLong, SseDecoder
+from chatbot_ai.messages import Language, get_message
 from chatbot_ai.settings import load_config
 
 #: Longer than any deadline a service may have.
 READ_TIMEOUT_S = 3700
 
 
-class Talked(StrEnum):
-    """Whom to talk to."""
-
-    office = "office"
-    character = "character"
-
-
 def chat(
-    assistant: Annotated[Talked, typer.Argument(help="Whom to talk to.")] = Talked.office,
+    assistant: Annotated[Assistant, typer.Argument(help="Whom to talk to.")] = "office",
     url: Annotated[
         str, typer.Option(help="Gateway; this machine's own when empty.", show_default=False)
     ] = "",
@@ -45,16 +37,16 @@ def chat(
     lang: LanguageOption = "ko",
 ) -> None:
     """Talk to an assistant; each line is a message."""
-    language = language_of(lang)
+    language = parse_language(lang)
     console = Console(highlight=False)
     url = url.rstrip("/") or f"http://localhost:{load_config().shared.gateway_port}"
     body: dict[str, Any] = {"user_id": user, "db_id": conversation or uuid.uuid4().hex}
-    if assistant is Talked.character:
+    if assistant == "character":
         body |= {"character_name": name, "greeting": greeting, "context": context}
         console.print(Text.assemble((name, "bold cyan"), f": {greeting}"))
     else:
         body["google_access"] = search
-    console.print(Text(f"{TEXTS['hint'][language]} · db_id {body['db_id']}", "dim"))
+    console.print(Text(f"{get_message('cli.chat.hint', language)} · db_id {body['db_id']}", "dim"))
     headers = {"Accept": "text/event-stream", "Accept-Language": language}
     if key:
         headers["Authorization"] = f"Bearer {key}"
@@ -62,25 +54,27 @@ def chat(
     with httpx2.Client(headers=headers, timeout=timeout) as client:
         while True:
             try:
-                line = console.input(Text(f"{TEXTS['you'][language]}: ", "bold green")).strip()
+                line = console.input(
+                    Text(f"{get_message('cli.chat.you', language)}: ", "bold green")
+                ).strip()
             except (EOFError, KeyboardInterrupt):
                 console.print()
                 return
             if not line:
                 continue
             try:
-                said = body | {"input_data": line}
-                talk(client, f"{url}/{assistant.value}/{model}", said, console, language)
+                message = body | {"input_data": line}
+                send_message(client, f"{url}/{assistant}/{model}", message, console, language)
             except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.UnsupportedProtocol):
-                console.print(Text(TEXTS["away"][language].format(url=url), "red"))
+                console.print(Text(get_message("cli.chat.unreachable", language, url=url), "red"))
                 raise typer.Exit(1) from None
             except httpx2.HTTPError:
-                console.print(Text(f"\n{TEXTS['broken'][language]}", "red"))
+                console.print(Text(f"\n{get_message('cli.chat.cut_off', language)}", "red"))
             except KeyboardInterrupt:
-                console.print(Text(f" {TEXTS['stopped'][language]}", "dim"))
+                console.print(Text(f" {get_message('cli.chat.stopped', language)}", "dim"))
 
 
-def talk(
+def send_message(
     client: httpx2.Client, address: str, body: dict[str, Any], console: Console, language: Language
 ) -> None:
     """Send one message and print the answer as it comes. Raises httpx2.HTTPError."""
@@ -88,7 +82,7 @@ def talk(
         kind = response.headers.get("Content-Type", "")
         if response.status_code != 200 or not kind.startswith("text/event-stream"):
             response.read()
-            console.print(Text(_refusal(response, language), "red"))
+            console.print(Text(_explain_refusal(response, language), "red"))
             return
         decoder = SseDecoder()
         ended = False
@@ -97,45 +91,47 @@ def talk(
                 for data in decoder.feed(chunk):
                     event = json.loads(data)
                     ended = ended or "finish_reason" in event or "code" in event
-                    show(event, console, language)
+                    print_event(event, console, language)
         except (EventTooLong, ValueError):
             ended = False
     if not ended:
-        console.print(Text(f"\n{TEXTS['broken'][language]}", "red"))
+        console.print(Text(f"\n{get_message('cli.chat.cut_off', language)}", "red"))
     console.print()
 
 
-def _refusal(response: httpx2.Response, language: Language) -> str:
+def _explain_refusal(response: httpx2.Response, language: Language) -> str:
     """The service's own sentence, or one of ours where something else stands at the address."""
     try:
         return str(response.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):
-        return TEXTS["strange"][language].format(status=response.status_code, url=response.url)
+        return get_message(
+            "cli.chat.foreign", language, status=response.status_code, url=response.url
+        )
 
 
-def show(event: dict[str, Any], console: Console, language: Language) -> None:
+def print_event(event: dict[str, Any], console: Console, language: Language) -> None:
     """Print one event by what it holds."""
     if "text" in event:
         console.print(event["text"], end="", markup=False, soft_wrap=True)
     elif "position" in event:
         wait = "?" if event["wait_s"] is None else f"{event['wait_s']:.0f}"
-        told = TEXTS["queued"][language].format(position=event["position"], wait=wait)
-        console.print(Text(told, "dim"))
+        text = get_message("cli.chat.queued", language, position=event["position"], wait=wait)
+        console.print(Text(text, "dim"))
     elif "code" in event:
         console.print(Text(f"\n{event['message']}", "red"))
     elif "finish_reason" in event:
-        _show_end(event, console, language)
+        _print_end(event, console, language)
 
 
-def _show_end(done: dict[str, Any], console: Console, language: Language) -> None:
+def _print_end(done: dict[str, Any], console: Console, language: Language) -> None:
     """What the answer rests on, what went otherwise than asked for, and who gave it."""
     notes = [f"[{source['n']}] {source['title']} {source['url']}" for source in done["sources"]]
-    notes += [message(warning, language) for warning in done["warnings"]]
+    notes += [get_message(f"api.{warning}", language) for warning in done["warnings"]]
     if done["finish_reason"] == "length":
-        notes.append(TEXTS["cut"][language])
+        notes.append(get_message("cli.chat.too_long", language))
     if left_out := done["context"]["turns_left_out"]:
-        notes.append(TEXTS["left_out"][language].format(turns=left_out))
-    given_by = TEXTS["backup" if done["backup"] else "model"][language]
-    notes.append(given_by.format(model=done["model"]))
+        notes.append(get_message("cli.chat.left_out", language, turns=left_out))
+    key = "cli.chat.backup" if done["backup"] else "cli.chat.model"
+    notes.append(get_message(key, language, model=done["model"]))
     for note in notes:
         console.print(Text(f"\n{note}", "dim"), end="")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,33 +13,20 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from chatbot_ai.cli.history_places import DataFolder, resolved
-from chatbot_ai.cli.history_texts import TEXTS
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.errors import ConfigurationError, Unavailable
 from chatbot_ai.domain.ports import ConversationStore
+from chatbot_ai.messages import Language, get_message
+from chatbot_ai.settings import process_environment
 from chatbot_ai.storage.backup import read_backup, turns_in_backup, write_backup
 from chatbot_ai.storage.location import database_of, store_at
+from chatbot_ai.storage.outbox_files import drop_user, waiting_in
 from chatbot_ai.storage.predecessor import PredecessorHistory
+from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
 from chatbot_ai.storage.transfer import Record, Tally, copy, history
 
 #: Exit codes beside 0 and Typer's 2 for a wrong command line.
 DISAGREES, BAD_INPUT, UNAVAILABLE = 1, 3, 4
-
-
-class Language(StrEnum):
-    """The language of the output."""
-
-    ko = "ko"
-    en = "en"
-
-
-class AssistantName(StrEnum):
-    """The assistants, as a command-line choice."""
-
-    office = "office"
-    character = "character"
-
 
 StoreOption = Annotated[
     str | None,
@@ -49,13 +36,37 @@ StoreOption = Annotated[
     ),
 ]
 AssistantOption = Annotated[
-    AssistantName | None, typer.Option("--assistant", help="한 서비스만 / only this assistant")
+    Assistant | None, typer.Option("--assistant", help="한 서비스만 / only this assistant")
 ]
 UserOption = Annotated[str | None, typer.Option("--user", help="한 사용자만 / only this user")]
 LanguageOption = Annotated[Language, typer.Option("--lang", help="출력 언어 / output language")]
 
 
-def history_app(
+@dataclass(frozen=True, slots=True)
+class DataFolder:
+    """What belongs to a deployment beside its conversation store: outboxes and characters."""
+
+    outboxes: Path
+    characters: Path
+
+    async def count_waiting(self, user_id: str | None, assistant: Assistant | None) -> int:
+        """Return how many turns and answers wait for the database."""
+        return await waiting_in(self.outboxes, assistant, user_id)
+
+    async def forget(self, user_id: str, assistant: Assistant | None) -> tuple[int, int]:
+        """Delete what waits for a user and the user's characters; return how many of each."""
+        dropped = await drop_user(self.outboxes, user_id, assistant)
+        if assistant == "office" or not await asyncio.to_thread(self.characters.is_file):
+            return dropped, 0
+        store = SqliteCharacterStore(self.characters)
+        await store.open()
+        try:
+            return dropped, await store.delete_user(user_id)
+        finally:
+            await store.close()
+
+
+def build_history(
     configured: Callable[[], ConversationStore], folder: Callable[[], DataFolder]
 ) -> typer.Typer:
     """Return the sub-app; `configured` makes the store that the settings name, not yet open, and
@@ -66,10 +77,10 @@ def history_app(
         no_args_is_help=True,
     )
 
-    def chosen(location: str | None, *, must_exist: bool) -> ConversationStore:
+    def choose_store(location: str | None, *, must_exist: bool) -> ConversationStore:
         if location is None:
             return configured()
-        return store_at(resolved(location), must_exist=must_exist)
+        return store_at(resolve_location(location), must_exist=must_exist)
 
     @app.command("export", help="JSONL 파일로 백업 / back up to a JSONL file")
     def export(
@@ -77,30 +88,30 @@ def history_app(
         store: StoreOption = None,
         assistant: AssistantOption = None,
         user: UserOption = None,
-        lang: LanguageOption = Language.ko,
+        lang: LanguageOption = "ko",
     ) -> None:
         async def work(console: Console) -> int:
-            async with _opened(chosen(store, must_exist=True)) as source:
-                with _progress(console) as progress:
-                    task = progress.add_task(TEXTS["exporting"][lang.value], total=None)
-                    records = _counted(
-                        history(source, _name(assistant), user),
+            async with _open(choose_store(store, must_exist=True)) as source:
+                with _start_progress(console) as progress:
+                    task = progress.add_task(get_message("cli.history.exporting", lang), total=None)
+                    records = _count_turns(
+                        history(source, assistant, user),
                         lambda: progress.advance(task),
                     )
                     count = await write_backup(file, records)
-            console.print(TEXTS["exported"][lang.value].format(turns=count, file=file))
+            console.print(get_message("cli.history.exported", lang, turns=count, file=file))
             if store is None:
-                await _tell_waiting(console, folder(), user, _name(assistant), lang)
+                await _warn_of_waiting(console, folder(), user, assistant, lang)
             return 0
 
         _run(work, lang)
 
     @app.command("import", help="백업 복원, 다시 실행해도 안전 / restore a backup, safe to repeat")
-    def import_(file: Path, store: StoreOption = None, lang: LanguageOption = Language.ko) -> None:
+    def import_(file: Path, store: StoreOption = None, lang: LanguageOption = "ko") -> None:
         async def work(console: Console) -> int:
             expected = turns_in_backup(file)
-            async with _opened(chosen(store, must_exist=False)) as target:
-                tally = await _copied(
+            async with _open(choose_store(store, must_exist=False)) as target:
+                tally = await _copy(
                     console, read_backup(file), target, lang, total=expected, apply=True
                 )
             return _report(console, tally, lang, agrees=tally.agrees and tally.read == expected)
@@ -113,15 +124,15 @@ def history_app(
         store: StoreOption = None,
         assistant: AssistantOption = None,
         yes: Annotated[bool, typer.Option("--yes", help="묻지 않음 / do not ask")] = False,
-        lang: LanguageOption = Language.ko,
+        lang: LanguageOption = "ko",
     ) -> None:
         if not yes:
-            typer.confirm(TEXTS["confirm_delete"][lang.value].format(user=user), abort=True)
+            typer.confirm(get_message("cli.history.confirm_delete", lang, user=user), abort=True)
 
         async def work(console: Console) -> int:
             beside = folder() if store is None else None
-            target = chosen(store, must_exist=True)
-            return await _deleted(console, target, beside, user, _name(assistant), lang)
+            target = choose_store(store, must_exist=True)
+            return await _delete(console, target, beside, user, assistant, lang)
 
         _run(work, lang)
 
@@ -135,30 +146,30 @@ def history_app(
             bool, typer.Option("--predecessor", help="v1.7 구조의 원본 / source is of v1.7")
         ] = False,
         apply: Annotated[bool, typer.Option("--apply", help="실제로 이전 / really do it")] = False,
-        lang: LanguageOption = Language.ko,
+        lang: LanguageOption = "ko",
     ) -> None:
         async def work(console: Console) -> int:
             tally = Tally()
-            place = resolved(source)
-            async with _opened(chosen(target, must_exist=False)) as to:
+            place = resolve_location(source)
+            async with _open(choose_store(target, must_exist=False)) as to:
                 if predecessor:
                     old = PredecessorHistory(place, database_of(place))
                     try:
-                        total = await _told_size(console, old.records(Tally()), lang)
+                        total = await _print_size(console, old.records(Tally()), lang)
                         records = old.records(tally)
-                        await _copied(
+                        await _copy(
                             console, records, to, lang, apply=apply, tally=tally, total=total
                         )
                     finally:
                         await old.close()
                 else:
-                    async with _opened(store_at(place, must_exist=True)) as of:
-                        total = await _told_size(console, history(of), lang)
-                        await _copied(
+                    async with _open(store_at(place, must_exist=True)) as of:
+                        total = await _print_size(console, history(of), lang)
+                        await _copy(
                             console, history(of), to, lang, apply=apply, tally=tally, total=total
                         )
             if not apply:
-                console.print(TEXTS["dry_run"][lang.value])
+                console.print(get_message("cli.history.dry_run", lang))
             return _report(console, tally, lang, agrees=tally.agrees)
 
         _run(work, lang)
@@ -166,19 +177,19 @@ def history_app(
     return app
 
 
-async def _tell_waiting(
+async def _warn_of_waiting(
     console: Console,
     beside: DataFolder,
     user_id: str | None,
     assistant: Assistant | None,
     lang: Language,
 ) -> None:
-    count = await beside.waiting(user_id, assistant)
+    count = await beside.count_waiting(user_id, assistant)
     if count:
-        console.print(TEXTS["waiting"][lang.value].format(count=count))
+        console.print(get_message("cli.history.waiting", lang, count=count))
 
 
-async def _deleted(
+async def _delete(
     console: Console,
     target: ConversationStore,
     beside: DataFolder | None,
@@ -187,19 +198,20 @@ async def _deleted(
     lang: Language,
 ) -> int:
     """Delete a user's data. What waits goes first, as it must not arrive behind the deletion, and
-    what lies here can be deleted while the database is away."""
+    local data can be deleted while the database is down."""
     if beside is not None:
         waiting, characters = await beside.forget(user_id, assistant)
-        told = TEXTS["forgotten"][lang.value]
-        console.print(told.format(waiting=waiting, characters=characters))
-    async with _opened(target):
+        console.print(
+            get_message("cli.history.deleted_waiting", lang, waiting=waiting, characters=characters)
+        )
+    async with _open(target):
         removed = await target.delete_user(user_id, assistant)
         left = [key async for key, _ in target.scan(assistant, user_id)]
-    console.print(TEXTS["deleted"][lang.value].format(turns=removed))
+    console.print(get_message("cli.history.deleted", lang, turns=removed))
     return DISAGREES if left else 0
 
 
-async def _copied(
+async def _copy(
     console: Console,
     records: AsyncIterator[Record],
     target: ConversationStore,
@@ -209,8 +221,8 @@ async def _copied(
     total: int | None = None,
     tally: Tally | None = None,
 ) -> Tally:
-    with _progress(console) as progress:
-        task = progress.add_task(TEXTS["copying"][lang.value], total=total)
+    with _start_progress(console) as progress:
+        task = progress.add_task(get_message("cli.history.copying", lang), total=total)
         return await copy(
             records,
             target,
@@ -220,7 +232,7 @@ async def _copied(
         )
 
 
-async def _told_size(console: Console, records: AsyncIterator[Record], lang: Language) -> int:
+async def _print_size(console: Console, records: AsyncIterator[Record], lang: Language) -> int:
     """Count a source, say so, and return how many turns it has."""
     turns, conversations, last = 0, 0, None
     async for record in records:
@@ -228,29 +240,26 @@ async def _told_size(console: Console, records: AsyncIterator[Record], lang: Lan
             turns += 1
             conversations += record.key != last
             last = record.key
-    console.print(TEXTS["source"][lang.value].format(conversations=conversations, turns=turns))
+    console.print(get_message("cli.history.source", lang, conversations=conversations, turns=turns))
     return turns
 
 
 def _report(console: Console, tally: Tally, lang: Language, *, agrees: bool) -> int:
     values = {name: getattr(tally, name) for name in Tally.__slots__}
-    console.print(TEXTS["tally"][lang.value].format(**values))
+    console.print(get_message("cli.history.tally", lang, **values))
     for kind, place in tally.named:
-        console.print(f"  {TEXTS[kind][lang.value]}: {place}", markup=False, soft_wrap=True)
-    console.print(TEXTS["agrees" if agrees else "disagrees"][lang.value])
+        name = get_message(f"cli.history.{kind}", lang)
+        console.print(f"  {name}: {place}", markup=False, soft_wrap=True)
+    console.print(get_message("cli.history.agrees" if agrees else "cli.history.disagrees", lang))
     return 0 if agrees else DISAGREES
 
 
-def _name(assistant: AssistantName | None) -> Assistant | None:
-    return None if assistant is None else assistant.value
-
-
-def _progress(console: Console) -> Progress:
+def _start_progress(console: Console) -> Progress:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     return Progress(*columns, console=console)
 
 
-async def _counted(
+async def _count_turns(
     records: AsyncIterator[Record], count: Callable[[], None]
 ) -> AsyncIterator[Record]:
     async for record in records:
@@ -259,8 +268,20 @@ async def _counted(
         yield record
 
 
+def resolve_location(location: str) -> str:
+    """Return `location`, or the value of the variable that `env:NAME` names: a command line shows
+    its passwords to everybody on the machine."""
+    if not location.startswith("env:"):
+        return location
+    name = location.removeprefix("env:")
+    value = process_environment().get(name)
+    if not value:
+        raise ConfigurationError(f"the environment variable {name} is not set")
+    return value
+
+
 @asynccontextmanager
-async def _opened(store: ConversationStore) -> AsyncIterator[ConversationStore]:
+async def _open(store: ConversationStore) -> AsyncIterator[ConversationStore]:
     await store.open()
     try:
         await store.check()
@@ -275,9 +296,9 @@ def _run(work: Callable[[Console], Coroutine[Any, Any, int]], lang: Language) ->
     try:
         code = asyncio.run(work(console))
     except Unavailable as error:
-        console.print(TEXTS["unavailable"][lang.value].format(reason=error), markup=False)
+        console.print(get_message("cli.history.unavailable", lang, reason=error), markup=False)
         code = UNAVAILABLE
     except (ConfigurationError, OSError) as error:
-        console.print(TEXTS["bad_input"][lang.value].format(reason=error), markup=False)
+        console.print(get_message("cli.history.bad_input", lang, reason=error), markup=False)
         code = BAD_INPUT
     raise typer.Exit(code)

@@ -21,9 +21,9 @@ from rich.text import Text
 
 from chatbot_ai.access.key import Key, Limits
 from chatbot_ai.access.ledger import FILE, KeyLedger, cleaned
-from chatbot_ai.cli.keys_texts import TEXTS
-from chatbot_ai.cli.language import Language, LanguageOption, language_of
+from chatbot_ai.cli.terminal import LanguageOption, parse_language
 from chatbot_ai.domain.errors import InvalidRequest, NotFound
+from chatbot_ai.messages import Language, get_message
 
 
 class Kind(StrEnum):
@@ -49,9 +49,9 @@ def build_keys(defaults: Callable[[], KeyDefaults]) -> typer.Typer:
     """Return the sub-application; `defaults` is called when a command runs."""
     app = typer.Typer(name="keys", no_args_is_help=True, help="API 키 · API keys")
 
-    @app.command(help="키 만들기(한 번만 보임) · Create a key, which is shown once")
+    @app.command(help="API 키 만들기(한 번만 표시) · Create an API key; it is shown only once")
     def create(
-        name: Annotated[str, typer.Option(help="무엇을 위한 키 · What the key is for")] = "",
+        name: Annotated[str, typer.Option(help="API 키의 용도 · What the key is for")] = "",
         kind: Annotated[Kind, typer.Option(help="backend: 모든 사용자 · any user_id")] = (
             Kind.backend
         ),
@@ -68,8 +68,8 @@ def build_keys(defaults: Callable[[], KeyDefaults]) -> typer.Typer:
         as_json: AsJson = False,
         lang: LanguageOption = "ko",
     ) -> None:
-        language = language_of(lang)
-        title, owner = _names(kind, name, user, language)
+        language = parse_language(lang)
+        title, owner = _check_names(kind, name, user, language)
         with KeyLedger(defaults().path) as ledger:
             is_first = not ledger.list_keys()
             key, secret = ledger.create(
@@ -83,15 +83,15 @@ def build_keys(defaults: Callable[[], KeyDefaults]) -> typer.Typer:
             typer.echo(json.dumps({"key": secret, "id": key.id}))
             return
         # the key alone on standard output, so that `KEY=$(chatbot-ai keys create …)` is one
-        typer.echo(TEXTS["created"][language].format(id=key.id), err=True)
+        typer.echo(get_message("cli.keys.created", language, id=key.id), err=True)
         if is_first:
-            typer.echo(TEXTS["first"][language], err=True)
+            typer.echo(get_message("cli.keys.first", language), err=True)
         typer.echo(secret)
-        typer.echo(TEXTS["usage"][language], err=True)
+        typer.echo(get_message("cli.keys.usage", language), err=True)
 
-    @app.command("list", help="키 목록 · List the keys")
+    @app.command("list", help="API 키 목록 · List the API keys")
     def list_keys(as_json: AsJson = False, lang: LanguageOption = "ko") -> None:
-        language, known = language_of(lang), defaults()
+        language, known = parse_language(lang), defaults()
         if not known.path.exists():
             keys, tokens = [], {}
         else:
@@ -99,59 +99,61 @@ def build_keys(defaults: Callable[[], KeyDefaults]) -> typer.Typer:
                 today = dt.datetime.now(known.zone).date().isoformat()
                 keys, tokens = ledger.list_keys(), ledger.tokens_of_day(today)
         if as_json:
-            typer.echo(json.dumps([_described(k, tokens) for k in keys], ensure_ascii=False))
+            typer.echo(json.dumps([_to_dict(k, tokens) for k in keys], ensure_ascii=False))
         elif not keys:
-            typer.echo(TEXTS["none"][language])
+            typer.echo(get_message("cli.keys.none", language))
         else:
-            Console().print(_table(keys, tokens, known.zone, language))
+            Console().print(_build_table(keys, tokens, known.zone, language))
 
-    @app.command(help="키 폐기 · Refuse a key from now on")
+    @app.command(help="API 키 폐기 · Revoke an API key")
     def revoke(key: KeyId, lang: LanguageOption = "ko") -> None:
-        language = language_of(lang)
-        with _spoken(key, language), KeyLedger(defaults().path) as ledger:
+        language = parse_language(lang)
+        with _exit_if_unknown(key, language), KeyLedger(defaults().path) as ledger:
             ledger.revoke(key, time.time())
-        typer.echo(TEXTS["revoked"][language].format(id=key))
+        typer.echo(get_message("cli.keys.revoked", language, id=key))
 
-    @app.command(help="키와 사용 기록 지우기 · Forget a key and what it used")
+    @app.command(help="API 키와 사용 기록 삭제 · Delete an API key and its usage")
     def delete(
         key: KeyId,
         yes: Annotated[bool, typer.Option("--yes", "-y")] = False,
         lang: LanguageOption = "ko",
     ) -> None:
-        language = language_of(lang)
-        with _spoken(key, language), KeyLedger(defaults().path) as ledger:
+        language = parse_language(lang)
+        with _exit_if_unknown(key, language), KeyLedger(defaults().path) as ledger:
             found = next((k for k in ledger.list_keys() if k.id == key), None)
             if found is not None and not yes:
-                text = TEXTS["confirm"][language].format(id=key, name=found.name)
+                text = get_message("cli.keys.confirm", language, id=key, name=found.name)
                 typer.confirm(text, abort=True)
             ledger.delete(key)
             is_last = not ledger.list_keys()
-        typer.echo(TEXTS["deleted"][language].format(id=key))
+        typer.echo(get_message("cli.keys.deleted", language, id=key))
         if is_last:
-            typer.echo(TEXTS["opened"][language], err=True)
+            typer.echo(get_message("cli.keys.last_deleted", language), err=True)
 
     return app
 
 
-def _names(kind: Kind, name: str, user: str | None, language: Language) -> tuple[str, str | None]:
+def _check_names(
+    kind: Kind, name: str, user: str | None, language: Language
+) -> tuple[str, str | None]:
     try:
         return cleaned(kind.value, name, user)
     except InvalidRequest as error:
-        wrong = "name_wrong" if error.field == "name" else "user_needed"
-        typer.echo(TEXTS[wrong][language], err=True)
+        wrong = "cli.keys.name_wrong" if error.field == "name" else "cli.keys.user_needed"
+        typer.echo(get_message(wrong, language), err=True)
         raise typer.Exit(2) from None
 
 
 @contextmanager
-def _spoken(key_id: str, language: Language) -> Iterator[None]:
+def _exit_if_unknown(key_id: str, language: Language) -> Iterator[None]:
     try:
         yield
     except NotFound:
-        typer.echo(TEXTS["unknown"][language].format(id=key_id), err=True)
+        typer.echo(get_message("cli.keys.unknown", language, id=key_id), err=True)
         sys.exit(1)
 
 
-def _described(key: Key, tokens: dict[str, int]) -> dict[str, Any]:
+def _to_dict(key: Key, tokens: dict[str, int]) -> dict[str, Any]:
     """A key for machines; times are Unix seconds."""
     return {
         "id": key.id,
@@ -166,13 +168,15 @@ def _described(key: Key, tokens: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def _table(keys: list[Key], tokens: dict[str, int], zone: ZoneInfo, language: Language) -> Table:
+def _build_table(
+    keys: list[Key], tokens: dict[str, int], zone: ZoneInfo, language: Language
+) -> Table:
     table = Table(box=None)
-    table.add_column(TEXTS["id"][language], no_wrap=True)
+    table.add_column(get_message("cli.keys.id", language), no_wrap=True)
     for heading in (
         "name", "kind", "user", "rpm", "tokens", "concurrent", "made", "used", "state",
     ):  # fmt: skip
-        table.add_column(TEXTS[heading][language], overflow="fold")
+        table.add_column(get_message(f"cli.keys.{heading}", language), overflow="fold")
     for key in keys:
         limits = key.limits
         spent = f"{tokens.get(key.id, 0):,}"
@@ -181,17 +185,19 @@ def _table(keys: list[Key], tokens: dict[str, int], zone: ZoneInfo, language: La
         table.add_row(
             key.id,
             Text(key.name),
-            TEXTS["backend" if key.kind == "backend" else "user_kind"][language],
+            get_message(f"cli.keys.kind_{key.kind}", language),
             Text(key.user_id or ""),
             str(limits.requests_per_minute or ""),
             spent,
             str(limits.concurrent or ""),
-            _time(key.created_at, zone),
-            _time(key.last_used_at, zone),
-            TEXTS["off" if key.revoked_at else "active"][language],
+            _format_time(key.created_at, zone),
+            _format_time(key.last_used_at, zone),
+            get_message(
+                "cli.keys.revoked_state" if key.revoked_at else "cli.keys.active", language
+            ),
         )
     return table
 
 
-def _time(at: float | None, zone: ZoneInfo) -> str:
+def _format_time(at: float | None, zone: ZoneInfo) -> str:
     return "" if at is None else dt.datetime.fromtimestamp(at, zone).strftime("%Y-%m-%d %H:%M")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import subprocess
+import sys
 from collections import Counter
-from enum import StrEnum
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +18,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from chatbot_ai.cli.locust_setup import ensure_locust
+from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.settings import process_environment
 from chatbot_ai.tools.loadtest.figures import Overview, causes, overview
@@ -21,12 +26,11 @@ from chatbot_ai.tools.loadtest.report import write_report
 from chatbot_ai.tools.loadtest.results import Run, read_run
 from chatbot_ai.tools.loadtest.run import KEY_VARIABLE, LoadPlan, LoadRunFailed, run
 
-
-class Scenario(StrEnum):
-    """Which assistant the simulated people visit."""
-
-    office = "office"
-    character = "character"
+_REPOSITORY = Path(__file__).resolve().parents[3]
+_INSTALL_BY_HAND = (
+    "Locust is not installed; install it with: "
+    "pip install --require-hashes --no-deps -r requirements/loadtest.lock"
+)
 
 
 def run_load_test(plan: LoadPlan, console: Console) -> tuple[Path, Path, Run | None]:
@@ -36,12 +40,12 @@ def run_load_test(plan: LoadPlan, console: Console) -> tuple[Path, Path, Run | N
     `chatbot_ai.tools.loadtest.run.run`; what was recorded until then is in the CSV file.
     """
     with console.status("") as status:
-        path = run(plan, lambda elapsed_s, counts: _show(status, plan, elapsed_s, counts))
+        path = run(plan, lambda elapsed_s, counts: _update_status(status, plan, elapsed_s, counts))
     return path, write_report(plan.out), read_run(path)
 
 
 def loadtest(
-    scenario: Annotated[Scenario, typer.Argument(help="Whom the simulated people visit.")],
+    scenario: Annotated[Assistant, typer.Argument(help="Whom the simulated people visit.")],
     users: Annotated[int, typer.Option(min=1, help="Simulated people.")] = 15,
     minutes: Annotated[float, typer.Option(min=0.01, help="How long they keep asking.")] = 5.0,
     spawn_rate: Annotated[float, typer.Option(help="People who arrive each second.")] = 1.0,
@@ -72,7 +76,7 @@ def loadtest(
     """Let simulated people ask questions, record every request, and draw the report."""
     console = Console()
     plan = LoadPlan(
-        assistant=scenario.value,
+        assistant=scenario,
         out=out,
         host=host,
         users=users,
@@ -97,12 +101,12 @@ def loadtest(
         console.print(str(error), style="red", markup=False)
         raise typer.Exit(2) from error
     if recorded is not None:
-        console.print(summary(recorded))
-        console.print(cause_table(recorded))
+        console.print(build_summary(recorded))
+        console.print(build_cause_table(recorded))
     console.print(Text(f"CSV     {path}\nReport  {page}"), soft_wrap=True)
 
 
-def summary(recorded: Run) -> Table:
+def build_summary(recorded: Run) -> Table:
     """The run's key figures; seconds unless a unit is given."""
     figures = overview(recorded.records)
     table = Table(
@@ -110,12 +114,12 @@ def summary(recorded: Run) -> Table:
     )
     table.add_column(style="dim")
     table.add_column(justify="right")
-    for name, value in _lines(figures):
+    for name, value in _list_figures(figures):
         table.add_row(name, value)
     return table
 
 
-def cause_table(recorded: Run) -> Table:
+def build_cause_table(recorded: Run) -> Table:
     """How often each outcome and cause came."""
     table = Table("Outcome", "Cause", title_justify="left")
     table.add_column("Requests", justify="right")
@@ -124,7 +128,7 @@ def cause_table(recorded: Run) -> Table:
     return table
 
 
-def _lines(figures: Overview) -> list[tuple[str, str]]:
+def _list_figures(figures: Overview) -> list[tuple[str, str]]:
     success = "-" if figures.success_percent is None else f"{figures.success_percent:.1f} %"
     rate = "-" if figures.answers_per_h is None else f"{figures.answers_per_h:,.0f}"
     error = "-" if figures.wait_error is None else f"±{100 * figures.wait_error:.0f} %"
@@ -133,27 +137,61 @@ def _lines(figures: Overview) -> list[tuple[str, str]]:
         ("Unfinished at the end", f"{figures.unfinished:,}"),
         ("Requests, repeated ones", f"{figures.requests:,}, {figures.repeated:,}"),
         ("Answers an hour", rate),
-        ("Response mean", _seconds(figures.mean_s)),
+        ("Response mean", _format_seconds(figures.mean_s)),
         (
             "Response p50 / p95 / p99",
-            " / ".join(_seconds(v) for v in (figures.p50_s, figures.p95_s, figures.p99_s)),
+            " / ".join(_format_seconds(v) for v in (figures.p50_s, figures.p95_s, figures.p99_s)),
         ),
         (
             "First text p50 / p95",
-            f"{_seconds(figures.first_token_p50_s)} / {_seconds(figures.first_token_p95_s)}",
+            " / ".join(
+                _format_seconds(v) for v in (figures.first_token_p50_s, figures.first_token_p95_s)
+            ),
         ),
-        ("Queue p50 / p95", f"{_seconds(figures.queue_p50_s)} / {_seconds(figures.queue_p95_s)}"),
-        ("Refused, after (median)", f"{figures.refused:,}, {_seconds(figures.refusal_s)}"),
-        ("Error of foretold waits", f"{error} of {figures.waits:,} waits"),
+        (
+            "Queue p50 / p95",
+            f"{_format_seconds(figures.queue_p50_s)} / {_format_seconds(figures.queue_p95_s)}",
+        ),
+        ("Refused, after (median)", f"{figures.refused:,}, {_format_seconds(figures.refusal_s)}"),
+        ("Error of expected waits", f"{error} of {figures.waits:,} waits"),
     ]
 
 
-def _seconds(value: float | None) -> str:
+def _format_seconds(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value * 1000:.0f} ms" if value < 0.1 else f"{value:.2f} s"
 
 
-def _show(status: Status, plan: LoadPlan, elapsed_s: float, counts: Counter[str]) -> None:
-    told = " ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "starting"
-    status.update(f"{plan.users} users, {elapsed_s:.0f} of {plan.duration_s:.0f} s · {told}")
+def _update_status(status: Status, plan: LoadPlan, elapsed_s: float, counts: Counter[str]) -> None:
+    counted = " ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "starting"
+    status.update(f"{plan.users} users, {elapsed_s:.0f} of {plan.duration_s:.0f} s · {counted}")
+
+
+def ensure_locust(say: Callable[[str], None], repository: Path = _REPOSITORY) -> None:
+    """Install Locust from its hashed lock into this environment, unless it is there.
+
+    Only an environment of its own is touched, from a checkout that has the lock; anywhere else,
+    and when pip fails, ConfigurationError says what to do.
+    """
+    if is_locust_installed():
+        return
+    script = repository / "scripts" / "setup.sh"
+    if sys.prefix == sys.base_prefix or not script.is_file() or not os.access(sys.prefix, os.W_OK):
+        raise ConfigurationError(_INSTALL_BY_HAND)
+    say("Installing Locust from requirements/loadtest.lock, once")
+    done = subprocess.run(
+        [str(script), "loadtest"],
+        env=process_environment() | {"VENV": sys.prefix, "PYTHON": sys.executable},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    importlib.invalidate_caches()
+    if done.returncode != 0 or not is_locust_installed():
+        raise ConfigurationError(f"{done.stderr.strip()}\n{_INSTALL_BY_HAND}")
+
+
+def is_locust_installed() -> bool:
+    return find_spec("locust") is not None

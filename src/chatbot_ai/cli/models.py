@@ -14,9 +14,8 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from chatbot_ai.cli.language import Language, LanguageOption, language_of
-from chatbot_ai.cli.models_texts import TEXTS, say
-from chatbot_ai.cli.progress import byte_progress
+from chatbot_ai.cli.terminal import LanguageOption, parse_language, show_bytes
+from chatbot_ai.messages import Language, get_message
 from chatbot_ai.models.errors import ModelFileError
 from chatbot_ai.models.hub import Hub
 from chatbot_ai.models.library import FileState, FileStatus, ModelLibrary
@@ -53,11 +52,13 @@ def build_models(defaults: Callable[[], ModelDefaults]) -> typer.Typer:
 
     @app.command("list", help="모델 파일 목록 · List the model files")
     def list_files(folder: Folder = None, lang: LanguageOption = "ko") -> None:
-        language = language_of(lang)
+        language = parse_language(lang)
         models = library(folder)
         console = Console()
-        console.print(TEXTS["folder"][language].format(folder=models.folder), soft_wrap=True)
-        console.print(_table(models.list(), language))
+        console.print(
+            get_message("cli.models.folder", language, folder=models.folder), soft_wrap=True
+        )
+        console.print(_build_table(models.list(), language))
 
     @app.command(help="모델 파일 받기(이어받기) · Fetch model files, resuming")
     def pull(
@@ -67,74 +68,80 @@ def build_models(defaults: Callable[[], ModelDefaults]) -> typer.Typer:
         endpoint: Endpoint = None,
         lang: LanguageOption = "ko",
     ) -> None:
-        language = language_of(lang)
+        language = parse_language(lang)
         hub = defaults().hub
         models = library(folder, Hub(endpoint or hub.endpoint, token or hub.token))
         for name in names:
-            with _spoken(name, language), byte_progress(Console(stderr=True), name) as report:
+            with _exit_on_error(name, language), show_bytes(Console(stderr=True), name) as report:
                 path = models.pull(name, report)
-            typer.echo(TEXTS["ready"][language].format(name=name, path=path))
+            typer.echo(get_message("cli.models.ready", language, name=name, path=path))
 
     @app.command(help="모델 파일 검사(SHA-256) · Verify model files")
     def verify(
         names: OptionalNames = None, folder: Folder = None, lang: LanguageOption = "ko"
     ) -> None:
-        language = language_of(lang)
+        language = parse_language(lang)
         models = library(folder)
         there = (FileState.PRESENT, FileState.BROKEN)
         present = [status.file.name for status in models.list() if status.state in there]
         for name in names or present:
-            with _spoken(name, language), byte_progress(Console(stderr=True), name) as report:
+            with _exit_on_error(name, language), show_bytes(Console(stderr=True), name) as report:
                 found = models.verify(name, report)
-            against = TEXTS[f"against_{found.against}"][language]
+            against = get_message(f"cli.models.against_{found.against}", language)
             typer.echo(
-                TEXTS["verified"][language].format(name=name, sha256=found.sha256, against=against)
+                get_message(
+                    "cli.models.verified", language, name=name, sha256=found.sha256, against=against
+                )
             )
         if not names and not present:
-            typer.echo(TEXTS["nothing"][language])
+            typer.echo(get_message("cli.models.nothing", language))
 
-    @app.command(help="모델 파일 지우기 · Delete a model file")
+    @app.command(help="모델 파일 삭제 · Delete a model file")
     def remove(
         name: str,
         yes: Annotated[bool, typer.Option("--yes", "-y")] = False,
         folder: Folder = None,
         lang: LanguageOption = "ko",
     ) -> None:
-        language = language_of(lang)
+        language = parse_language(lang)
         if not yes:
-            typer.confirm(TEXTS["confirm"][language].format(name=name), abort=True)
-        with _spoken(name, language):
+            typer.confirm(get_message("cli.models.confirm", language, name=name), abort=True)
+        with _exit_on_error(name, language):
             freed_bytes = library(folder).remove(name)
-        typer.echo(TEXTS["removed"][language].format(name=name, size=decimal(freed_bytes)))
+        typer.echo(
+            get_message("cli.models.removed", language, name=name, size=decimal(freed_bytes))
+        )
 
     return app
 
 
 @contextmanager
-def _spoken(name: str, language: Language) -> Iterator[None]:
+def _exit_on_error(name: str, language: Language) -> Iterator[None]:
     """Say an error or an interruption in one sentence and end with its exit code."""
     try:
         yield
     except ModelFileError as error:
-        typer.echo(say(error, language), err=True)
+        typer.echo(error.explain(language), err=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        typer.echo(TEXTS["interrupted"][language].format(name=name), err=True)
+        typer.echo(get_message("cli.models.interrupted", language, name=name), err=True)
         sys.exit(EXIT_INTERRUPTED)
 
 
-def _table(statuses: list[FileStatus], language: Language) -> Table:
+def _build_table(statuses: list[FileStatus], language: Language) -> Table:
     table = Table(box=None)
     for heading in ("name", "state", "size", "place"):
-        table.add_column(TEXTS[heading][language], overflow="fold")
+        table.add_column(get_message(f"cli.models.{heading}", language), overflow="fold")
     for status in statuses:
         size = decimal(status.size_bytes)
         if status.state is FileState.MISSING:
             planned = decimal(status.file.planned_bytes)
             size = (
-                planned if status.file.size_bytes else TEXTS["about"][language].format(size=planned)
+                planned
+                if status.file.size_bytes
+                else get_message("cli.models.about", language, size=planned)
             )
         name = status.file.alias or status.file.name
-        state = TEXTS[status.state.value][language]
+        state = get_message(f"cli.models.{status.state.value}", language)
         table.add_row(name, state, size, str(status.file.path))
     return table

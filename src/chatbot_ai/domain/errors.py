@@ -48,7 +48,7 @@ class ConfigurationError(ChatbotError):
 
 
 class InvalidRequest(ChatbotError):
-    """The request itself is wrong in `field`; `reason` is a message key of the catalogue."""
+    """The request itself is wrong in `field`; `reason` is a key of messages/api.toml."""
 
     code = "invalid_request"
 

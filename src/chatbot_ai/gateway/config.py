@@ -6,9 +6,9 @@ from pathlib import Path
 from string import Template
 
 from chatbot_ai.domain.errors import ConfigurationError
-from chatbot_ai.gateway.messages import GATEWAY_MESSAGES, OPENAI_CODES, OTHER_MESSAGE
 from chatbot_ai.gateway.operator_settings import render_settings
 from chatbot_ai.gateway.options import GatewayOptions
+from chatbot_ai.messages import get_message
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "nginx" / "nginx.conf.template"
 
@@ -19,6 +19,26 @@ UNAVAILABLE_RETRY_AFTER_S = 5
 
 #: Above the longest deadline that the settings allow, with what the gateway adds to it.
 LONGEST_READ_S = 3630
+
+#: What nginx itself answers: status -> code, a key of messages/gateway.toml.
+ERROR_CODES = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    411: "length_required",
+    413: "payload_too_large",
+    414: "uri_too_long",
+    429: "rate_limited",
+    431: "headers_too_large",
+    500: "internal_error",
+    503: "service_unavailable",
+}
+#: For a status that nginx may invent and that has no row of its own.
+OTHER_CODE, OTHER_KEY = "bad_request", "gateway.unhandled"
+#: Our codes that OpenAI's clients know by another name.
+OPENAI_CODES = {"rate_limited": "rate_limit_exceeded"}
 
 #: In the run folder: what `chatbot-ai up` tells of its processes.
 PROCESSES_FILE = "processes.json"
@@ -112,8 +132,8 @@ def _shutdown_timeout_s(options: GatewayOptions) -> int:
 
 
 def _error_codes() -> str:
-    rows = [f"        {status} {message.code};" for status, message in GATEWAY_MESSAGES.items()]
-    return "\n".join([*rows, f"        default {OTHER_MESSAGE.code};"])
+    rows = [f"        {status} {code};" for status, code in ERROR_CODES.items()]
+    return "\n".join([*rows, f"        default {OTHER_CODE};"])
 
 
 def _openai_codes() -> str:
@@ -122,10 +142,12 @@ def _openai_codes() -> str:
 
 def _error_messages() -> str:
     rows = []
-    for status, message in GATEWAY_MESSAGES.items():
-        rows += [f'        ko:{status} "{message.ko}";', f'        en:{status} "{message.en}";']
-    rows.append(f'        "~^en:" "{OTHER_MESSAGE.en}";')
-    return "\n".join([*rows, f'        default "{OTHER_MESSAGE.ko}";'])
+    for status, code in ERROR_CODES.items():
+        key = f"gateway.{code}"
+        rows.append(f'        ko:{status} "{get_message(key, "ko")}";')
+        rows.append(f'        en:{status} "{get_message(key, "en")}";')
+    rows.append(f'        "~^en:" "{get_message(OTHER_KEY, "en")}";')
+    return "\n".join([*rows, f'        default "{get_message(OTHER_KEY, "ko")}";'])
 
 
 def _keeps_connections(options: GatewayOptions) -> bool:

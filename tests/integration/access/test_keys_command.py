@@ -18,8 +18,8 @@ import pytest
 
 from chatbot_ai.access.key import KEY_PATTERN
 from chatbot_ai.access.ledger import FILE, KeyLedger
-from chatbot_ai.cli.keys_texts import TEXTS
 from chatbot_ai.domain.errors import EXIT_CONFIGURATION
+from chatbot_ai.messages import read_table
 
 ROOT = Path(__file__).resolve().parents[3]
 START_S = 60.0
@@ -118,7 +118,7 @@ def test_create_list_revoke_delete(tmp_path: Path) -> None:
         table = run(tmp_path, "keys", "list", "--lang", language).stdout
         assert secret[:12] in table
         assert secret[12:] not in table
-        assert TEXTS["state"][language] in table
+        assert read_table("cli")["keys.state"][language] in table
     assert run(tmp_path, "keys", "revoke", secret[:12]).returncode == 0
     with KeyLedger(tmp_path / "data" / FILE) as ledger:
         assert [key.revoked_at is not None for key in ledger.list_keys()] == [True, False]

@@ -9,7 +9,7 @@ import pytest
 
 from chatbot_ai.cards.errors import CardError
 from chatbot_ai.cards.macros import MAX_EXPANDED_CHARS, MacroScope, expand
-from chatbot_ai.cards.particles import ending_of, resolve_particle, with_particle
+from chatbot_ai.domain.particles import ending_of, resolve_particle, with_particle
 
 SCOPE = MacroScope(
     char="서연",

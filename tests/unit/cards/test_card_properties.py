@@ -26,9 +26,9 @@ from chatbot_ai.cards import (
     to_request_fields,
     write_card,
 )
-from chatbot_ai.cards.particles import ending_of, resolve_particle
 from chatbot_ai.cards.paths import safe_path
 from chatbot_ai.domain.conversation import Message
+from chatbot_ai.domain.particles import ending_of, resolve_particle
 from support import card_samples as samples
 
 SMALL = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -19,7 +19,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One result: `message` is a key of the front end's catalogue, `facts` its values."""
+    """One result: `message` is a key of messages/doctor.toml, `facts` its values."""
 
     check: str
     state: State

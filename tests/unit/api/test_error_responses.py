@@ -1,24 +1,21 @@
-"""The catalogue of what callers read, and the one table from errors to HTTP."""
+"""The one table from errors to HTTP, and the words for each."""
 
 from __future__ import annotations
 
 import ast
-import re
 import string
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from chatbot_ai.api.error_responses import (
     FIELD_MESSAGES,
     HTTP_CODES,
     error_body,
+    message,
     retry_after_s,
     status_of,
 )
-from chatbot_ai.api.messages import CATALOGUE, language_of, message
 from chatbot_ai.domain import errors as domain_errors
 from chatbot_ai.domain.errors import (
     AdmissionRejected,
@@ -32,9 +29,9 @@ from chatbot_ai.domain.errors import (
     Unavailable,
     UnknownModel,
 )
+from chatbot_ai.messages import read_table
 
 SOURCE = Path(domain_errors.__file__).parents[1]
-HANGUL = re.compile("[가-힣]")
 
 
 def placeholders(text: str) -> set[str]:
@@ -61,22 +58,12 @@ def refusals() -> list[tuple[str, str, set[str]]]:
     return found
 
 
-@pytest.mark.parametrize("key", CATALOGUE)
-def test_every_message_is_in_both_languages(key: str) -> None:
-    """Korean reads as Korean, English as English, and both fill in the same values."""
-    texts = CATALOGUE[key]
-    assert set(texts) == {"ko", "en"}
-    assert HANGUL.search(texts["ko"])
-    assert not HANGUL.search(texts["en"])
-    assert placeholders(texts["ko"]) == placeholders(texts["en"])
-
-
 @pytest.mark.parametrize("cls", all_errors(), ids=lambda c: c.__name__)
 def test_every_error_of_the_domain_has_words_and_a_status(cls: type[ChatbotError]) -> None:
     """Each code has a message that the table can fill, and each class a status."""
-    assert cls.code in CATALOGUE
+    assert cls.code in read_table("api")
     if not issubclass(cls, InvalidRequest):
-        assert placeholders(CATALOGUE[cls.code]["ko"]) <= {"retry_after", "limit"}
+        assert placeholders(read_table("api")[cls.code]["ko"]) <= {"retry_after", "limit"}
     error = cls.__new__(cls)
     expected = {InvalidRequest: (400, 422), Unavailable: (503,), CallerLimited: (429,)}
     allowed = next((v for k, v in expected.items() if issubclass(cls, k)), None)
@@ -95,14 +82,16 @@ def test_every_refusal_has_its_words() -> None:
     found = refusals()
     assert found
     for file, reason, names in found:
-        assert reason in CATALOGUE, (file, reason)
-        needed = placeholders(CATALOGUE[reason]["ko"]) - {"retry_after"}
+        assert reason in read_table("api"), (file, reason)
+        needed = placeholders(read_table("api")[reason]["ko"]) - {"retry_after"}
         assert needed <= names or "**" in names, (file, reason)
 
 
 def test_every_field_message_exists() -> None:
     """The keys that pydantic's errors and HTTP statuses are mapped to are in the catalogue."""
-    assert {*FIELD_MESSAGES.values(), *HTTP_CODES.values(), "field_invalid"} <= set(CATALOGUE)
+    assert {*FIELD_MESSAGES.values(), *HTTP_CODES.values(), "field_invalid"} <= set(
+        read_table("api")
+    )
 
 
 @pytest.mark.parametrize(
@@ -139,35 +128,6 @@ def test_an_unknown_model_is_told_the_valid_ones() -> None:
     assert body["fields"][0]["field"] == "model"
 
 
-@pytest.mark.parametrize(
-    ("header", "expected"),
-    [
-        (None, "ko"),
-        ("", "ko"),
-        ("en", "en"),
-        ("EN-us", "en"),
-        ("ko-KR,ko;q=0.9,en;q=0.8", "ko"),
-        ("en;q=0.3, ko;q=0.7", "ko"),
-        ("fr, en;q=0.5", "en"),
-        ("fr", "ko"),
-        ("en;q=0", "ko"),
-        ("en;q=x", "ko"),
-        ("en;q=nan", "ko"),
-        ("english", "ko"),
-        ("*", "ko"),
-    ],
-)
-def test_language_of_a_header(header: str | None, expected: str) -> None:
-    """The better liked of Korean and English; the default for all else."""
-    assert language_of(header) == expected
-
-
-@given(st.text())
-def test_any_header_gives_a_language(header: str) -> None:
-    """Nonsense reads as the default, not as a failure."""
-    assert language_of(header, "en") in ("ko", "en")
-
-
 def test_an_unknown_key_reads_as_our_mistake() -> None:
     """A missing text is no reason for a second failure."""
-    assert message("no such key", "en") == CATALOGUE["internal_error"]["en"]
+    assert message("no such key", "en") == read_table("api")["internal_error"]["en"]

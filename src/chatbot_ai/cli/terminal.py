@@ -1,0 +1,69 @@
+"""What the commands share: the option --lang, and a download's progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+
+from chatbot_ai.messages import Language
+
+LanguageOption = Annotated[
+    str,
+    typer.Option("--lang", envvar="LANG", help="ko | en", show_default="ko", metavar="LANG"),
+]
+Report = Callable[[int, int | None], None]
+
+
+def parse_language(value: str) -> Language:
+    """Read `--lang` or LANG: English for en, en_US.UTF-8 and the like, Korean for the rest."""
+    return "en" if value.lower().startswith("en") else "ko"
+
+
+@contextmanager
+def show_bytes(console: Console, name: str) -> Iterator[Report]:
+    """Yield a function to call with the bytes that are there and the total, None if unknown.
+
+    On a terminal it draws a bar, in a log it prints a line every tenth.
+    """
+    if not console.is_terminal:
+        yield _print_tenths(console, name)
+        return
+    from rich import progress
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=console, transient=True) as bar:
+        tasks: list[progress.TaskID] = []
+
+        def report(have_bytes: int, total_bytes: int | None) -> None:
+            if not tasks:  # begins where an earlier download ended, so that the speed is today's
+                tasks.append(bar.add_task(name, completed=have_bytes, total=total_bytes))
+            bar.update(tasks[0], completed=have_bytes, total=total_bytes)
+
+        yield report
+
+
+def _print_tenths(console: Console, name: str) -> Report:
+    last_tenth = -1
+
+    def report(have_bytes: int, total_bytes: int | None) -> None:
+        nonlocal last_tenth
+        if not total_bytes:
+            return
+        tenth = have_bytes * 10 // total_bytes
+        if tenth != last_tenth:
+            last_tenth = tenth
+            sizes = f"{decimal(have_bytes)} / {decimal(total_bytes)}"
+            console.print(f"{name}  {tenth * 10} %  {sizes}", soft_wrap=True)
+
+    return report

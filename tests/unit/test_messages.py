@@ -1,0 +1,160 @@
+"""The tables of everything that people read, and how a text is found and filled in."""
+
+from __future__ import annotations
+
+import ast
+import re
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatbot_ai import messages
+from chatbot_ai.messages import AREAS, get_message, has_message, parse_accept_language, read_table
+
+SOURCE = Path(messages.__file__).parents[1]
+HANGUL = re.compile("[가-힣]")
+KEYS = sorted(f"{area}.{key}" for area in AREAS for key in read_table(area))
+#: Names that are the same in every language.
+NAMES = re.compile(r"\{[^}]*\}|CPU|GPU|nginx|MongoDB|SQLite|Docker|Python")
+#: A particle right behind a value, in the one form that fits every value or not.
+FIXED_PARTICLE = re.compile(
+    r"\}[\'’”)]?(?:은|는|이|가|을|를|과|와|으로|로|이나|나|이랑|랑)(?![가-힣])"
+)
+#: A particle is written without a space.
+LOOSE_PARTICLE = re.compile(r"[}`’”)] (?:은|는|이|가|을|를|에|에서|의|로|으로|과|와)(?![가-힣])")
+
+
+def find_entry(key: str) -> messages.Entry:
+    area, _, name = key.partition(".")
+    return read_table(area)[name]
+
+
+def placeholders(text: str) -> set[tuple[str, str | None]]:
+    return {(name, spec) for _, name, spec, _ in string.Formatter().parse(text) if name is not None}
+
+
+def read_source() -> tuple[set[str], set[str]]:
+    """Return every string of the source, and a pattern for every key that it looks up.
+
+    An f-string of a key becomes a pattern with (.+) for its values.
+    """
+    strings, keys = set(), set()
+    for path in SOURCE.rglob("*.py"):
+        text = path.read_text("utf-8")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                strings.add(node.value)
+            if isinstance(node, ast.expr) and "chatbot_ai.messages" in text:
+                keys.add(_to_pattern(node))
+    is_key = re.compile(rf"(?:{'|'.join(AREAS)})\\\.[a-z_(.+)\\]*[a-z)]")
+    return strings, {key for key in keys if is_key.fullmatch(key)}
+
+
+def _to_pattern(node: ast.expr) -> str:
+    match node:
+        case ast.Constant(value=str(text)):
+            return re.escape(text)
+        case ast.JoinedStr(values=parts):
+            return "".join(_to_pattern(part) for part in parts)
+        case ast.FormattedValue():
+            return "(.+)"
+    return ""
+
+
+STRINGS, LOOKED_UP = read_source()
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_both_languages_say_the_same(key: str) -> None:
+    """Both are there, in their own letters, with the same values in the same number of lines."""
+    entry = find_entry(key)
+    assert set(entry) == {"ko", "en"}
+    words = NAMES.sub("", entry["ko"])
+    assert HANGUL.search(words) or not re.search("[A-Za-z]{3}", words)
+    assert not HANGUL.search(entry["en"])
+    assert placeholders(entry["ko"]) == placeholders(entry["en"])
+    assert entry["ko"].count("\n") == entry["en"].count("\n")
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_particles_fit_any_value(key: str) -> None:
+    """After a value stands no particle, or one in both forms; none stands after a space."""
+    korean = find_entry(key)["ko"]
+    assert not FIXED_PARTICLE.search(korean)
+    assert not LOOSE_PARTICLE.search(korean)
+
+
+def is_named(part: str) -> bool:
+    """Whether the source names this part of a key, or both halves of it (`model_` and a state)."""
+    begin, _, end = part.partition("_")
+    return part in STRINGS or {f"{begin}_", end} <= STRINGS
+
+
+def test_every_key_is_used() -> None:
+    """The source names each key, whole or as an f-string whose values it also names."""
+    found = {key: [m for p in LOOKED_UP if (m := re.fullmatch(p, key))] for key in KEYS}
+    assert [
+        key
+        for key, matches in found.items()
+        if not any(all(map(is_named, match.groups())) for match in matches)
+    ] == []
+
+
+def test_every_key_that_is_looked_up_exists() -> None:
+    """A misspelt key fails here, not before a reader."""
+    assert len(LOOKED_UP) > 40
+    assert [p for p in LOOKED_UP if not any(re.fullmatch(p, key) for key in KEYS)] == []
+
+
+def test_values_are_filled_in_and_korean_particles_follow_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """은(는) and its kin take the form that the value before them needs."""
+    table = {"x": {"ko": "{a}을(를) {n:.1f}(으)로 바꿨습니다. {{}}", "en": "{a} is {n:.1f} {{}}"}}
+    monkeypatch.setattr(messages, "read_table", lambda area: table)
+    assert get_message("any.x", "ko", a="하늘", n=0.21) == "하늘을 0.2로 바꿨습니다. {}"
+    assert get_message("any.x", "ko", a="바다", n=6.0) == "바다를 6.0으로 바꿨습니다. {}"
+    assert get_message("any.x", "ko", a="{b}!r", n=1) == "{b}!r를 1.0으로 바꿨습니다. {}"
+    assert get_message("any.x", "en", a="a", n=1) == "a is 1.0 {}"
+    with pytest.raises(KeyError):
+        get_message("any.x", "ko", a="하늘")
+
+
+def test_an_unknown_key_is_an_error() -> None:
+    """Code that may meet one asks has_message first."""
+    assert has_message("api.busy")
+    assert not has_message("api.no_such_key")
+    with pytest.raises(KeyError):
+        get_message("api.no_such_key", "ko")
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (None, "ko"),
+        ("", "ko"),
+        ("en", "en"),
+        ("EN-us", "en"),
+        ("ko-KR,ko;q=0.9,en;q=0.8", "ko"),
+        ("en;q=0.3, ko;q=0.7", "ko"),
+        ("fr, en;q=0.5", "en"),
+        ("fr", "ko"),
+        ("en;q=0", "ko"),
+        ("en;q=x", "ko"),
+        ("en;q=nan", "ko"),
+        ("english", "ko"),
+        ("*", "ko"),
+    ],
+)
+def test_language_of_a_header(header: str | None, expected: str) -> None:
+    """The better liked of Korean and English; the default for all else."""
+    assert parse_accept_language(header) == expected
+
+
+@given(st.text())
+def test_any_header_gives_a_language(header: str) -> None:
+    """Nonsense reads as the default, not as a failure."""
+    assert parse_accept_language(header, "en") in ("ko", "en")
