@@ -15,11 +15,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from chatbot_ai.domain.errors import SearchUnavailable
+from chatbot_ai.domain.errors import SearchQuotaExceeded, SearchUnavailable
 from chatbot_ai.domain.ports import WebSearch
 from chatbot_ai.search.chain import SearchChain
 from chatbot_ai.search.duckduckgo import DuckDuckGoSearch
-from chatbot_ai.search.failures import SearchQuotaExceeded
 from chatbot_ai.search.google import GoogleSearch
 from chatbot_ai.search.naver import NaverSearch
 from chatbot_ai.search.searxng import SearxngSearch

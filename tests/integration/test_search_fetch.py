@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from chatbot_ai.domain.errors import ExchangeFailed, FetchRefused
 from chatbot_ai.search.address import Address, AddressPolicy
-from chatbot_ai.search.failures import ExchangeFailed, FetchRefused
 from chatbot_ai.search.fetch import PageFetch
 from chatbot_ai.search.json_api import JsonApi
 from support.scripted_web import (

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from chatbot_ai.search.failures import ReadingFailed
+from chatbot_ai.domain.errors import ReadingFailed
 from chatbot_ai.search.reader import PageReader
 
 SENTENCE = "<p>서울의 오늘 날씨는 맑고 따뜻하다고 한다.</p>"

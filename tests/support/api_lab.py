@@ -36,6 +36,7 @@ from chatbot_ai.domain.generation import (
     Usage,
 )
 from chatbot_ai.domain.grounding import Grounder
+from chatbot_ai.domain.limits import LimitState
 from chatbot_ai.domain.persona import Persona
 from chatbot_ai.llm.openai import OpenAIModel
 from chatbot_ai.server.personas import read_personas
@@ -110,14 +111,14 @@ class TableAccess:
     callers: Mapping[str, Principal]
     tokens: dict[str, int] = field(default_factory=dict)
 
-    async def admit(self, headers: Mapping[str, str], address: str) -> Principal:
-        scheme, _, key = headers.get("authorization", "").partition(" ")
+    async def admit(self, details: Mapping[str, str], address: str) -> Principal:
+        scheme, _, key = details.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or key not in self.callers:
             raise Unauthorized("no such key")
         return self.callers[key]
 
-    def headers(self, principal: Principal) -> Mapping[str, str]:
-        return {"X-RateLimit-Remaining-Requests": "7"}
+    def limits_of(self, principal: Principal) -> tuple[LimitState, ...]:
+        return (LimitState("requests_per_minute", 8, 7, 0.0),)
 
     def release(self, principal: Principal) -> None:
         return None

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatbot_ai.domain.errors import FetchRefused
 from chatbot_ai.search.address import AddressPolicy, is_public, port_of
-from chatbot_ai.search.failures import FetchRefused
 
 HOSTILE_URLS = [
     # loopback and "this host", in every spelling that some parser takes for an address

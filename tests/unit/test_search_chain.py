@@ -7,12 +7,11 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from chatbot_ai.domain.errors import SearchUnavailable
+from chatbot_ai.domain.errors import SearchQuotaExceeded, SearchUnavailable
 from chatbot_ai.domain.ports import SearchResult
 from chatbot_ai.search.cache import ExpiringCache, SharedCalls
 from chatbot_ai.search.chain import Found, SearchChain
 from chatbot_ai.search.cooldown import Cooldown
-from chatbot_ai.search.failures import SearchQuotaExceeded
 
 HIT = SearchResult("제목", "https://a.example/", "내용")
 

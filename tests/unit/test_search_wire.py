@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatbot_ai.domain.errors import SearchUnavailable
-from chatbot_ai.search.failures import ExchangeFailed
+from chatbot_ai.domain.errors import ExchangeFailed, SearchUnavailable
 from chatbot_ai.search.json_api import is_web_url
 from chatbot_ai.search.wire import BoundedBody, exchange_errors
 

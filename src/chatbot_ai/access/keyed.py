@@ -23,6 +23,7 @@ from chatbot_ai.access.limits import Standing
 from chatbot_ai.access.open import LoopbackAccess
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.errors import ChatbotError, StoreUnavailable, Unauthorized
+from chatbot_ai.domain.limits import LimitState
 from chatbot_ai.domain.ports import Clock
 
 log = structlog.get_logger()
@@ -81,8 +82,8 @@ class KeyedAccess:
             thread.submit(self._finish)
             await asyncio.to_thread(thread.shutdown)
 
-    async def admit(self, headers: Mapping[str, str], address: str) -> Principal:
-        secret = credential_of(headers)
+    async def admit(self, details: Mapping[str, str], address: str) -> Principal:
+        secret = credential_of(details)
         key = self._match(secret)
         stale = self._clock.monotonic() - self._checked_at > STALE_AFTER_S
         if stale or (secret is not None and key is None):
@@ -90,7 +91,7 @@ class KeyedAccess:
             await self._ask(self._look)
             key = self._match(secret)
         if not self._keys:
-            return await self._unkeyed.admit(headers, address)
+            return await self._unkeyed.admit(details, address)
         if key is None:
             raise Unauthorized("no key was sent" if secret is None else "no such key")
         return await self._count(key)
@@ -119,9 +120,9 @@ class KeyedAccess:
         self._visits[visit] = standing
         return Principal(key.kind, key.id, key.user_id, visit)
 
-    def headers(self, principal: Principal) -> Mapping[str, str]:
+    def limits_of(self, principal: Principal) -> tuple[LimitState, ...]:
         standing = self._visits.get(principal.visit or "")
-        return standing.headers() if standing else {}
+        return standing.states() if standing else ()
 
     def spent(self, principal: Principal, tokens: int) -> None:
         key_id, day = principal.key_id, self._moment().day

@@ -1,16 +1,12 @@
-"""Where a key stands with its limits, and the headers that tell it."""
+"""Where a key stands with its limits, and what is left of them."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from chatbot_ai.access.key import Limits
 from chatbot_ai.domain.errors import CallerLimited
-
-LimitName = Literal["requests_per_minute", "tokens_per_day", "concurrent_requests"]
+from chatbot_ai.domain.limits import LimitName, LimitState
 
 #: The requests of so many seconds count, whenever one asks: no minute admits more than the limit.
 WINDOW_S = 60.0
@@ -35,8 +31,16 @@ class Standing:
 
     def check(self) -> None:
         """Raise CallerLimited where one more call would be over a limit."""
+        states = self.states()
+        for state in states:
+            if state.remaining == 0:
+                raise CallerLimited(state.name, state.reset_s, states)
+
+    def states(self) -> tuple[LimitState, ...]:
+        """What is left of each limit that there is."""
         limits = self.limits
-        checks: tuple[tuple[LimitName, int | None, int, float], ...] = (
+        concurrent_reset_s = CONCURRENT_RETRY_S if self.running >= (limits.concurrent or 0) else 0.0
+        table: tuple[tuple[LimitName, int | None, int, float], ...] = (
             (
                 "requests_per_minute",
                 limits.requests_per_minute,
@@ -44,23 +48,10 @@ class Standing:
                 self.requests_reset_s,
             ),
             ("tokens_per_day", limits.tokens_per_day, self.tokens, self.tokens_reset_s),
-            ("concurrent_requests", limits.concurrent, self.running, CONCURRENT_RETRY_S),
+            ("concurrent_requests", limits.concurrent, self.running, concurrent_reset_s),
         )
-        for name, limit, used, reset_s in checks:
-            if limit is not None and used >= limit:
-                raise CallerLimited(name, reset_s, self.headers())
-
-    def headers(self) -> Mapping[str, str]:
-        """`X-RateLimit-Limit-…`, `-Remaining-…` and `-Reset-…` (whole seconds) of each limit."""
-        limits, found = self.limits, {}
-        concurrent_reset_s = CONCURRENT_RETRY_S if self.running >= (limits.concurrent or 0) else 0
-        for name, limit, used, reset_s in (
-            ("Requests", limits.requests_per_minute, self.requests, self.requests_reset_s),
-            ("Tokens", limits.tokens_per_day, self.tokens, self.tokens_reset_s),
-            ("Concurrent", limits.concurrent, self.running, concurrent_reset_s),
-        ):
-            if limit is not None:
-                found[f"X-RateLimit-Limit-{name}"] = str(limit)
-                found[f"X-RateLimit-Remaining-{name}"] = str(max(0, limit - used))
-                found[f"X-RateLimit-Reset-{name}"] = str(math.ceil(reset_s))
-        return found
+        return tuple(
+            LimitState(name, limit, max(0, limit - used), reset_s)
+            for name, limit, used, reset_s in table
+            if limit is not None
+        )

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from chatbot_ai.domain.access import Principal, is_loopback
 from chatbot_ai.domain.errors import Unauthorized
+from chatbot_ai.domain.limits import LimitState
 
 #: Never in public DNS: RFC 6761 sections 6.2 and 6.3; ICANN resolution 2024.07.29.06.
 PRIVATE_DOMAINS = (".localhost", ".test", ".internal")
@@ -29,8 +30,8 @@ class LoopbackAccess:
         self._anywhere = anywhere
         self._origins = frozenset(origins)
 
-    async def admit(self, headers: Mapping[str, str], address: str) -> Principal:
-        host, origin = headers.get("host", ""), headers.get("origin")
+    async def admit(self, details: Mapping[str, str], address: str) -> Principal:
+        host, origin = details.get("host", ""), details.get("origin")
         if not (self._anywhere or is_loopback(address)):
             raise Unauthorized("no key is configured, so only this machine may call")
         if _is_public_name(host):
@@ -39,8 +40,8 @@ class LoopbackAccess:
             raise Unauthorized("no key is configured, so no other site's page may call")
         return Principal("open")
 
-    def headers(self, principal: Principal) -> Mapping[str, str]:
-        return {}
+    def limits_of(self, principal: Principal) -> tuple[LimitState, ...]:
+        return ()
 
     def spent(self, principal: Principal, tokens: int) -> None:
         return None

@@ -24,13 +24,12 @@ from chatbot_ai.api import (
     operations,
     streams,
 )
-from chatbot_ai.api.caller import CallerLeft, Gate
+from chatbot_ai.api.caller import Gate
 from chatbot_ai.api.character_access import PATH
 from chatbot_ai.api.metrics import Metrics
-from chatbot_ai.api.middleware import BodyLimit, CrashAnswer, RequestContext
+from chatbot_ai.api.middleware import LIMIT_HEADERS, BodyLimit, CrashAnswer, RequestContext
 from chatbot_ai.api.services import ApiOptions, Services
-from chatbot_ai.domain.access import LIMIT_HEADERS
-from chatbot_ai.domain.errors import ChatbotError
+from chatbot_ai.domain.errors import CallerLeft, ChatbotError
 from chatbot_ai.domain.limits import UPLOAD_BYTES
 
 OpenServices = Callable[[], AbstractAsyncContextManager[Services]]

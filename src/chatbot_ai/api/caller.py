@@ -11,13 +11,14 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query, Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chatbot_ai.api.middleware import build_limit_headers
 from chatbot_ai.api.request_line import note
 from chatbot_ai.api.schemas import UserName
 from chatbot_ai.api.services import Services
@@ -26,11 +27,12 @@ from chatbot_ai.core.record import record_refusal
 from chatbot_ai.domain.access import Access, Principal, is_loopback
 from chatbot_ai.domain.errors import (
     AdmissionRejected,
+    CallerLeft,
     CallerLimited,
     ChatbotError,
     InvalidRequest,
 )
-from chatbot_ai.domain.limits import IDEMPOTENCY_KEY_CHARS
+from chatbot_ai.domain.limits import IDEMPOTENCY_KEY_CHARS, LimitState
 
 #: What everybody may ask: whether we live, and how we are to be called.
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"})
@@ -86,9 +88,9 @@ class Gate:
         try:
             principal = await access.admit(headers, caller_address(headers, scope))
         except ChatbotError as error:
-            left: Mapping[str, str] = {}
+            left: tuple[LimitState, ...] = ()
             if isinstance(error, CallerLimited):
-                left = error.headers
+                left = error.limits
                 if scope["method"] == "POST":
                     refusal = record_refusal(error, "", services.chat.clock.now())
                     services.statistics.observe(refusal)
@@ -99,7 +101,9 @@ class Gate:
         if principal.key_id is not None:
             note(key=principal.key_id)
         try:
-            await self._app(scope, receive, _with_headers(send, lambda: access.headers(principal)))
+            await self._app(
+                scope, receive, _with_headers(send, lambda: access.limits_of(principal))
+            )
         finally:
             lease.release()
 
@@ -121,10 +125,10 @@ def caller_address(headers: Headers, scope: Scope) -> str:
     return told
 
 
-def _with_headers(send: Send, headers: Callable[[], Any]) -> Send:
+def _with_headers(send: Send, limits: Callable[[], tuple[LimitState, ...]]) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            MutableHeaders(scope=message).update(headers())
+            MutableHeaders(scope=message).update(build_limit_headers(limits()))
         await send(message)
 
     return send_with_headers
@@ -173,10 +177,6 @@ async def user_of(
 
 Caller = Annotated[Principal, Depends(principal_of)]
 User = Annotated[str, Depends(user_of)]
-
-
-class CallerLeft(Exception):
-    """The caller closed the connection before its answer was ready."""
 
 
 async def wait_until_gone(receive: Receive) -> None:

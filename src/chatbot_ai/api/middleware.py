@@ -3,22 +3,46 @@ as streamed answers pass through it."""
 
 from __future__ import annotations
 
+import math
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatbot_ai.api.request_line import CURRENT, RequestLine
+from chatbot_ai.domain.limits import LimitName, LimitState
 
 log = structlog.get_logger()
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 #: Paths that machines poll: logged at debug level only.
 POLLED = frozenset({"/healthz", "/readyz", "/metrics", "/performance", "/status", "/status/access"})
+#: Which `X-RateLimit-…` headers tell of a limit.
+LIMIT_LABELS: dict[LimitName, str] = {
+    "requests_per_minute": "Requests",
+    "tokens_per_day": "Tokens",
+    "concurrent_requests": "Concurrent",
+}
+LIMIT_HEADERS = tuple(
+    f"X-RateLimit-{what}-{label}"
+    for label in LIMIT_LABELS.values()
+    for what in ("Limit", "Remaining", "Reset")
+)
+
+
+def build_limit_headers(states: Iterable[LimitState]) -> dict[str, str]:
+    """`X-RateLimit-Limit-…`, `-Remaining-…` and `-Reset-…` (whole seconds) of each limit."""
+    headers = {}
+    for state in states:
+        label = LIMIT_LABELS[state.name]
+        headers[f"X-RateLimit-Limit-{label}"] = str(state.limit)
+        headers[f"X-RateLimit-Remaining-{label}"] = str(state.remaining)
+        headers[f"X-RateLimit-Reset-{label}"] = str(math.ceil(state.reset_s))
+    return headers
 
 
 class RequestContext:

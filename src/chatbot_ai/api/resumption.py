@@ -6,10 +6,10 @@ import asyncio
 
 from fastapi import Request
 
-from chatbot_ai.api.caller import CallerLeft
 from chatbot_ai.api.streaming import EventStream, StreamForm, wait_for_first_event
 from chatbot_ai.core.answer import ChatEvent
 from chatbot_ai.core.streams import Numbered, ResumableStream
+from chatbot_ai.domain.errors import CallerLeft
 
 RESUMABLE = "X-Resumable"
 STREAM_ID = "X-Stream-Id"

@@ -13,10 +13,10 @@ import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from chatbot_ai.api.caller import CallerLeft, wait_until_gone
+from chatbot_ai.api.caller import wait_until_gone
 from chatbot_ai.core.answer import ChatEvent, Delta, Done, Sources
 from chatbot_ai.core.queue import QueuePosition
-from chatbot_ai.domain.errors import ChatbotError
+from chatbot_ai.domain.errors import CallerLeft, ChatbotError
 from chatbot_ai.domain.generation import Restarted
 
 log = structlog.get_logger()

@@ -8,17 +8,11 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from chatbot_ai.domain.errors import Forbidden
+from chatbot_ai.domain.limits import LimitState
 
 #: open: no keys are configured and the caller is on this machine; backend: a program that may
 #: speak for any user; user: a key bound to one user.
 PrincipalKind = Literal["open", "backend", "user"]
-
-#: The headers of rule A4; those of a limit that a key does not have are left out.
-LIMIT_HEADERS = tuple(
-    f"X-RateLimit-{what}-{name}"
-    for name in ("Requests", "Tokens", "Concurrent")
-    for what in ("Limit", "Remaining", "Reset")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +36,22 @@ class Principal:
 class Access(Protocol):
     """Decides who may call.
 
-    A1  `admit` returns a Principal or raises Unauthorized; CallerLimited, whose `headers` are
-        those of A4, where the key is over one of its limits; StoreUnavailable where the keys
-        cannot be read, so that nobody is let in by a fault.
-    A2  Every way of sending a key (Authorization: Bearer, X-API-Key) is treated alike; two that
-        differ are Unauthorized.
+    A1  `admit` returns a Principal or raises Unauthorized; CallerLimited, with the limits of A4,
+        where the key is over one of them; StoreUnavailable where the keys cannot be read, so that
+        nobody is let in by a fault. `details` are what the call says of itself, by lower-case name:
+        `authorization`, `x-api-key`, `host`, `origin`.
+    A2  Both ways of sending a key are treated alike; two keys that differ are Unauthorized.
     A3  Without any key configured only callers on this machine are admitted.
-    A4  `headers` tells what is left of the key's limits; empty where it has none.
+    A4  `limits_of` tells what is left of the key's limits; empty where it has none.
     A5  Every admitted call is released once, after its last byte or when its caller has left;
         until then it counts as concurrent.
     A6  `spent` may come before or after `release`, and with less than nothing where an estimate
         was too high. Neither waits for a disk.
     """
 
-    async def admit(self, headers: Mapping[str, str], address: str) -> Principal: ...
+    async def admit(self, details: Mapping[str, str], address: str) -> Principal: ...
 
-    def headers(self, principal: Principal) -> Mapping[str, str]: ...
+    def limits_of(self, principal: Principal) -> tuple[LimitState, ...]: ...
 
     def spent(self, principal: Principal, tokens: int) -> None:
         """Count the tokens of an answered request towards the key's daily limit."""

@@ -1,11 +1,16 @@
-"""Every error this system raises on purpose.
+"""Every error this system raises on purpose, drawn as a tree.
 
     ChatbotError
     ├── ConfigurationError          the operator's settings or files are wrong
-    ├── InvalidRequest              the caller can mend it
+    │   └── LoadRunFailed           tools/loadtest: Locust did not run to its end
+    ├── ModelFileError              models: a model file is missing, wrong, or cannot be had
+    ├── BrokenHeader                models: the beginning of a GGUF file cannot be read
+    ├── Interrupted                 models: a download that may be tried again
+    ├── InvalidRequest              the caller can correct it
     │   ├── UnknownModel
     │   ├── ContextTooLong
-    │   └── IdempotencyKeyReused
+    │   ├── IdempotencyKeyReused
+    │   └── CardError               cards: a character card is refused
     ├── Unauthorized                no key, or one that is not valid
     ├── Forbidden                   a valid key, but not for this
     ├── NotFound
@@ -19,16 +24,29 @@
         │   ├── BackendNotConfigured
         │   ├── BackendRateLimited
         │   └── BackendProtocolError
+        │       └── EventTooLong    llm: an event of a stream is larger than is read
         ├── StoreUnavailable
-        └── SearchUnavailable
+        └── SearchUnavailable       never fails an answer
+            ├── SearchQuotaExceeded the provider's own limit; ask it again after `retry_after_s`
+            ├── ExchangeFailed      the network, the protocol, the time or the size of one exchange
+            ├── FetchRefused        this side does not fetch the page
+            └── ReadingFailed       the page arrived, but no text could be made of it
+    CallerLeft                      the caller closed the connection; nobody reads an answer
 
-`code` is stable and machine-readable; HTTP statuses are api/error_responses.py's business.
+`code` is stable and machine-readable; how an error is answered is decided in `api` alone. A class
+without a code of its own never reaches a caller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+from chatbot_ai.domain.limits import LimitName, LimitState
+
+ExchangeReason = Literal["timeout", "network", "protocol", "too_large", "status"]
+RefusalReason = Literal[
+    "url", "scheme", "userinfo", "host", "port", "address", "redirects", "robots", "content_type"
+]
 
 #: The exit code of a process whose set-up is wrong, so that restarting it does not help.
 #: Source: EX_CONFIG of sysexits.h.
@@ -117,16 +135,15 @@ class StreamCancelled(ChatbotError):
 
 
 class CallerLimited(ChatbotError):
-    """This caller is over a limit of its own, named by `limit`; `headers` tell all its limits."""
+    """This caller is over a limit of its own, named by `limit`; `limits` are all that it has."""
 
     code = "rate_limited"
 
     def __init__(
-        self, limit: str, retry_after_s: float, headers: Mapping[str, str] | None = None
+        self, limit: LimitName, retry_after_s: float, limits: tuple[LimitState, ...] = ()
     ) -> None:
         super().__init__(f"limit {limit}, retry after {retry_after_s:.1f} s")
-        self.limit, self.retry_after_s = limit, retry_after_s
-        self.headers: Mapping[str, str] = headers or {}
+        self.limit, self.retry_after_s, self.limits = limit, retry_after_s, limits
 
 
 class Unavailable(ChatbotError):
@@ -189,6 +206,34 @@ class SearchUnavailable(Unavailable):
     """A web search failed; never fails an answer."""
 
     code = "search_unavailable"
+
+
+class SearchQuotaExceeded(SearchUnavailable):
+    """The provider refuses because of its rate or quota limit, for `retry_after_s` seconds."""
+
+
+class ExchangeFailed(SearchUnavailable):
+    """One exchange with a server on the web did not come to a usable end, for `reason`."""
+
+    def __init__(self, reason: ExchangeReason) -> None:
+        super().__init__(f"exchange failed: {reason}")
+        self.reason = reason
+
+
+class FetchRefused(SearchUnavailable):
+    """A page is not fetched, for `reason`; nothing was sent to the address in question."""
+
+    def __init__(self, reason: RefusalReason) -> None:
+        super().__init__(f"fetch refused: {reason}")
+        self.reason = reason
+
+
+class ReadingFailed(SearchUnavailable):
+    """A page could not be reduced to text in the time and memory given."""
+
+
+class CallerLeft(Exception):
+    """The caller has closed the connection. Not a ChatbotError: nobody is left to be answered."""
 
 
 def places_of(error: BaseException, most: int = 5) -> str:

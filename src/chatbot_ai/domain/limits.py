@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 #: Characters of one message. Source: the API contract, as are the next two.
 INPUT_DATA_CHARS = 500
 USER_ID_CHARS = 50
@@ -36,3 +39,15 @@ OPENAI_USER_CHARS = 256
 STOP_STRINGS = 16
 #: Characters of an Idempotency-Key.
 IDEMPOTENCY_KEY_CHARS = 255
+
+LimitName = Literal["requests_per_minute", "tokens_per_day", "concurrent_requests"]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """What is left of one limit of a caller's own; `reset_s` seconds until there is more."""
+
+    name: LimitName
+    limit: int
+    remaining: int
+    reset_s: float

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chatbot_ai.domain.errors import BackendProtocolError
+
 #: A single event larger than this is nonsense from a broken server, not a token.
 MAX_EVENT_BYTES = 1_048_576
+_TOO_LONG = f"an event of more than {MAX_EVENT_BYTES} bytes"
 
 
-class EventTooLong(ValueError):
+class EventTooLong(BackendProtocolError):
     """One event exceeds MAX_EVENT_BYTES."""
 
 
@@ -51,6 +54,6 @@ class SseDecoder:
                     self._data.append(value.removeprefix(b" "))
                     self._data_bytes += len(line) + 1
             if self._data_bytes > MAX_EVENT_BYTES:
-                raise EventTooLong
+                raise EventTooLong(_TOO_LONG)
         if len(self._buffer) > MAX_EVENT_BYTES:
-            raise EventTooLong
+            raise EventTooLong(_TOO_LONG)

@@ -12,6 +12,7 @@ import mmap
 import struct
 from pathlib import Path
 
+from chatbot_ai.domain.errors import ChatbotError
 from chatbot_ai.models.gguf import MAGIC
 
 #: ggml's type numbers: numbers in a block, bytes of a block.
@@ -32,7 +33,7 @@ _MOST_DIMENSIONS, _DEEPEST = 4, 4
 _LONGEST_HEADER = 1 << 27
 
 
-class BrokenHeader(Exception):
+class BrokenHeader(ChatbotError):
     """The header cannot be read: no GGUF, another version, or cut within the header."""
 
 

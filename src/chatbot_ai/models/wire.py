@@ -12,6 +12,7 @@ import httpx2
 import structlog
 import tenacity
 
+from chatbot_ai.domain.errors import ChatbotError
 from chatbot_ai.models.errors import ModelFileError
 
 _LOG = structlog.get_logger(__name__)
@@ -39,7 +40,7 @@ class DownloadPolicy:
     spare_disk_bytes: int = 256 << 20
 
 
-class Interrupted(Exception):
+class Interrupted(ChatbotError):
     """This attempt ended early and another may succeed."""
 
     def __init__(self, cause: str, retry_after_s: float = 0.0) -> None:

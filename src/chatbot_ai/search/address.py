@@ -15,7 +15,7 @@ from ipaddress import (
 
 import httpx2
 
-from chatbot_ai.search.failures import FetchRefused
+from chatbot_ai.domain.errors import FetchRefused
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

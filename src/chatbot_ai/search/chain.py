@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from chatbot_ai.domain.errors import SearchUnavailable, places_of
+from chatbot_ai.domain.errors import ExchangeFailed, SearchUnavailable, places_of
 from chatbot_ai.domain.ports import SearchResult, WebSearch
 from chatbot_ai.domain.text import normalize
 from chatbot_ai.search.cache import ExpiringCache, SharedCalls
 from chatbot_ai.search.cooldown import Cooldown, all_resting
-from chatbot_ai.search.failures import ExchangeFailed
 
 _log = structlog.get_logger(__name__)
 _EMPTY_TTL_S = 60.0

@@ -6,8 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from chatbot_ai.domain.errors import SearchUnavailable
-from chatbot_ai.search.failures import SearchQuotaExceeded
+from chatbot_ai.domain.errors import SearchQuotaExceeded, SearchUnavailable
 
 
 class Cooldown:

@@ -16,9 +16,13 @@ from ddgs.engines import ENGINES
 from ddgs.exceptions import DDGSException, RatelimitException, TimeoutException
 from lxml.etree import LxmlError  # type: ignore[import-untyped]
 
-from chatbot_ai.domain.errors import ConfigurationError, SearchUnavailable
+from chatbot_ai.domain.errors import (
+    ConfigurationError,
+    ExchangeFailed,
+    SearchQuotaExceeded,
+    SearchUnavailable,
+)
 from chatbot_ai.domain.ports import SearchResult
-from chatbot_ai.search.failures import ExchangeFailed, SearchQuotaExceeded
 from chatbot_ai.search.json_api import distinct, result_of
 
 #: Statuses with which the engines refuse a robot: DuckDuckGo's 202 is a challenge page.

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import httpx2
 
+from chatbot_ai.domain.errors import ExchangeFailed, FetchRefused
 from chatbot_ai.search.address import AddressPolicy
-from chatbot_ai.search.failures import ExchangeFailed, FetchRefused
 from chatbot_ai.search.guarded import GuardedBackend, Resolver, SystemResolver
 from chatbot_ai.search.robots import ROBOTS_LIMIT_BYTES, RobotsRules
 from chatbot_ai.search.wire import connection_pool, exchange

@@ -12,8 +12,8 @@ from ipaddress import ip_address
 
 import httpcore2
 
+from chatbot_ai.domain.errors import ExchangeFailed, FetchRefused
 from chatbot_ai.search.address import Address, AddressPolicy
-from chatbot_ai.search.failures import ExchangeFailed, FetchRefused
 
 #: Takes a host name, returns its addresses as text; raises OSError where there is none.
 Resolver = Callable[[str], Awaitable[Sequence[str]]]

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import httpx2
 
-from chatbot_ai.domain.errors import SearchUnavailable
+from chatbot_ai.domain.errors import ExchangeFailed, SearchQuotaExceeded, SearchUnavailable
 from chatbot_ai.domain.ports import SearchResult
 from chatbot_ai.domain.text import sanitize_line
-from chatbot_ai.search.failures import ExchangeFailed, SearchQuotaExceeded
 from chatbot_ai.search.guarded import Resolver, ResolvingBackend, SystemResolver
 from chatbot_ai.search.wire import connection_pool, exchange
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import structlog
 
-from chatbot_ai.search.failures import ReadingFailed
+from chatbot_ai.domain.errors import ReadingFailed
 from chatbot_ai.search.reader_child import FAILED, REPLY_HEAD, REQUEST_HEAD
 
 _log = structlog.get_logger(__name__)

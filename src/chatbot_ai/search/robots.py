@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import httpx2
 
+from chatbot_ai.domain.errors import ExchangeFailed
 from chatbot_ai.search.cache import ExpiringCache, SharedCalls
-from chatbot_ai.search.failures import ExchangeFailed
 from chatbot_ai.search.robots_rules import Rules, rules_for
 
 #: RFC 9309 section 2.5: a crawler must read at least 500 KiB; what comes after is left.

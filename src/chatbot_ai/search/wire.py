@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 import httpcore2
 import httpx2
 
-from chatbot_ai.search.failures import ExchangeFailed
+from chatbot_ai.domain.errors import ExchangeFailed
 
 #: wbits of zlib's inflate: 32 adds the automatic detection of gzip and zlib headers
 #: (zlib manual, inflateInit2).

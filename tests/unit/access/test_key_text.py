@@ -18,7 +18,7 @@ from chatbot_ai.access.key import (
     new_secret,
 )
 from chatbot_ai.access.limits import Standing
-from chatbot_ai.domain.access import LIMIT_HEADERS
+from chatbot_ai.api.middleware import LIMIT_HEADERS, build_limit_headers
 from chatbot_ai.domain.errors import CallerLimited, Unauthorized
 
 
@@ -97,7 +97,7 @@ def test_each_limit_names_itself(limits: Limits, used: type[Standing], name: str
         at_limit.check()
     assert caught.value.limit == name
     assert caught.value.retry_after_s > 0
-    headers = caught.value.headers
+    headers = build_limit_headers(caught.value.limits)
     assert len(headers) == 3
     assert set(headers) <= set(LIMIT_HEADERS)
     assert [v for k, v in headers.items() if "Remaining" in k] == ["0"]
@@ -105,7 +105,7 @@ def test_each_limit_names_itself(limits: Limits, used: type[Standing], name: str
 
 def test_a_key_without_limits_has_no_headers() -> None:
     """Nothing is told about limits that are not there."""
-    assert Standing(Limits(), requests=9).headers() == {}
+    assert Standing(Limits(), requests=9).states() == ()
     assert not Limits().any
     every = Limits(1, 1, 1)
-    assert set(Standing(every).headers()) == set(LIMIT_HEADERS)
+    assert set(build_limit_headers(Standing(every).states())) == set(LIMIT_HEADERS)
