@@ -147,6 +147,7 @@ function CharacterForm({ character }) {
   const [picture, setPicture] = useState(null);
   const [error, setError] = useState(null);
   const [isSaving, setSaving] = useState(false);
+  const limits = useStore((state) => state.limits);
   const chooser = useRef(null);
 
   const set = (name) => (event) => setFields({ ...fields, [name]: event.currentTarget.value });
@@ -231,7 +232,7 @@ function CharacterForm({ character }) {
           <span>${t("name")}</span>
           <input
             required
-            maxlength="200"
+            maxlength=${limits.character_name_chars}
             autocomplete="off"
             value=${fields.name}
             onInput=${set("name")}
@@ -241,7 +242,7 @@ function CharacterForm({ character }) {
           <span>${t("greeting")}</span>
           <textarea
             rows="4"
-            maxlength="20000"
+            maxlength=${limits.greeting_chars}
             value=${fields.greeting}
             onInput=${set("greeting")}
           ></textarea>
@@ -263,7 +264,7 @@ function CharacterForm({ character }) {
             <textarea
               id=${`greeting-${n}`}
               rows="3"
-              maxlength="20000"
+              maxlength=${limits.greeting_chars}
               value=${text}
               onInput=${(event) => setOther(n, event.currentTarget.value)}
             ></textarea>
@@ -281,7 +282,7 @@ function CharacterForm({ character }) {
           <span>${t("context")}</span>
           <textarea
             rows="8"
-            maxlength="40000"
+            maxlength=${limits.context_chars}
             value=${fields.context}
             onInput=${set("context")}
           ></textarea>
@@ -291,7 +292,7 @@ function CharacterForm({ character }) {
           <span>${t("notes")}</span>
           <textarea
             rows="2"
-            maxlength="40000"
+            maxlength=${limits.context_chars}
             value=${fields.creator_notes}
             onInput=${set("creator_notes")}
           ></textarea>

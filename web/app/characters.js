@@ -6,7 +6,6 @@ import { broadcast } from "./tabs.js";
 import { parseCharacter } from "./threads.js";
 
 const PATH = "character/characters";
-export const MAX_FILE_BYTES = 8 * 1024 * 1024;
 /** Longest side of a chosen picture, in pixels; larger ones are scaled down. */
 const MAX_PICTURE_SIDE = 1024;
 
@@ -53,7 +52,11 @@ export async function saveCharacter(id, fields) {
 }
 
 export async function importCharacter(file) {
-  if (file.size > MAX_FILE_BYTES) throw new CallError("file_too_large", t("file_too_large", { limit: "8 MB" }));
+  const { upload_bytes: limit } = getState().limits;
+  if (file.size > limit) {
+    const text = t("file_too_large", { limit: `${Math.floor(limit / 2 ** 20)} MB` });
+    throw new CallError("file_too_large", text);
+  }
   const imported = addCharacter(await requestJson(`${PATH}/import`, { method: "POST", file }));
   announceChange(imported.id);
   return imported;

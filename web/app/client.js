@@ -83,6 +83,23 @@ async function readError(response) {
   });
 }
 
+/** Milliseconds until the limits are read again after no assistant has answered. */
+const LIMITS_RETRY_MS = 5000;
+
+/** Read the size limits of the API into `state.limits`. Until then the server alone checks them. */
+export async function loadLimits() {
+  for (const assistant of ["office", "character"]) {
+    try {
+      setState({ limits: await requestJson(`${assistant}/limits`, { anonymous: true }) });
+      return;
+    } catch {
+      // the other assistant has the same limits
+    }
+  }
+  // entering a key loads the page again
+  if (!getState().keyNeeded) setTimeout(loadLimits, LIMITS_RETRY_MS);
+}
+
 /** The error event of a stream as a CallError. */
 export function toCallError(data) {
   return new CallError(data.code || "unknown", data.message || t("error_unknown"), {

@@ -5,17 +5,20 @@ import { saveSetting, readSetting } from "./browser-storage.js";
 import { readDraft, saveDraft } from "./drafts.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
 import { Icon } from "./icons.js";
-import { setState, useStore } from "./store.js";
+import { getState, setState, useStore } from "./store.js";
 import { onMessage, broadcast, notifyTab } from "./tabs.js";
 import { createEnterHandlers } from "./enter-key.js";
 
-/** Characters that a message may have. Source: the API contract. */
-export const MAX_CHARS = 500;
-/** From this length on the count is shown. */
-const COUNTED_CHARS = 400;
+/** From this share of the limit on the count is shown. */
+const COUNTED_SHARE = 0.8;
 
 export function countCharacters(text) {
   return [...text.normalize("NFC").trim()].length;
+}
+
+/** Most characters of a message; infinite until the limits are read. */
+export function getMaxCharacters() {
+  return getState().limits.input_data_chars ?? Infinity;
 }
 
 /** False on phones, which have no Shift+Enter: there Enter inserts a line break. */
@@ -27,6 +30,7 @@ export function Composer({ threadKey, assistant, dbId, onSend, placeholder, disa
   const [text, setText] = useState(() => readDraft(threadKey));
   const live = useStore((state) => state.threads[threadKey]?.live);
   const search = useStore((state) => state.search);
+  useStore((state) => state.limits);
   const field = useRef(null);
   const running = Boolean(live?.running);
 
@@ -36,7 +40,7 @@ export function Composer({ threadKey, assistant, dbId, onSend, placeholder, disa
   };
   const send = (value) => {
     const message = value.trim();
-    if (!message || countCharacters(value) > MAX_CHARS || running || disabled) return false;
+    if (!message || countCharacters(value) > getMaxCharacters() || running || disabled) return false;
     write("");
     onSend?.();
     ask(assistant, dbId, { text: message, search });
@@ -71,7 +75,8 @@ export function Composer({ threadKey, assistant, dbId, onSend, placeholder, disa
   }, [text, threadKey]);
 
   const count = countCharacters(text);
-  const over = count > MAX_CHARS;
+  const limit = getMaxCharacters();
+  const over = count > limit;
   return html`<form
     class=${assistant === "office" ? "composer" : "composer slim"}
     onSubmit=${(event) => {
@@ -113,8 +118,8 @@ export function Composer({ threadKey, assistant, dbId, onSend, placeholder, disa
         <${Icon} name="globe" /><span>${t("web_search")}</span>
       </button>`}
       <span id="composer-note" class=${over ? "note wrong" : "note"}>
-        ${count > COUNTED_CHARS
-          ? t(over ? "too_long" : "count", { count, limit: MAX_CHARS })
+        ${count > limit * COUNTED_SHARE
+          ? t(over ? "too_long" : "count", { count, limit })
           : assistant === "office" && sendsOnEnter() && t("enter_hint")}
       </span>
       ${running

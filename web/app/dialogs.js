@@ -84,7 +84,7 @@ function Rename({ value, run }) {
     <form onSubmit=${submit}>
       <label class="field">
         <span>${t("title_label")}</span>
-        <input ref=${field} autofocus defaultValue=${value} maxlength="200" autocomplete="off" />
+        <input ref=${field} autofocus defaultValue=${value} maxlength=${getState().limits.title_chars} autocomplete="off" />
       </label>
       ${error && html`<p class="wrong" role="alert">${error}</p>`}
       <footer>
@@ -158,7 +158,7 @@ function Settings() {
       <span>${t("my_name")}</span>
       <input
         value=${userName}
-        maxlength="40"
+        maxlength=${getState().limits.user_name_chars}
         autocomplete="off"
         onInput=${(event) => changeSetting("userName", event.currentTarget.value)}
       />

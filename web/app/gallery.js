@@ -23,6 +23,7 @@ export async function importCards(files) {
 export function Gallery() {
   const characters = useStore((state) => state.characters);
   const refused = useStore((state) => state.refused);
+  const limits = useStore((state) => state.limits);
   useStore((state) => state.language);
   const [isOver, setOver] = useState(false);
   const [query, setQuery] = useState("");
@@ -101,7 +102,7 @@ export function Gallery() {
         aria-label=${t("search_characters")}
         placeholder=${t("search_characters")}
         value=${query}
-        maxlength="100"
+        maxlength=${limits.search_chars}
         onInput=${(event) => setQuery(event.currentTarget.value)}
       />
     </label>`}

@@ -2,7 +2,7 @@
 import { t } from "../messages.js";
 import { ask, retry } from "./answers.js";
 import { copyText } from "./code-block.js";
-import { MAX_CHARS, sendsOnEnter, countCharacters } from "./composer.js";
+import { countCharacters, getMaxCharacters, sendsOnEnter } from "./composer.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
 import { Icon } from "./icons.js";
 import { renderMarkdown } from "./markdown.js";
@@ -87,7 +87,7 @@ function Edit({ text, onSave, onCancel }) {
   const field = useRef(null);
   const save = (written) => {
     const changed = written.trim();
-    if (!changed || countCharacters(written) > MAX_CHARS) return false;
+    if (!changed || countCharacters(written) > getMaxCharacters()) return false;
     return onSave(changed);
   };
   const handlers = useMemo(() => createEnterHandlers(save, sendsOnEnter), []);
@@ -105,6 +105,7 @@ function Edit({ text, onSave, onCancel }) {
     else handlers.onKeyDown(event);
   };
   const count = countCharacters(value);
+  const limit = getMaxCharacters();
   return html`<form
     class="edit"
     onSubmit=${(event) => {
@@ -124,10 +125,10 @@ function Edit({ text, onSave, onCancel }) {
       onKeyDown=${onKeyDown}
     ></textarea>
     <footer>
-      ${count > MAX_CHARS &&
-      html`<span class="note wrong">${t("too_long", { count, limit: MAX_CHARS })}</span>`}
+      ${count > limit &&
+      html`<span class="note wrong">${t("too_long", { count, limit })}</span>`}
       <button type="button" class="button" onClick=${onCancel}>${t("cancel")}</button>
-      <button class="button primary" disabled=${!count || count > MAX_CHARS}>${t("send")}</button>
+      <button class="button primary" disabled=${!count || count > limit}>${t("send")}</button>
     </footer>
   </form>`;
 }

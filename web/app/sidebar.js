@@ -56,7 +56,7 @@ export function Sidebar() {
         aria-label=${t("search_chats")}
         placeholder=${t("search_chats")}
         value=${conversations.query}
-        maxlength="100"
+        maxlength=${getState().limits.search_chars}
         onInput=${(event) => searchConversations(event.currentTarget.value)}
       />
     </label>

@@ -8,6 +8,8 @@ let state = {
   userName: "",
   search: false,
   keyNeeded: false,
+  /** Size limits of the API (`GET /office/limits`); empty until they are read. */
+  limits: {},
   drawer: false,
   dialog: null,
   toast: null,
