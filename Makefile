@@ -30,6 +30,7 @@ check: setup ## Format, lint, types, generated documents; JavaScript too where n
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/mypy --no-error-summary
+	@.venv/bin/deptry --no-ansi src
 	@$(PY) scripts/generate_docs.py --check
 	@if command -v npm >/dev/null || [ -n "$(CI)" ]; then $(MAKE) --no-print-directory check-js; \
 	else echo "JavaScript is not checked: npm is missing" >&2; fi

@@ -18,10 +18,10 @@ import pytest
 from chatbot_ai.domain.errors import SearchQuotaExceeded, SearchUnavailable
 from chatbot_ai.domain.ports import WebSearch
 from chatbot_ai.search.chain import SearchChain
-from chatbot_ai.search.duckduckgo import DuckDuckGoSearch
-from chatbot_ai.search.google import GoogleSearch
-from chatbot_ai.search.naver import NaverSearch
-from chatbot_ai.search.searxng import SearxngSearch
+from chatbot_ai.search.providers.duckduckgo import DuckDuckGoSearch
+from chatbot_ai.search.providers.google import GoogleSearch
+from chatbot_ai.search.providers.naver import NaverSearch
+from chatbot_ai.search.providers.searxng import SearxngSearch
 from support.scripted_web import (
     Answer,
     Handler,

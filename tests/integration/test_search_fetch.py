@@ -17,8 +17,8 @@ import pytest
 
 from chatbot_ai.domain.errors import ExchangeFailed, FetchRefused
 from chatbot_ai.search.address import Address, AddressPolicy
-from chatbot_ai.search.fetch import PageFetch
-from chatbot_ai.search.json_api import JsonApi
+from chatbot_ai.search.page_fetch import PageFetcher
+from chatbot_ai.search.providers.json_api import JsonApi
 from support.scripted_web import (
     Answer,
     Request,
@@ -67,8 +67,8 @@ def policy_for(web: ScriptedWeb) -> AddressPolicy:
 
 
 @pytest.fixture
-async def fetch(web: ScriptedWeb, names: Names) -> AsyncIterator[PageFetch]:
-    fetch = PageFetch(
+async def fetch(web: ScriptedWeb, names: Names) -> AsyncIterator[PageFetcher]:
+    fetch = PageFetcher(
         policy_for(web), resolve=names, max_bytes=LIMIT_BYTES, max_redirects=3, timeout_s=2.0
     )
     yield fetch
@@ -79,7 +79,7 @@ def url(web: ScriptedWeb, path: str, host: str = "site.example") -> str:
     return f"http://{host}:{web.port}{path}"
 
 
-async def test_a_page_comes_as_it_is(web: ScriptedWeb, fetch: PageFetch) -> None:
+async def test_a_page_comes_as_it_is(web: ScriptedWeb, fetch: PageFetcher) -> None:
     """Body and content type come back, and the request says nothing about this machine."""
     web.pages["/글"] = PAGE
     page = await fetch.fetch(url(web, "/글?q=값#part"))
@@ -94,7 +94,7 @@ async def test_a_page_comes_as_it_is(web: ScriptedWeb, fetch: PageFetch) -> None
     assert asked.params == {"q": "값"}
 
 
-async def test_no_cookie_is_ever_returned(web: ScriptedWeb, fetch: PageFetch) -> None:
+async def test_no_cookie_is_ever_returned(web: ScriptedWeb, fetch: PageFetcher) -> None:
     """Set-Cookie is ignored, also across redirects."""
     web.pages["/a"] = Answer(b"", 302, headers={"Location": "/b", "Set-Cookie": "s=1; Path=/"})
     web.pages["/b"] = PAGE
@@ -105,7 +105,7 @@ async def test_no_cookie_is_ever_returned(web: ScriptedWeb, fetch: PageFetch) ->
 
 async def test_without_the_exception_loopback_is_refused(web: ScriptedWeb, names: Names) -> None:
     """The same server is out of reach of a fetcher with the ordinary policy."""
-    fetch = PageFetch(AddressPolicy(ports=(80, 443, web.port)), resolve=names, timeout_s=2.0)
+    fetch = PageFetcher(AddressPolicy(ports=(80, 443, web.port)), resolve=names, timeout_s=2.0)
     for target in (url(web, "/"), url(web, "/", "127.0.0.1")):
         with pytest.raises(FetchRefused):
             await fetch.fetch(target)
@@ -131,7 +131,7 @@ async def test_without_the_exception_loopback_is_refused(web: ScriptedWeb, names
     ],
 )
 async def test_a_name_with_any_bad_address_is_refused(
-    web: ScriptedWeb, fetch: PageFetch, names: Names, addresses: list[str]
+    web: ScriptedWeb, fetch: PageFetcher, names: Names, addresses: list[str]
 ) -> None:
     """One refused address among those of a name refuses the name; nothing is sent."""
     names.answers["evil.example"] = [addresses]
@@ -141,7 +141,7 @@ async def test_a_name_with_any_bad_address_is_refused(
 
 
 async def test_a_rebinding_name_is_refused(
-    web: ScriptedWeb, fetch: PageFetch, names: Names
+    web: ScriptedWeb, fetch: PageFetcher, names: Names
 ) -> None:
     """A name that turns private between two connections is refused at the second one, and the
     address of one check is never used for a later connection."""
@@ -161,7 +161,7 @@ async def test_a_rebinding_name_is_refused(
 
 
 async def test_a_rebinding_redirect_is_refused(
-    web: ScriptedWeb, fetch: PageFetch, names: Names
+    web: ScriptedWeb, fetch: PageFetcher, names: Names
 ) -> None:
     """A name that is public for its first page and private for the next gets no second page."""
     names.answers["flip.example"] = [["127.0.0.1"], ["169.254.169.254"]]
@@ -194,7 +194,7 @@ async def test_a_rebinding_redirect_is_refused(
     ],
 )
 async def test_a_redirect_into_a_network_is_refused(
-    web: ScriptedWeb, fetch: PageFetch, names: Names, location: str
+    web: ScriptedWeb, fetch: PageFetcher, names: Names, location: str
 ) -> None:
     """Every redirect is judged like a first URL, by name and by address."""
     names.answers["inner.example"] = [["10.1.2.3"]]
@@ -203,7 +203,9 @@ async def test_a_redirect_into_a_network_is_refused(
         await fetch.fetch(url(web, "/"))
 
 
-async def test_redirects_are_followed_as_far_as_allowed(web: ScriptedWeb, fetch: PageFetch) -> None:
+async def test_redirects_are_followed_as_far_as_allowed(
+    web: ScriptedWeb, fetch: PageFetcher
+) -> None:
     """Three redirects lead to the page, relative ones and raw UTF-8 included; more do not."""
     web.pages["/1"] = redirect("/2", 301)
     web.pages["/2"] = redirect("3?x=1", 307)
@@ -216,7 +218,7 @@ async def test_redirects_are_followed_as_far_as_allowed(web: ScriptedWeb, fetch:
         await fetch.fetch(url(web, "/0"))
 
 
-async def test_a_redirect_loop_ends(web: ScriptedWeb, fetch: PageFetch) -> None:
+async def test_a_redirect_loop_ends(web: ScriptedWeb, fetch: PageFetcher) -> None:
     """A page that redirects to itself is asked four times and no more."""
     web.pages["/loop"] = redirect("/loop")
     with pytest.raises(FetchRefused):
@@ -226,7 +228,7 @@ async def test_a_redirect_loop_ends(web: ScriptedWeb, fetch: PageFetch) -> None:
 
 @pytest.mark.parametrize("announced", [True, False])
 async def test_a_large_page_is_not_read(
-    web: ScriptedWeb, fetch: PageFetch, announced: bool
+    web: ScriptedWeb, fetch: PageFetcher, announced: bool
 ) -> None:
     """A page beyond the limit fails, whether it says its size or just goes on."""
     sent = 0
@@ -248,7 +250,9 @@ async def test_a_large_page_is_not_read(
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-async def test_a_compressed_page_is_read(web: ScriptedWeb, fetch: PageFetch, encoding: str) -> None:
+async def test_a_compressed_page_is_read(
+    web: ScriptedWeb, fetch: PageFetcher, encoding: str
+) -> None:
     """gzip and deflate are undone."""
     packed = gzip.compress(PAGE.body) if encoding == "gzip" else zlib.compress(PAGE.body)
     web.pages["/"] = Answer(packed, headers={"Content-Encoding": encoding})
@@ -257,7 +261,7 @@ async def test_a_compressed_page_is_read(web: ScriptedWeb, fetch: PageFetch, enc
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 async def test_a_decompression_bomb_is_not_inflated(
-    web: ScriptedWeb, fetch: PageFetch, encoding: str
+    web: ScriptedWeb, fetch: PageFetcher, encoding: str
 ) -> None:
     """50 kB that would become 50 MB fail at the limit."""
     zeros = b"\0" * 50_000_000
@@ -275,7 +279,7 @@ async def test_a_decompression_bomb_is_not_inflated(
     ids=["broken", "truncated", "plain"],
 )
 async def test_broken_compression_is_a_protocol_failure(
-    web: ScriptedWeb, fetch: PageFetch, body: bytes
+    web: ScriptedWeb, fetch: PageFetcher, body: bytes
 ) -> None:
     """A body that is not what its encoding says fails."""
     web.pages["/"] = Answer(body, headers={"Content-Encoding": "gzip"})
@@ -285,7 +289,7 @@ async def test_broken_compression_is_a_protocol_failure(
 
 
 async def test_an_unknown_encoding_is_a_protocol_failure(
-    web: ScriptedWeb, fetch: PageFetch
+    web: ScriptedWeb, fetch: PageFetcher
 ) -> None:
     """An encoding that was not offered is not guessed at."""
     web.pages["/"] = Answer(b"x", headers={"Content-Encoding": "br"})
@@ -295,7 +299,7 @@ async def test_an_unknown_encoding_is_a_protocol_failure(
 
 
 @pytest.mark.parametrize("where", ["head", "body", "robots"])
-async def test_a_slow_drip_ends_in_time(web: ScriptedWeb, fetch: PageFetch, where: str) -> None:
+async def test_a_slow_drip_ends_in_time(web: ScriptedWeb, fetch: PageFetcher, where: str) -> None:
     """A server that sends a byte now and then is left when the time is over."""
 
     async def drip(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -316,7 +320,7 @@ async def test_a_slow_drip_ends_in_time(web: ScriptedWeb, fetch: PageFetch, wher
 
 
 @pytest.mark.parametrize("content_type", ["application/pdf", "image/png", "application/json", ""])
-async def test_only_text_is_read(web: ScriptedWeb, fetch: PageFetch, content_type: str) -> None:
+async def test_only_text_is_read(web: ScriptedWeb, fetch: PageFetcher, content_type: str) -> None:
     """Anything but HTML and plain text is refused before its body is read."""
     web.pages["/"] = Answer(b"x" * 10, content_type=content_type)
     with pytest.raises(FetchRefused) as refused:
@@ -326,7 +330,7 @@ async def test_only_text_is_read(web: ScriptedWeb, fetch: PageFetch, content_typ
 
 @pytest.mark.parametrize("status", [204, 304, 403, 404, 418, 500])
 async def test_a_status_other_than_200_fails(
-    web: ScriptedWeb, fetch: PageFetch, status: int
+    web: ScriptedWeb, fetch: PageFetcher, status: int
 ) -> None:
     """An error page is no page."""
     web.pages["/"] = Answer(b"", status)
@@ -335,14 +339,14 @@ async def test_a_status_other_than_200_fails(
     assert failed.value.reason == "status"
 
 
-async def test_a_cut_page_fails(web: ScriptedWeb, fetch: PageFetch) -> None:
+async def test_a_cut_page_fails(web: ScriptedWeb, fetch: PageFetcher) -> None:
     """A page whose connection ends early is not taken for whole."""
     web.pages["/"] = cut
     with pytest.raises(ExchangeFailed):
         await fetch.fetch(url(web, "/"))
 
 
-async def test_garbage_instead_of_http_fails(web: ScriptedWeb, fetch: PageFetch) -> None:
+async def test_garbage_instead_of_http_fails(web: ScriptedWeb, fetch: PageFetcher) -> None:
     """A server that speaks no HTTP, or sends an endless head, fails."""
 
     async def garbage(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -354,7 +358,7 @@ async def test_garbage_instead_of_http_fails(web: ScriptedWeb, fetch: PageFetch)
         await fetch.fetch(url(web, "/"))
 
 
-async def test_robots_are_respected(web: ScriptedWeb, fetch: PageFetch) -> None:
+async def test_robots_are_respected(web: ScriptedWeb, fetch: PageFetcher) -> None:
     """A disallowed page is refused unasked; robots.txt is read once for a site."""
     web.pages["/robots.txt"] = Answer(
         b"User-agent: *\nDisallow: /private\n\nUser-agent: ChatBotAI\nDisallow: /no-bots\n",
@@ -370,7 +374,7 @@ async def test_robots_are_respected(web: ScriptedWeb, fetch: PageFetch) -> None:
 
 @pytest.mark.parametrize(("status", "is_read"), [(404, True), (403, True), (500, False)])
 async def test_missing_robots_allow_and_failing_ones_do_not(
-    web: ScriptedWeb, fetch: PageFetch, status: int, is_read: bool
+    web: ScriptedWeb, fetch: PageFetcher, status: int, is_read: bool
 ) -> None:
     """RFC 9309: without robots.txt all is allowed; where it fails nothing is."""
     web.pages["/robots.txt"] = Answer(b"", status)
@@ -382,7 +386,7 @@ async def test_missing_robots_allow_and_failing_ones_do_not(
             await fetch.fetch(url(web, "/"))
 
 
-async def test_robots_of_the_redirected_site_count(web: ScriptedWeb, fetch: PageFetch) -> None:
+async def test_robots_of_the_redirected_site_count(web: ScriptedWeb, fetch: PageFetcher) -> None:
     """A redirect to a site that disallows the page is refused."""
     web.pages["/"] = redirect(url(web, "/x", "closed.example"))
     web.pages["closed.example/robots.txt"] = Answer(b"User-agent: *\nDisallow: /\n")
@@ -391,14 +395,14 @@ async def test_robots_of_the_redirected_site_count(web: ScriptedWeb, fetch: Page
     assert refused.value.reason == "robots"
 
 
-async def test_an_unknown_name_fails(fetch: PageFetch, web: ScriptedWeb) -> None:
+async def test_an_unknown_name_fails(fetch: PageFetcher, web: ScriptedWeb) -> None:
     """A name without an address is a network failure."""
     with pytest.raises(ExchangeFailed) as failed:
         await fetch.fetch(url(web, "/", "gone.invalid"))
     assert failed.value.reason == "network"
 
 
-async def test_many_pages_at_once(web: ScriptedWeb, fetch: PageFetch) -> None:
+async def test_many_pages_at_once(web: ScriptedWeb, fetch: PageFetcher) -> None:
     """Concurrent fetches of one site ask for its robots.txt once."""
     for n in range(12):
         web.pages[f"/{n}"] = Answer(b"%d" % n)
@@ -412,7 +416,7 @@ async def test_the_certificate_is_that_of_the_name(tmp_path: Path, names: Names)
     server_tls, client_tls = await asyncio.to_thread(certificate, tmp_path, "secure.example")
     async with scripted_web(server_tls) as web:
         web.pages["/"] = PAGE
-        fetch = PageFetch(policy_for(web), resolve=names, ssl_context=client_tls, timeout_s=5.0)
+        fetch = PageFetcher(policy_for(web), resolve=names, ssl_context=client_tls, timeout_s=5.0)
         page = await fetch.fetch(f"https://secure.example:{web.port}/")
         assert page.body == PAGE.body
         assert web.requests[-1].headers["host"] == f"secure.example:{web.port}"
@@ -425,7 +429,7 @@ async def test_an_unknown_authority_is_refused(tmp_path: Path, names: Names) -> 
     """A certificate that no trusted authority signed ends the connection."""
     server_tls, _ = await asyncio.to_thread(certificate, tmp_path, "secure.example")
     async with scripted_web(server_tls) as web:
-        fetch = PageFetch(policy_for(web), resolve=names, timeout_s=5.0)
+        fetch = PageFetcher(policy_for(web), resolve=names, timeout_s=5.0)
         with pytest.raises(ExchangeFailed):
             await fetch.fetch(f"https://secure.example:{web.port}/")
         assert web.requests == []
@@ -467,7 +471,7 @@ async def test_a_providers_name_is_resolved_apart(web: ScriptedWeb) -> None:
 
 @pytest.mark.parametrize("compressed", [False, True])
 async def test_a_huge_robots_file_counts_as_far_as_it_is_read(
-    web: ScriptedWeb, fetch: PageFetch, compressed: bool
+    web: ScriptedWeb, fetch: PageFetcher, compressed: bool
 ) -> None:
     """RFC 9309: of a robots.txt over 500 KiB the beginning counts, without the rule that is cut."""
     filler = b"# nothing to see here, go on reading\n" * 20_000

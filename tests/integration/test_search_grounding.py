@@ -1,26 +1,25 @@
-"""Grounding from question to reference text, against real servers and real reading processes."""
+"""WebGrounder from question to reference text, against real servers and real reading processes."""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from chatbot_ai.domain.errors import BackendUnavailable, ConfigurationError
 from chatbot_ai.domain.generation import likely_tokens
-from chatbot_ai.domain.grounding import GroundingResult
 from chatbot_ai.domain.ports import SearchResult, WebSearch
 from chatbot_ai.search.address import Address, AddressPolicy
-from chatbot_ai.search.assembly import build_grounding
 from chatbot_ai.search.chain import SearchChain
-from chatbot_ai.search.fetch import PageFetch
-from chatbot_ai.search.grounding import Grounding
-from chatbot_ai.search.naver import NaverSearch
-from chatbot_ai.search.reader import PageReader
-from chatbot_ai.search.searxng import SearxngSearch
+from chatbot_ai.search.grounder import GroundingResult, WebGrounder, build_grounder
+from chatbot_ai.search.page_fetch import PageFetcher
+from chatbot_ai.search.page_reader import PageReader
+from chatbot_ai.search.providers.naver import NaverSearch
+from chatbot_ai.search.providers.searxng import SearxngSearch
 from support.scripted_web import Answer, Handler, Request, ScriptedWeb, answer_json, scripted_web
 
 QUESTION = "서울 인구는 몇 명이야?"
@@ -49,7 +48,7 @@ class Scene:
     def __init__(self, web: ScriptedWeb, reader: PageReader) -> None:
         self.web = web
         self.reader = reader
-        self._made: list[Grounding] = []
+        self._made: list[WebGrounder] = []
 
     def finds(self, *hits: tuple[str, str]) -> None:
         """Let the search find (host, snippet) pairs."""
@@ -59,13 +58,13 @@ class Scene:
         ]
         self.web.pages["/search"] = answer_json({"results": results})
 
-    def grounding(self, *providers: WebSearch) -> Grounding:
+    def grounding(self, *providers: WebSearch) -> WebGrounder:
         def allow(address: Address, port: int) -> bool:
             return address == ipaddress.ip_address("127.0.0.1") and port == self.web.port
 
-        made = Grounding(
+        made = WebGrounder(
             SearchChain(providers or [SearxngSearch(self.web.url)]),
-            PageFetch(AddressPolicy(allow=allow), resolve=resolve, max_bytes=200_000),
+            PageFetcher(AddressPolicy(allow=allow), resolve=resolve, max_bytes=200_000),
             self.reader,
         )
         self._made.append(made)
@@ -359,7 +358,7 @@ async def test_a_broken_provider_is_unavailable(scene: Scene) -> None:
 
 async def test_without_a_provider_it_is_disabled() -> None:
     """Providers without their keys are left out, and with none left grounding is disabled."""
-    grounding = build_grounding(["google", "naver", "searxng"])
+    grounding = build_grounder(["google", "naver", "searxng"], {})
     result = await grounding.ground(
         QUESTION, query="인구", deadline_s=1, max_tokens=1500, count=count
     )
@@ -369,13 +368,15 @@ async def test_without_a_provider_it_is_disabled() -> None:
 
 async def test_the_factory_builds_every_provider() -> None:
     """With keys and URL every provider is there, in the operator's order."""
-    grounding = build_grounding(
+    grounding = build_grounder(
         ["searxng", "duckduckgo", "naver", "google", "naver"],
-        google_api_key="k",
-        search_engine_id="e",
-        naver_client_id="i",
-        naver_client_secret="s",
-        searxng_url="http://searxng:8080",
+        {
+            "google_api_key": "k",
+            "search_engine_id": "e",
+            "naver_client_id": "i",
+            "naver_client_secret": "s",
+            "searxng_url": "http://searxng:8080",
+        },
     )
     assert grounding.providers == ("searxng", "duckduckgo", "naver", "google")
     await grounding.close()
@@ -385,11 +386,11 @@ async def test_the_factory_builds_every_provider() -> None:
     "wrong",
     [
         {"providers": ["altavista"]},
-        {"searxng_url": "searxng:8080"},
+        {"providers": ["searxng"], "settings": {"searxng_url": "searxng:8080"}},
         {"denied_networks": ["10.0.0.0/99"]},
     ],
 )
-def test_wrong_settings_are_told(wrong: dict[str, list[str]]) -> None:
+def test_wrong_settings_are_told(wrong: dict[str, Any]) -> None:
     """An unknown provider, a wrong URL or network is a ConfigurationError at the start."""
     with pytest.raises(ConfigurationError):
-        build_grounding(**wrong)  # type: ignore[arg-type]
+        build_grounder(**{"providers": [], "settings": {}, **wrong})

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from chatbot_ai.domain.errors import ReadingFailed
-from chatbot_ai.search.reader import PageReader
+from chatbot_ai.search.page_reader import PageReader
 
 SENTENCE = "<p>서울의 오늘 날씨는 맑고 따뜻하다고 한다.</p>"
 PAGE = f"<html><body><article>{SENTENCE * 20}</article>".encode("cp949")

@@ -18,7 +18,7 @@ from chatbot_ai.core.search_query import (
 )
 from chatbot_ai.domain.citations import filtered
 from chatbot_ai.domain.text import sanitize_line, sanitize_text
-from chatbot_ai.search.passages import Passage, by_page, diverse, pick, rank, split
+from chatbot_ai.search.passages import Passage, group_by_page, limit_per_page, pick, rank, split
 from chatbot_ai.search.terms import stem, terms
 
 MARKUP = (
@@ -214,7 +214,7 @@ def test_the_budget_is_never_exceeded(
     ranked = [Passage(page, n, f"글 {n}") for n, (page, _) in enumerate(costed)]
     costs = [cost for _, cost in costed]
     taken = pick(ranked, costs, budget, page_cost=page_cost)
-    groups = by_page(taken)
+    groups = group_by_page(taken)
     total = sum(costs[passage.position] for passage in taken) + page_cost * len(groups)
     assert total <= max(budget, 0)
     assert sorted(taken, key=ranked.index) == taken
@@ -228,7 +228,7 @@ def test_several_pages_are_heard(drawn: list[tuple[int, str]], per_page: int) ->
     """No page has more than its share, no text is there twice, and each page with a text of its
     own is heard."""
     ranked = [Passage(page, n, text) for n, (page, text) in enumerate(drawn)]
-    kept = diverse(ranked, per_page)
+    kept = limit_per_page(ranked, per_page)
     for page in range(4):
         of_page = [passage for passage in kept if passage.page == page]
         assert len(of_page) <= per_page

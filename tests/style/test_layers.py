@@ -37,7 +37,7 @@ EDGES = {
     "server/service.py",
     "core/streams.py",
     "tools/doctor/runner.py",
-    "search/reader_child.py",
+    "search/page_text.py",
     "storage/outbox.py",
 }
 

@@ -9,9 +9,8 @@ from structlog.testing import capture_logs
 
 from chatbot_ai.domain.errors import SearchQuotaExceeded, SearchUnavailable
 from chatbot_ai.domain.ports import SearchResult
-from chatbot_ai.search.cache import ExpiringCache, SharedCalls
-from chatbot_ai.search.chain import Found, SearchChain
-from chatbot_ai.search.cooldown import Cooldown
+from chatbot_ai.search.chain import Cooldown, ProviderResults, SearchChain
+from chatbot_ai.search.shared_calls import SharedCalls
 
 HIT = SearchResult("제목", "https://a.example/", "내용")
 
@@ -53,7 +52,7 @@ class Provider:
         self.closed = True
 
 
-async def find(chain: SearchChain, query: str = "질문", timeout_s: float = 5.0) -> Found:
+async def find(chain: SearchChain, query: str = "질문", timeout_s: float = 5.0) -> ProviderResults:
     return await chain.find(query, limit=5, timeout_s=timeout_s)
 
 
@@ -104,7 +103,7 @@ async def test_all_hanging_ends_in_time() -> None:
 async def test_empty_beats_failing() -> None:
     """If one provider found nothing and the others failed, nothing was found."""
     chain = SearchChain([Provider("one", []), Provider("two", SearchUnavailable("down"))])
-    assert await find(chain) == Found("one", ())
+    assert await find(chain) == ProviderResults("one", ())
 
 
 async def test_no_provider_answers() -> None:
@@ -196,7 +195,7 @@ async def test_identical_questions_are_asked_once() -> None:
     callers[1].cancel()
     event.set()
     ended = await asyncio.gather(*callers, return_exceptions=True)
-    assert [type(item) for item in ended] == [asyncio.CancelledError] * 2 + [Found] * 8
+    assert [type(item) for item in ended] == [asyncio.CancelledError] * 2 + [ProviderResults] * 8
     assert one.calls == 1
 
 
@@ -235,15 +234,22 @@ async def test_no_log_line_holds_the_question() -> None:
     assert "비밀" not in str(logs)
 
 
-def test_the_cache_is_bounded() -> None:
+async def test_the_cache_is_bounded() -> None:
     """The least recently used entry goes first."""
-    cache: ExpiringCache[int, int] = ExpiringCache(3, 60, Time())
-    for n in range(3):
-        cache.put(n, n)
-    assert cache.get(0) == 0
-    cache.put(3, 3)
-    assert [cache.get(n) for n in range(4)] == [0, None, 2, 3]
-    assert len(cache) == 3
+    provider = Provider("one", [HIT])
+    chain = SearchChain([provider], cache_entries=3, clock=Time())
+
+    async def asks(query: str) -> bool:
+        before = provider.calls
+        await chain.find(query, limit=5, timeout_s=5)
+        return provider.calls > before
+
+    for query in "012":
+        assert await asks(query)
+    assert not await asks("0")
+    assert await asks("3")
+    assert [await asks(query) for query in "023"] == [False, False, False]
+    assert await asks("1")
 
 
 async def test_a_shared_failure_reaches_every_waiter() -> None:
@@ -270,10 +276,10 @@ def test_a_rest_has_bounds(asked_s: float, rest_s: float) -> None:
     """A provider's wish for a rest is kept between a minute and an hour."""
     clock = Time()
     cooldown = Cooldown(clock=clock)
-    cooldown.failed("one", SearchQuotaExceeded("quota", asked_s))
+    cooldown.note_failure("one", SearchQuotaExceeded("quota", asked_s))
     assert cooldown.wait_s(("one",)) == rest_s
     clock.now += rest_s
-    assert not cooldown.rests("one")
+    assert not cooldown.is_resting("one")
 
 
 @pytest.mark.parametrize(("timeout_s", "calls"), [(0.1, 4), (1.7, 3)])

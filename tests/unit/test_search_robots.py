@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatbot_ai.search.robots_rules import rules_for
+from chatbot_ai.search.page_fetch import parse_robots, product_token
 
 AGENT = "ChatBotAI/2.0 (+https://example.org)"
 
 
 def allowed(text: str, path: str) -> bool:
-    return rules_for(text, AGENT).allow(path)
+    crawler = product_token(AGENT)
+    return parse_robots(text, crawler).can_fetch(f"https://a.example{path}", crawler)
 
 
 @pytest.mark.parametrize(

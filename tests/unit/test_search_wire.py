@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatbot_ai.domain.errors import ExchangeFailed, SearchUnavailable
-from chatbot_ai.search.json_api import is_web_url
-from chatbot_ai.search.wire import BoundedBody, exchange_errors
+from chatbot_ai.search.bounded_http import BoundedBody, translate_errors
+from chatbot_ai.search.providers.json_api import is_web_url
 
 ERRORS = [
     error
@@ -25,7 +25,7 @@ ERRORS = [
 @pytest.mark.parametrize("error", [*ERRORS, OSError, TimeoutError, ConnectionResetError])
 def test_every_error_of_the_library_is_mapped(error: type[Exception]) -> None:
     """Nothing that httpcore2 or a socket raises gets through as it is."""
-    with pytest.raises(ExchangeFailed) as failed, exchange_errors():
+    with pytest.raises(ExchangeFailed) as failed, translate_errors():
         raise error
     assert isinstance(failed.value, SearchUnavailable)
     assert isinstance(failed.value.__cause__, error)

@@ -1,4 +1,8 @@
-"""Several providers as one: in the operator's order, within one time, asked once per question."""
+"""Several providers as one: in the operator's order, within one time, asked once per question.
+
+A provider rests after a quota answer for as long as it asks, and after repeated failures for a
+moment, so that a dead provider does not cost every question part of its time.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,69 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
+from cachetools import TLRUCache
 
-from chatbot_ai.domain.errors import ExchangeFailed, SearchUnavailable, places_of
+from chatbot_ai.domain.errors import (
+    ExchangeFailed,
+    SearchQuotaExceeded,
+    SearchUnavailable,
+    places_of,
+)
 from chatbot_ai.domain.ports import SearchResult, WebSearch
 from chatbot_ai.domain.text import normalize
-from chatbot_ai.search.cache import ExpiringCache, SharedCalls
-from chatbot_ai.search.cooldown import Cooldown, all_resting
+from chatbot_ai.search.shared_calls import SharedCalls
+
+
+class Cooldown:
+    """Keeps, per provider's name, until when it rests.
+
+    quota_min_s, quota_max_s  bounds of the rest after a quota answer
+    failures                  failures in a row until a provider rests for `failure_s`
+    """
+
+    def __init__(
+        self,
+        *,
+        quota_min_s: float = 60.0,
+        quota_max_s: float = 3600.0,
+        failures: int = 3,
+        failure_s: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._quota_min_s = quota_min_s
+        self._quota_max_s = quota_max_s
+        self._failures = failures
+        self._failure_s = failure_s
+        self._clock = clock
+        self._until: dict[str, float] = {}
+        self._in_a_row: dict[str, int] = {}
+
+    def is_resting(self, provider: str) -> bool:
+        return self._clock() < self._until.get(provider, float("-inf"))
+
+    def note_answer(self, provider: str) -> None:
+        """Note an answer, an empty one included."""
+        self._in_a_row.pop(provider, None)
+
+    def note_failure(self, provider: str, error: BaseException) -> None:
+        """Note a failure and put the provider to rest where that is due."""
+        if isinstance(error, SearchQuotaExceeded):
+            rest_s = min(max(error.retry_after_s, self._quota_min_s), self._quota_max_s)
+            self._rest(provider, rest_s)
+            return
+        self._in_a_row[provider] = self._in_a_row.get(provider, 0) + 1
+        if self._in_a_row[provider] >= self._failures:
+            self._rest(provider, self._failure_s)
+
+    def wait_s(self, providers: tuple[str, ...]) -> float:
+        """Return the seconds until the first of `providers` may be asked again."""
+        until = [self._until.get(name, 0.0) for name in providers]
+        return max(0.0, min(until, default=0.0) - self._clock())
+
+    def _rest(self, provider: str, rest_s: float) -> None:
+        self._until[provider] = self._clock() + rest_s
+        self._in_a_row.pop(provider, None)
+
 
 _log = structlog.get_logger(__name__)
 _EMPTY_TTL_S = 60.0
@@ -36,7 +97,7 @@ class _Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ProviderResults:
     """What a chain found, and which provider it is from. `results` is empty where all of those
     that answered found nothing."""
 
@@ -70,8 +131,12 @@ class SearchChain:
     ) -> None:
         self._providers = tuple(providers)
         self._cooldown = cooldown or Cooldown(clock=clock)
-        self._cache: ExpiringCache[_Key, Found] = ExpiringCache(cache_entries, cache_ttl_s, clock)
-        self._calls: SharedCalls[_Key, Found] = SharedCalls()
+        self._cache: TLRUCache[_Key, ProviderResults] = TLRUCache(
+            cache_entries,
+            lambda _, found, now: now + (cache_ttl_s if found.results else _EMPTY_TTL_S),
+            timer=clock,
+        )
+        self._calls: SharedCalls[_Key, ProviderResults] = SharedCalls()
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -80,7 +145,7 @@ class SearchChain:
     async def search(self, query: str, *, limit: int, timeout_s: float) -> list[SearchResult]:
         return list((await self.find(query, limit=limit, timeout_s=timeout_s)).results)
 
-    async def find(self, query: str, *, limit: int, timeout_s: float) -> Found:
+    async def find(self, query: str, *, limit: int, timeout_s: float) -> ProviderResults:
         """Search and tell the provider too. Raises SearchUnavailable where none answered."""
         key = (" ".join(normalize(query).casefold().split()), limit)
         cached = self._cache.get(key)
@@ -97,12 +162,13 @@ class SearchChain:
         for provider in self._providers:
             await provider.close()
 
-    async def _ask(self, key: _Key, query: str, limit: int, timeout_s: float) -> Found:
-        waiting = deque(p for p in self._providers if not self._cooldown.rests(p.name))
+    async def _ask(self, key: _Key, query: str, limit: int, timeout_s: float) -> ProviderResults:
+        waiting = deque(p for p in self._providers if not self._cooldown.is_resting(p.name))
         if not waiting:
-            raise all_resting(self._cooldown, self.providers)
+            wait_s = self._cooldown.wait_s(self.providers)
+            raise SearchUnavailable("every search provider rests", wait_s)
         running: dict[asyncio.Task[list[SearchResult]], _Call] = {}
-        empty: Found | None = None
+        empty: ProviderResults | None = None
         end = time.monotonic() + timeout_s * _OWN_SHARE
         next_at = 0.0
         try:
@@ -119,9 +185,9 @@ class SearchChain:
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 for task in done:
-                    found = self._outcome(running.pop(task), task)
+                    found = self._read_outcome(running.pop(task), task)
                     if found is not None and found.results:
-                        self._cache.put(key, found)
+                        self._cache[key] = found
                         return found
                     empty = found or empty
                     next_at = 0.0
@@ -129,18 +195,20 @@ class SearchChain:
             await self._abandon(running)
         if empty is None:
             raise SearchUnavailable("no search provider answered")
-        self._cache.put(key, empty, _EMPTY_TTL_S)
+        self._cache[key] = empty
         return empty
 
-    def _outcome(self, call: _Call, task: asyncio.Task[list[SearchResult]]) -> Found | None:
+    def _read_outcome(
+        self, call: _Call, task: asyncio.Task[list[SearchResult]]
+    ) -> ProviderResults | None:
         provider = call.provider
         error = SearchUnavailable("cancelled") if task.cancelled() else task.exception()
         if error is None:
-            self._cooldown.answered(provider.name)
-            return Found(provider.name, tuple(task.result()))
+            self._cooldown.note_answer(provider.name)
+            return ProviderResults(provider.name, tuple(task.result()))
         timed_out = isinstance(error, ExchangeFailed) and error.reason == "timeout"
         if not timed_out or time.monotonic() - call.began >= _FAIR_S:
-            self._cooldown.failed(provider.name, error)
+            self._cooldown.note_failure(provider.name, error)
         kind = type(error).__name__
         if isinstance(error, SearchUnavailable):
             _log.warning("search.provider_failed", provider=provider.name, error=kind)
@@ -156,5 +224,5 @@ class SearchChain:
             task.cancel()
             # one that was given hardly any time has not failed
             if now - call.began >= _FAIR_S:
-                self._cooldown.failed(call.provider.name, ExchangeFailed("timeout"))
+                self._cooldown.note_failure(call.provider.name, ExchangeFailed("timeout"))
         await asyncio.gather(*running, return_exceptions=True)

@@ -67,7 +67,7 @@ def rank(passages: Sequence[Passage], question: str) -> list[Passage]:
     return [passage for _, passage in weighed]
 
 
-def diverse(ranked: Sequence[Passage], per_page: int = 3) -> list[Passage]:
+def limit_per_page(ranked: Sequence[Passage], per_page: int = 3) -> list[Passage]:
     """Keep the first `per_page` passages of each page, so that several sources are heard, and one
     of those with the same text."""
     kept: list[Passage] = []
@@ -101,7 +101,7 @@ def pick(
     return taken
 
 
-def by_page(taken: Iterable[Passage]) -> list[list[Passage]]:
+def group_by_page(taken: Iterable[Passage]) -> list[list[Passage]]:
     """Group passages by page, the page of the best passage first, each in the page's own order."""
     groups: dict[int, list[Passage]] = {}
     for passage in taken:

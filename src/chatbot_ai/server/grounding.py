@@ -96,15 +96,13 @@ def references(assistant: Assistant, shared: Settings) -> References:
         return References(zone=shared.zone, with_time=False)
 
     def build() -> Grounder:
-        from chatbot_ai.search.assembly import build_grounding  # noqa: PLC0415
+        from chatbot_ai.search.grounder import build_grounder  # noqa: PLC0415
+        from chatbot_ai.search.providers import PROVIDER_SETTINGS  # noqa: PLC0415
 
-        return build_grounding(
+        values = {name: plain(getattr(shared, name)) or "" for name in PROVIDER_SETTINGS}
+        return build_grounder(
             listed(shared.search_providers),
-            google_api_key=plain(shared.google_api_key) or "",
-            search_engine_id=shared.search_engine_id or "",
-            naver_client_id=shared.naver_client_id or "",
-            naver_client_secret=plain(shared.naver_client_secret) or "",
-            searxng_url=shared.searxng_url or "",
+            values,
             denied_networks=listed(shared.search_denied_networks),
         )
 

@@ -24,10 +24,10 @@ QUIET = (
     "trafilatura",
     "httpx2",
     "httpcore2",
+    "huggingface_hub",
     "openai",
     "uvicorn",
     "pymongo",
-    "aiosqlite",
     "asyncio",
 )
 

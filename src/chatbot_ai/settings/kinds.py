@@ -23,9 +23,9 @@ Positive = Annotated[int, Field(ge=1)]
 OptionalPath = Annotated[Path | None, Blank]
 
 
-def plain(secret: SecretStr | None) -> str | None:
-    """The secret's value, for the adapter that needs it."""
-    return secret.get_secret_value() if secret else None
+def plain(value: SecretStr | str | None) -> str | None:
+    """The value of a setting that may be a secret, for the adapter that needs it."""
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
 def listed(text: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import ssl
 
 from chatbot_ai.domain.errors import SearchUnavailable
 from chatbot_ai.domain.ports import SearchResult
-from chatbot_ai.search.json_api import JsonAnswer, JsonApi, quota_exceeded, results_of
+from chatbot_ai.search.providers.json_api import JsonAnswer, JsonApi, make_results, quota_error
 
 GOOGLE_URL = "https://www.googleapis.com"
 #: The API's own limit for `num`.
@@ -46,11 +46,11 @@ class GoogleSearch:
         }
         answer = await self._api.get("customsearch/v1", params, timeout_s=timeout_s)
         if answer.status == 429 or (answer.status == 403 and _reasons(answer) & _QUOTA_REASONS):
-            raise quota_exceeded(self.name, answer)
+            raise quota_error(self.name, answer)
         if answer.status != 200 or not isinstance(answer.content, dict):
             raise SearchUnavailable(f"google: status {answer.status}")
         items = answer.content.get("items", [])  # absent where nothing was found
-        return results_of(self.name, items, limit, title="title", url="link", snippet="snippet")
+        return make_results(self.name, items, limit, title="title", url="link", snippet="snippet")
 
     async def close(self) -> None:
         await self._api.close()

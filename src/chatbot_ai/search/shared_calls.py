@@ -1,10 +1,8 @@
-"""A bounded cache whose entries expire, and calls that identical requests share."""
+"""Calls that identical requests share."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -12,41 +10,6 @@ from chatbot_ai.domain.errors import SearchUnavailable
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-
-
-class ExpiringCache(Generic[K, V]):
-    """At most `max_entries` values, each for `ttl_s` seconds; the least recently used goes first.
-
-    `clock` counts seconds forward. Not thread-safe; used from one event loop.
-    """
-
-    def __init__(
-        self, max_entries: int, ttl_s: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._max_entries = max_entries
-        self._ttl_s = ttl_s
-        self._clock = clock
-        self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def get(self, key: K) -> V | None:
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        expires_at, value = entry
-        if self._clock() >= expires_at:
-            del self._entries[key]
-            return None
-        self._entries.move_to_end(key)
-        return value
-
-    def put(self, key: K, value: V, ttl_s: float | None = None) -> None:
-        self._entries[key] = (self._clock() + (self._ttl_s if ttl_s is None else ttl_s), value)
-        self._entries.move_to_end(key)
-        while len(self._entries) > self._max_entries:
-            self._entries.popitem(last=False)
 
 
 class SharedCalls(Generic[K, V]):
@@ -66,7 +29,7 @@ class SharedCalls(Generic[K, V]):
         """
         task = self._running.get(key)
         if task is None:
-            task = asyncio.create_task(_awaited(call))
+            task = asyncio.create_task(_wait_for(call))
             self._running[key] = task
             task.add_done_callback(lambda done: self._forget(key, done))
         await asyncio.wait([task])
@@ -87,5 +50,5 @@ class SharedCalls(Generic[K, V]):
             done.exception()  # marks it as seen where every waiter has left
 
 
-async def _awaited(call: Callable[[], Awaitable[V]]) -> V:
+async def _wait_for(call: Callable[[], Awaitable[V]]) -> V:
     return await call()

@@ -23,7 +23,7 @@ from chatbot_ai.domain.errors import (
     SearchUnavailable,
 )
 from chatbot_ai.domain.ports import SearchResult
-from chatbot_ai.search.json_api import distinct, result_of
+from chatbot_ai.search.providers.json_api import drop_duplicates, make_result
 
 #: Statuses with which the engines refuse a robot: DuckDuckGo's 202 is a challenge page.
 _REFUSALS = frozenset({202, 403, 418, 429})
@@ -54,7 +54,7 @@ class DuckDuckGoSearch:
         if engine not in ENGINES["text"]:
             raise ConfigurationError(f"ddgs has no text engine {engine!r}")
         self.name = engine
-        self._engine = _checked(engine)(timeout=math.ceil(call_timeout_s))
+        self._engine = _raise_refusals(engine)(timeout=math.ceil(call_timeout_s))
         self._engine.http_client.client.follow_redirects = False
         if base_url is not None:
             self._engine.search_url = base_url
@@ -66,9 +66,9 @@ class DuckDuckGoSearch:
         if self._busy >= _MAX_THREADS:
             raise SearchUnavailable(f"{self.name}: earlier searches still hang")
         self._busy += 1
-        call = self._threads.submit(self._results, query, limit)
+        call = self._threads.submit(self._search_now, query, limit)
         running = asyncio.wrap_future(call)
-        running.add_done_callback(self._ended)
+        running.add_done_callback(self._note_end)
         try:
             async with asyncio.timeout(timeout_s):
                 return await asyncio.shield(running)
@@ -78,12 +78,12 @@ class DuckDuckGoSearch:
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _ended(self, call: asyncio.Future[list[SearchResult]]) -> None:
+    def _note_end(self, call: asyncio.Future[list[SearchResult]]) -> None:
         self._busy -= 1
         if not call.cancelled():
             call.exception()  # marks it as seen where the caller has left
 
-    def _results(self, query: str, limit: int) -> list[SearchResult]:
+    def _search_now(self, query: str, limit: int) -> list[SearchResult]:
         try:
             found = self._engine.search(query, **self._options)
         except RatelimitException as error:
@@ -92,11 +92,11 @@ class DuckDuckGoSearch:
             raise ExchangeFailed("timeout") from error
         except (DDGSException, LxmlError, ValueError, TypeError, LookupError) as error:
             raise SearchUnavailable(f"{self.name}: no usable answer") from error
-        made = [result_of(hit.title, _direct(hit.href), hit.body) for hit in found or []]
-        return distinct([result for result in made if result is not None])[:limit]
+        made = [make_result(hit.title, _undo_redirect(hit.href), hit.body) for hit in found or []]
+        return drop_duplicates([result for result in made if result is not None])[:limit]
 
 
-def _checked(engine: str) -> Any:
+def _raise_refusals(engine: str) -> Any:
     """Subclass a ddgs engine so that a status other than 200 is an error, as ddgs drops it."""
     base: Any = ENGINES["text"][engine]
 
@@ -112,7 +112,7 @@ def _checked(engine: str) -> Any:
     return Checked
 
 
-def _direct(href: str) -> str:
+def _undo_redirect(href: str) -> str:
     """Undo DuckDuckGo's own redirect links (//duckduckgo.com/l/?uddg=…)."""
     link = href if "//" not in href[:2] else f"https:{href}"
     parts = urlsplit(link)

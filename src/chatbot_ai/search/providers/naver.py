@@ -11,7 +11,13 @@ from itertools import chain, zip_longest
 
 from chatbot_ai.domain.errors import SearchUnavailable
 from chatbot_ai.domain.ports import SearchResult
-from chatbot_ai.search.json_api import JsonAnswer, JsonApi, distinct, quota_exceeded, results_of
+from chatbot_ai.search.providers.json_api import (
+    JsonAnswer,
+    JsonApi,
+    drop_duplicates,
+    make_results,
+    quota_error,
+)
 
 NAVER_URL = "https://openapi.naver.com"
 #: `errorCode` of an exceeded call limit (Naver's list of common error codes, status 429).
@@ -54,7 +60,7 @@ class NaverSearch:
         if not found:
             raise next(error for error in both if isinstance(error, SearchUnavailable))
         mixed = chain.from_iterable(zip_longest(*found))
-        return distinct([result for result in mixed if result is not None])[:limit]
+        return drop_duplicates([result for result in mixed if result is not None])[:limit]
 
     async def close(self) -> None:
         await self._api.close()
@@ -70,29 +76,29 @@ class NaverSearch:
         )
         content = answer.content if isinstance(answer.content, dict) else {}
         if answer.status == 429 or content.get("errorCode") == _QUOTA_CODE:
-            raise quota_exceeded(self.name, answer)
+            raise quota_error(self.name, answer)
         if answer.status != 200:
             raise SearchUnavailable(f"naver: {kind} status {answer.status}")
-        return results_of(
-            self.name, _plain(answer), limit, title="title", url="link", snippet="description"
+        return make_results(
+            self.name, _clean_items(answer), limit, title="title", url="link", snippet="description"
         )
 
 
-def _plain(answer: JsonAnswer) -> object:
+def _clean_items(answer: JsonAnswer) -> object:
     """Return the items with plain text, and with the publisher's own address for news."""
     items = answer.content.get("items") if isinstance(answer.content, dict) else None
     if not isinstance(items, list):
         return None
-    return [_plain_item(item) if isinstance(item, dict) else item for item in items]
+    return [_clean_item(item) if isinstance(item, dict) else item for item in items]
 
 
-def _plain_item(item: dict[str, object]) -> dict[str, object]:
+def _clean_item(item: dict[str, object]) -> dict[str, object]:
     return {
-        "title": _unmarked(item.get("title")),
+        "title": _remove_markup(item.get("title")),
         "link": item.get("originallink") or item.get("link"),
-        "description": _unmarked(item.get("description")),
+        "description": _remove_markup(item.get("description")),
     }
 
 
-def _unmarked(text: object) -> str:
+def _remove_markup(text: object) -> str:
     return html.unescape(_BOLD.sub("", text)) if isinstance(text, str) else ""

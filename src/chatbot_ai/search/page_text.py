@@ -1,12 +1,21 @@
-"""A page's bytes into plain text. Pure and slow (up to seconds for a hostile page): run it through
-reader.py, never on the event loop."""
+"""A page's bytes into plain text, and the process that does it for page_reader.py.
+
+`python -m chatbot_ai.search.page_text BYTES` gets no environment and no secrets, may take BYTES of
+address space, and is killed when it takes too long, so a page that defeats the parser costs one
+page. Frames on stdin: two big-endian 32-bit lengths, content type, body; on stdout: one length
+(0xFFFFFFFF for a failure) and UTF-8 text. One empty frame on stdout says that it is ready.
+"""
 
 from __future__ import annotations
 
 import codecs
+import os
 import re
-
-import trafilatura
+import resource
+import signal
+import struct
+import sys
+from typing import BinaryIO
 
 from chatbot_ai.domain.text import sanitize_text
 
@@ -46,7 +55,7 @@ def declared_encoding(body: bytes, content_type: str) -> str | None:
     head = body[:_META_SEARCH_BYTES]
     meta = _META_CHARSET.search(head) or _XML_ENCODING.search(head)
     labels = [header.group(1) if header else "", meta.group(1).decode("ascii") if meta else ""]
-    names = [name for name in map(_python_name, labels) if name is not None]
+    names = [name for name in map(_find_codec, labels) if name is not None]
     return next((name for name in names if name not in _WEAK), names[0] if names else None)
 
 
@@ -66,12 +75,14 @@ def decode(body: bytes, content_type: str) -> str:
     return min(decoded, key=lambda text: text.count("\ufffd"))
 
 
-def page_text(body: bytes, content_type: str) -> str:
+def read_text(body: bytes, content_type: str) -> str:
     """Return the main text of a page, cleaned (domain/text.py), at most MAX_TEXT_CHARS of it; ""
     where it has none."""
+    import trafilatura  # noqa: PLC0415 - half a second, and not needed by the parent
+
     text = decode(body, content_type)
     if content_type.partition(";")[0].strip().lower() == "text/plain":
-        return _shortened(text)
+        return _shorten(text)
     if not text.strip():
         return ""
     main = trafilatura.extract(
@@ -80,14 +91,14 @@ def page_text(body: bytes, content_type: str) -> str:
     if main is None or len(main) < _MIN_EXTRACTED_CHARS:
         whole = trafilatura.html2txt(text) or ""
         main = whole if len(whole) > len(main or "") else main
-    return _shortened(main or "")
+    return _shorten(main or "")
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     return sanitize_text(text[: 2 * MAX_TEXT_CHARS])[:MAX_TEXT_CHARS].rstrip()
 
 
-def _python_name(label: str) -> str | None:
+def _find_codec(label: str) -> str | None:
     label = label.strip().lower()
     if label in _KOREAN_LABELS:
         return "cp949"
@@ -98,3 +109,44 @@ def _python_name(label: str) -> str | None:
         return None
     # A page whose declaration could be read as ASCII is no UTF-16 (HTML standard, 13.2.3.2).
     return None if name.startswith(("utf-16", "utf-32")) else name
+
+
+REQUEST_HEAD = struct.Struct(">II")
+REPLY_HEAD = struct.Struct(">I")
+FAILED = 0xFFFFFFFF
+#: A page that is still read after this many seconds ends the process, also when nobody is left to
+#: kill it.
+_MAX_PAGE_S = 30
+
+
+def serve(requests: BinaryIO, replies: BinaryIO) -> None:
+    """Answer requests until the input ends."""
+
+    replies.write(REPLY_HEAD.pack(0))
+    replies.flush()
+    while len(head := requests.read(REQUEST_HEAD.size)) == REQUEST_HEAD.size:
+        type_bytes, body_bytes = REQUEST_HEAD.unpack(head)
+        content_type = requests.read(type_bytes).decode("utf-8", "replace")
+        body = requests.read(body_bytes)
+        signal.alarm(_MAX_PAGE_S)
+        try:
+            text = read_text(body, content_type).encode("utf-8", "replace")
+        except Exception:  # the edge of this process: whatever a page causes is one failed page
+            replies.write(REPLY_HEAD.pack(FAILED))
+        else:
+            replies.write(REPLY_HEAD.pack(len(text)) + text)
+        signal.alarm(0)
+        replies.flush()
+
+
+def main() -> None:
+    limit_bytes = int(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not end up between the frames
+    serve(sys.stdin.buffer, replies)
+
+
+if __name__ == "__main__":
+    main()

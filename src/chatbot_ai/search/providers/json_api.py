@@ -14,8 +14,13 @@ import httpx2
 from chatbot_ai.domain.errors import ExchangeFailed, SearchQuotaExceeded, SearchUnavailable
 from chatbot_ai.domain.ports import SearchResult
 from chatbot_ai.domain.text import sanitize_line
-from chatbot_ai.search.guarded import Resolver, ResolvingBackend, SystemResolver
-from chatbot_ai.search.wire import connection_pool, exchange
+from chatbot_ai.search.bounded_http import (
+    Resolver,
+    ResolvingBackend,
+    SystemResolver,
+    build_pool,
+    exchange,
+)
 
 MAX_TITLE_CHARS = 200
 MAX_SNIPPET_CHARS = 1000
@@ -50,7 +55,7 @@ class JsonApi:
         self._base_url = httpx2.URL(base_url.rstrip("/") + "/")
         self._resolver = SystemResolver(threads=2)
         backend = ResolvingBackend(resolve or self._resolver)
-        self._pool = connection_pool(backend=backend, ssl_context=ssl_context)
+        self._pool = build_pool(backend=backend, ssl_context=ssl_context)
 
     async def get(
         self,
@@ -68,24 +73,24 @@ class JsonApi:
                 async with exchange(self._pool, url, sent) as reply:
                     body = await reply.read(_LIMIT_BYTES)
                 if len(body) > _PARSED_IN_PLACE_BYTES:
-                    content = await asyncio.to_thread(_parsed, body)
+                    content = await asyncio.to_thread(_parse, body)
                 else:
-                    content = _parsed(body)
+                    content = _parse(body)
         except TimeoutError as error:
             raise ExchangeFailed("timeout") from error
-        return JsonAnswer(reply.status, content, _seconds(reply.headers.get("retry-after")))
+        return JsonAnswer(reply.status, content, _parse_seconds(reply.headers.get("retry-after")))
 
     async def close(self) -> None:
         await self._pool.aclose()
         self._resolver.close()
 
 
-def quota_exceeded(provider: str, answer: JsonAnswer) -> SearchQuotaExceeded:
+def quota_error(provider: str, answer: JsonAnswer) -> SearchQuotaExceeded:
     """Build the error for a quota answer; without a Retry-After the wait is ten minutes."""
     return SearchQuotaExceeded(f"{provider}: quota exceeded", answer.retry_after_s or 600.0)
 
 
-def results_of(
+def make_results(
     provider: str, items: object, limit: int, *, title: str, url: str, snippet: str
 ) -> list[SearchResult]:
     """Make results of the list that an answer holds; the names are those of its fields.
@@ -99,15 +104,15 @@ def results_of(
     for item in items:
         if not isinstance(item, dict):
             continue
-        made = result_of(item.get(title), item.get(url), item.get(snippet))
+        made = make_result(item.get(title), item.get(url), item.get(snippet))
         if made is not None:
             found.append(made)
     if items and not found:
         raise SearchUnavailable(f"{provider}: no result in the answer has an address")
-    return distinct(found)[:limit]
+    return drop_duplicates(found)[:limit]
 
 
-def result_of(title: object, url: object, snippet: object) -> SearchResult | None:
+def make_result(title: object, url: object, snippet: object) -> SearchResult | None:
     """Make one result, or None where the URL is not one of http or https."""
     if not isinstance(url, str) or not is_web_url(url):
         return None
@@ -131,19 +136,19 @@ def is_web_url(url: str) -> bool:
     return parsed.scheme in ("http", "https") and bool(parsed.host) and not parsed.userinfo
 
 
-def distinct(results: list[SearchResult]) -> list[SearchResult]:
+def drop_duplicates(results: list[SearchResult]) -> list[SearchResult]:
     """Return the results with the first of each URL only."""
     return list({result.url: result for result in reversed(results)}.values())[::-1]
 
 
-def _parsed(body: bytes) -> object:
+def _parse(body: bytes) -> object:
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
 
 
-def _seconds(header: str | None) -> float | None:
+def _parse_seconds(header: str | None) -> float | None:
     try:
         seconds = float(header or "")
     except ValueError:

@@ -6,9 +6,9 @@ from __future__ import annotations
 import ssl
 from typing import Literal
 
-from chatbot_ai.domain.errors import SearchUnavailable
+from chatbot_ai.domain.errors import ConfigurationError, SearchUnavailable
 from chatbot_ai.domain.ports import SearchResult
-from chatbot_ai.search.json_api import JsonApi, quota_exceeded, results_of
+from chatbot_ai.search.providers.json_api import JsonApi, is_web_url, make_results, quota_error
 
 
 class SearxngSearch:
@@ -27,6 +27,8 @@ class SearxngSearch:
         time_range: Literal["day", "month", "year"] | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
+        if not is_web_url(base_url):
+            raise ConfigurationError("SEARXNG_URL must be an http or https URL without a user name")
         self._api = JsonApi(base_url, ssl_context=ssl_context)
         self._params: dict[str, str | int] = {
             "format": "json",
@@ -40,10 +42,10 @@ class SearxngSearch:
     async def search(self, query: str, *, limit: int, timeout_s: float) -> list[SearchResult]:
         answer = await self._api.get("search", {"q": query, **self._params}, timeout_s=timeout_s)
         if answer.status == 429:
-            raise quota_exceeded(self.name, answer)
+            raise quota_error(self.name, answer)
         if answer.status != 200 or not isinstance(answer.content, dict):
             raise SearchUnavailable(f"searxng: status {answer.status}")
-        found = results_of(
+        found = make_results(
             self.name,
             answer.content.get("results"),
             limit,

@@ -12,7 +12,7 @@ from contextlib import suppress
 import structlog
 
 from chatbot_ai.domain.errors import ReadingFailed
-from chatbot_ai.search.reader_child import FAILED, REPLY_HEAD, REQUEST_HEAD
+from chatbot_ai.search.page_text import FAILED, REPLY_HEAD, REQUEST_HEAD
 
 _log = structlog.get_logger(__name__)
 _START_TIMEOUT_S = 30.0
@@ -53,7 +53,7 @@ class PageReader:
         child = await self._idle.get()
         task = asyncio.create_task(self._use(child, body, content_type))
         self._running.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._note_end)
         return await asyncio.shield(task)
 
     async def close(self) -> None:
@@ -79,7 +79,7 @@ class PageReader:
         finally:
             self._idle.put_nowait(child)
 
-    def _ended(self, task: asyncio.Task[str]) -> None:
+    def _note_end(self, task: asyncio.Task[str]) -> None:
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # marks it as seen where the caller has left
@@ -131,7 +131,7 @@ class _Child:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "chatbot_ai.search.reader_child",
+            "chatbot_ai.search.page_text",
             str(self._memory_limit_bytes),
             stdin=PIPE,
             stdout=PIPE,

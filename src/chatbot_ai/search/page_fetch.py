@@ -1,20 +1,101 @@
-"""The one module that fetches what strangers link to. See address.py and guarded.py for the rules
-on where it may go; here are those on what comes back."""
+"""The one module that fetches what strangers link to, as far as robots.txt (RFC 9309) allows.
+
+address.py and bounded_http.py have the rules on where it may go; here are those on what comes back.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import httpx2
+from cachetools import TTLCache
+from protego import Protego
 
 from chatbot_ai.domain.errors import ExchangeFailed, FetchRefused
 from chatbot_ai.search.address import AddressPolicy
-from chatbot_ai.search.guarded import GuardedBackend, Resolver, SystemResolver
-from chatbot_ai.search.robots import ROBOTS_LIMIT_BYTES, RobotsRules
-from chatbot_ai.search.wire import connection_pool, exchange
+from chatbot_ai.search.bounded_http import (
+    GuardedBackend,
+    Resolver,
+    SystemResolver,
+    build_pool,
+    exchange,
+)
+from chatbot_ai.search.shared_calls import SharedCalls
+
+#: RFC 9309 section 2.5: a crawler must read at least 500 KiB; what comes after is left.
+ROBOTS_LIMIT_BYTES = 500 * 1024
+
+_PRODUCT_TOKEN = re.compile(r"[a-z_-]+", re.IGNORECASE)
+#: Gets a robots.txt: its status and body. Raises SearchUnavailable.
+LoadRobots = Callable[[httpx2.URL], Awaitable[tuple[int, bytes]]]
+
+
+class RobotsPolicy:
+    """Answers whether a page may be read by `user_agent`; remembers each site for `ttl_s`."""
+
+    def __init__(
+        self, load: LoadRobots, user_agent: str, *, ttl_s: float = 3600.0, max_sites: int = 512
+    ) -> None:
+        self._load = load
+        self._crawler = product_token(user_agent)
+        self._sites: TTLCache[str, Protego] = TTLCache(max_sites, ttl_s)
+        self._loading: SharedCalls[str, Protego] = SharedCalls()
+
+    async def can_fetch(self, url: httpx2.URL) -> bool:
+        """Tell whether `url` may be fetched. Raises SearchUnavailable if its site is unreachable,
+        which RFC 9309 section 2.3.1.4 takes as a no."""
+        site = f"{url.scheme}://{url.netloc.decode('ascii')}"
+        rules = self._sites.get(site)
+        if rules is None:
+            rules = await self._loading.run(site, lambda: self._read(url))
+            self._sites[site] = rules
+        # linear in rules and URL, yet a third of a second for the largest hostile file
+        return await asyncio.to_thread(rules.can_fetch, str(url), self._crawler)
+
+    async def close(self) -> None:
+        await self._loading.close()
+
+    async def _read(self, url: httpx2.URL) -> Protego:
+        status, body = await self._load(url.copy_with(raw_path=b"/robots.txt", fragment=None))
+        if status >= 500 or status == 429:
+            raise ExchangeFailed("status")
+        if status != 200:
+            # RFC 9309 section 2.3.1.3: where there is no robots.txt, nothing is restricted.
+            return Protego()
+        return await asyncio.to_thread(_parse_body, body, self._crawler)
+
+
+def product_token(user_agent: str) -> str:
+    """Return what a robots.txt names a crawler by: the letters that its user agent begins with."""
+    found = _PRODUCT_TOKEN.match(user_agent.strip())
+    return found.group().lower() if found else ""
+
+
+def parse_robots(text: str, crawler: str) -> Protego:
+    """Parse a robots.txt for the crawler with this product token.
+
+    Names of other crawlers are replaced: Protego takes a name for ours that ours only begins with,
+    and compares a name with a version behind it as a whole, where RFC 9309 section 2.2.1 compares
+    product tokens.
+    """
+    lines = text.removeprefix("\ufeff").splitlines()
+    for n, line in enumerate(lines):
+        field, colon, name = line.partition("#")[0].partition(":")
+        if colon and field.strip().lower() == "user-agent" and name.strip() != "*":
+            lines[n] = f"User-agent: {crawler if product_token(name) == crawler else '-'}"
+    return Protego.parse("\n".join(lines))
+
+
+def _parse_body(body: bytes, crawler: str) -> Protego:
+    if len(body) >= ROBOTS_LIMIT_BYTES:
+        # the rest was not read; a rule that is cut off would say more than was meant
+        body = body[: max(body.rfind(b"\n"), 0)]
+    return parse_robots(body.decode("utf-8", "replace"), crawler)
+
 
 READABLE_TYPES = frozenset({"text/html", "text/plain", "application/xhtml+xml"})
 DEFAULT_USER_AGENT = "ChatBotAI/2.0 (self-hosted assistant; reads pages that a search found)"
@@ -38,7 +119,7 @@ class _Answer:
     location: str | None
 
 
-class PageFetch:
+class PageFetcher:
     """Fetches public pages of the web, and nothing else.
 
     http and https on the policy's ports; public addresses only, checked at the connection and
@@ -72,11 +153,11 @@ class PageFetch:
         self._max_bytes = max_bytes
         self._max_redirects = max_redirects
         self._timeout_s = timeout_s
-        self._pool = connection_pool(
+        self._pool = build_pool(
             backend=GuardedBackend(self._policy, resolve or self._resolver),
             ssl_context=ssl_context,
         )
-        self._robots = RobotsRules(self._load_robots, user_agent)
+        self._robots = RobotsPolicy(self._load_robots, user_agent)
 
     async def fetch(self, url: str, timeout_s: float | None = None) -> Page:
         """Return the page at `url`.
@@ -98,7 +179,7 @@ class PageFetch:
 
     async def _page(self, url: httpx2.URL) -> Page:
         for _ in range(self._max_redirects + 1):
-            if not await self._robots.allows(url):
+            if not await self._robots.can_fetch(url):
                 raise FetchRefused("robots")
             answer = await self._get(url, self._max_bytes, _require_readable)
             if answer.location is None:
@@ -136,7 +217,7 @@ class PageFetch:
                 reply.status,
                 reply.headers.get("content-type", ""),
                 body,
-                None if location is None else _as_written(location),
+                None if location is None else _decode_location(location),
             )
 
 
@@ -145,7 +226,7 @@ def _require_readable(media_type: str) -> None:
         raise FetchRefused("content_type")
 
 
-def _as_written(location: str) -> str:
+def _decode_location(location: str) -> str:
     """Undo the header's latin-1 where a site sends raw UTF-8, as Korean ones do."""
     try:
         return location.encode("latin-1").decode("utf-8")
