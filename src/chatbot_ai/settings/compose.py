@@ -24,6 +24,12 @@ class ComposeSettings(BaseSettings):
         description="Compose files, separated by colons; with GPUs "
         "docker-compose.yml:docker-compose.gpu.yml.",
     )
+    compose_profiles: OptionalStr = Field(
+        None, description="monitoring: with Prometheus and Grafana, if their file is one of them."
+    )
+    compose_project_name: str = Field(
+        "chatbot-ai", description="Name that containers, networks and volumes begin with."
+    )
     run_uid: int = Field(1000, description="User of the services; `id -u` shows yours.")
     run_gid: int = Field(1000, description="Group of the services; `id -g` shows yours.")
     service_memory_limit: str = Field(
