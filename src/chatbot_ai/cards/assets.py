@@ -119,13 +119,14 @@ def linked(card: CharacterCard, assets: Iterable[Asset], form: UriForm) -> Chara
     if card.version == 1 or not isinstance(declared, list):
         return card
     lines = []
-    for line, asset in zip(declared, card.assets, strict=True):
+    objects = [line for line in declared if isinstance(line, dict)]
+    for line, asset in zip(objects, card.assets, strict=True):
         path = inner_path(asset.uri)
         if path is None or path not in known or _has_form(asset.uri, form):
             lines.append(line)
         else:
             lines.append(line | {"uri": _uri(known[path], form)})
-    return card.with_changes(assets=lines)
+    return card if lines == objects else card.with_changes(assets=lines)
 
 
 def _has_form(uri: str, form: UriForm) -> bool:

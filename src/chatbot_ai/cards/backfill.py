@@ -28,7 +28,7 @@ def backfilled(card: CharacterCard) -> CharacterCard:
     if isinstance(book, dict) and isinstance(book.get("entries"), list):
         entries = []
         for entry in book["entries"]:
-            content = entry.get("content")
+            content = entry.get("content") if isinstance(entry, dict) else None
             plain = split_decorators(content)[1] if isinstance(content, str) else content
             lost = lost or plain != content
             entries.append(entry | {"content": plain} if plain != content else entry)

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from chatbot_ai.cards import fields
 from chatbot_ai.cards.errors import CardError, CardWarning
-from chatbot_ai.cards.jsoncard import JsonObject, dump_object, parse_object
+from chatbot_ai.cards.fields import Fields
+from chatbot_ai.cards.jsoncard import JsonObject, dump_object, parse_json
 from chatbot_ai.cards.limits import DEFAULT_LIMITS, CardLimits
 from chatbot_ai.cards.lorebook import Lorebook
 
@@ -20,6 +20,8 @@ CardVersion = Literal[1, 2, 3]
 #: The six fields of V1. V2 files of many tools repeat them beside `data`.
 V1_FIELDS = ("name", "description", "personality", "scenario", "first_mes", "mes_example")
 NEWEST_SPEC = 3.0
+#: Of a character that is made around a lorebook without a name.
+LOREBOOK_NAME = "Lorebook"
 
 _SPECS: dict[str, CardVersion] = {"chara_card_v2": 2, "chara_card_v3": 3}
 
@@ -38,20 +40,31 @@ class CardAsset:
 class CharacterCard:
     """A card of V1, V2 or V3. Two cards are equal if their text is.
 
-    text     the JSON exactly as it was read; what is written out again while nothing is edited
+    text     the JSON exactly as it was read, unless it had to be repaired; what is written out
+             again while nothing is edited
     raw      the parsed text, every unknown field included; never change it, use `with_changes`
+    odd      names of fields that had the wrong type and were read as near as they could be
+    notices  what else a reader should be told
     """
 
     text: str
     raw: JsonObject = field(compare=False, repr=False)
     version: CardVersion = field(compare=False)
+    odd: dict[str, None] = field(default_factory=dict, compare=False, repr=False)
+    notices: tuple[CardWarning, ...] = field(default=(), compare=False)
 
     @classmethod
     def from_text(cls, text: str, limits: CardLimits = DEFAULT_LIMITS) -> CharacterCard:
-        """Read a card's JSON and check the type of every field that the specifications name."""
-        raw = parse_object(text, limits)
-        card = cls(text=text, raw=raw, version=_version(raw))
-        card._check(limits)
+        """Read a card's JSON, of whatever tool. Raises CardError where there is no card in it."""
+        text, value, is_repaired = parse_json(text, limits)
+        raw, is_converted = _find_card(value)
+        if is_converted:
+            text = dump_object(raw)
+        notices: tuple[CardWarning, ...] = (CardWarning("json_repaired"),) if is_repaired else ()
+        if isinstance(value, dict) and _is_lorebook(value):
+            notices += (CardWarning("lorebook_alone"),)
+        card = cls(text=text, raw=raw, version=_version(raw), notices=notices)
+        card._read_all(limits)
         return card
 
     @classmethod
@@ -62,16 +75,21 @@ class CharacterCard:
         return cls.from_text(dump_object(raw))
 
     @property
+    def _fields(self) -> Fields:
+        return Fields(self.data, self.odd)
+
+    @property
     def data(self) -> Mapping[str, Any]:
-        return self.raw if self.version == 1 else fields.object_field(self.raw, "data")
+        return self.raw if self.version == 1 else self.raw["data"]
 
     @property
     def name(self) -> str:
-        return fields.text_field(self.data, "name")
+        """The name; some tools leave it empty in `data` and keep it beside it."""
+        return self._fields.text("name") or Fields(self.raw, self.odd).text("name")
 
     @property
     def nickname(self) -> str:
-        return fields.text_field(self.data, "nickname")
+        return self._fields.text("nickname")
 
     @property
     def spoken_name(self) -> str:
@@ -80,31 +98,31 @@ class CharacterCard:
 
     @property
     def description(self) -> str:
-        return fields.text_field(self.data, "description")
+        return self._fields.text("description")
 
     @property
     def personality(self) -> str:
-        return fields.text_field(self.data, "personality")
+        return self._fields.text("personality")
 
     @property
     def scenario(self) -> str:
-        return fields.text_field(self.data, "scenario")
+        return self._fields.text("scenario")
 
     @property
     def first_mes(self) -> str:
-        return fields.text_field(self.data, "first_mes")
+        return self._fields.text("first_mes")
 
     @property
     def mes_example(self) -> str:
-        return fields.text_field(self.data, "mes_example")
+        return self._fields.text("mes_example")
 
     @property
     def alternate_greetings(self) -> tuple[str, ...]:
-        return fields.texts_field(self.data, "alternate_greetings")
+        return self._fields.texts("alternate_greetings")
 
     @property
     def group_only_greetings(self) -> tuple[str, ...]:
-        return fields.texts_field(self.data, "group_only_greetings")
+        return self._fields.texts("group_only_greetings")
 
     @property
     def greetings(self) -> tuple[str, ...]:
@@ -113,59 +131,59 @@ class CharacterCard:
 
     @property
     def system_prompt(self) -> str:
-        return fields.text_field(self.data, "system_prompt")
+        return self._fields.text("system_prompt")
 
     @property
     def post_history_instructions(self) -> str:
-        return fields.text_field(self.data, "post_history_instructions")
+        return self._fields.text("post_history_instructions")
 
     @property
     def creator_notes(self) -> str:
         """For the reader of the card, never for a prompt."""
-        return fields.text_field(self.data, "creator_notes")
+        return self._fields.text("creator_notes")
 
     def creator_notes_in(self, language: str) -> str:
         """The notes in `language` (ISO 639-1), else the general ones."""
-        translations = fields.object_field(self.data, "creator_notes_multilingual")
-        return fields.text_field(translations, language) or self.creator_notes
+        translations = self._fields.object("creator_notes_multilingual")
+        return Fields(translations, self.odd).text(language) or self.creator_notes
 
     @property
     def tags(self) -> tuple[str, ...]:
-        return fields.texts_field(self.data, "tags")
+        return self._fields.words("tags")
 
     @property
     def creator(self) -> str:
-        return fields.text_field(self.data, "creator")
+        return self._fields.text("creator")
 
     @property
     def character_version(self) -> str:
-        return fields.text_field(self.data, "character_version")
+        return self._fields.text("character_version")
 
     @property
     def extensions(self) -> Mapping[str, Any]:
-        return fields.object_field(self.data, "extensions")
+        return self._fields.object("extensions")
 
     @property
     def source(self) -> tuple[str, ...]:
-        return fields.texts_field(self.data, "source")
+        return self._fields.texts("source")
 
     @property
     def creation_date(self) -> int:
         """Unix seconds, 0 if unknown."""
-        return fields.integer_field(self.data, "creation_date") or 0
+        return self._fields.seconds("creation_date")
 
     @property
     def modification_date(self) -> int:
         """Unix seconds, 0 if unknown."""
-        return fields.integer_field(self.data, "modification_date") or 0
+        return self._fields.seconds("modification_date")
 
     @property
     def character_book(self) -> Lorebook | None:
         return self.lorebook()
 
     def lorebook(self, limits: CardLimits = DEFAULT_LIMITS) -> Lorebook | None:
-        book = fields.object_field(self.data, "character_book")
-        return Lorebook.from_json(book, limits) if book else None
+        book = self._fields.object("character_book")
+        return Lorebook.from_json(book, limits, self.odd) if book else None
 
     @property
     def assets(self) -> tuple[CardAsset, ...]:
@@ -173,15 +191,21 @@ class CharacterCard:
         if self.version == 1 or self.data.get("assets") is None:
             return (CardAsset("icon", "ccdefault:", "main", "png"),)
         return tuple(
-            CardAsset(*(fields.text_field(item, key) for key in ("type", "uri", "name", "ext")))
-            for item in fields.objects_field(self.data, "assets")
+            CardAsset(*map(Fields(item, self.odd).text, ("type", "uri", "name", "ext")))
+            for item in self._fields.objects("assets")
         )
 
     def warnings(self) -> tuple[CardWarning, ...]:
         """What a reader of this card should be told although it was accepted."""
-        found = []
-        if not self.spoken_name:
-            found.append(CardWarning("name_empty"))
+        found = list(self.notices)
+        if self.odd:
+            found.append(CardWarning("fields_odd", {"names": ", ".join(list(self.odd)[:20])}))
+        book = self.character_book
+        if book is not None and book.left_out:
+            found.append(CardWarning("lore_left_out", {"entries": book.left_out}))
+        if book is not None and book.unsupported_patterns:
+            patterns = ", ".join(pattern[:60] for pattern in book.unsupported_patterns[:5])
+            found.append(CardWarning("pattern_unsupported", {"patterns": patterns}))
         if self.version == 1:
             return tuple(found)
         declared = str(self.raw.get("spec_version", ""))
@@ -211,12 +235,16 @@ class CharacterCard:
             return self
         if now_s and self.version == 3:
             data["modification_date"] = now_s
-        if self.version == 1:
-            return CharacterCard.from_text(dump_object(data))
-        raw = {key: data if key == "data" else value for key, value in self.raw.items()}
-        for key in changes.keys() & set(V1_FIELDS) & raw.keys():
-            raw[key] = data.get(key, "")
-        return CharacterCard.from_text(dump_object(raw))
+        raw = data
+        if self.version != 1:
+            raw = {key: data if key == "data" else value for key, value in self.raw.items()}
+            for key in changes.keys() & set(V1_FIELDS) & raw.keys():
+                raw[key] = data.get(key, "")
+        card = CharacterCard.from_text(dump_object(raw))
+        for key in changes:
+            if key in card.odd:
+                raise CardError("field_type", name=key)
+        return card
 
     def upgraded(self, now_s: int = 0) -> CharacterCard:
         """This card as V3; a V3 card is returned as it is. Unknown fields stay where they are."""
@@ -228,25 +256,72 @@ class CharacterCard:
         raw["data"] = _v3_data(inner, now_s)
         return CharacterCard.from_text(dump_object(raw))
 
-    def _check(self, limits: CardLimits) -> None:
+    def _read_all(self, limits: CardLimits) -> None:
+        """Read every field once, so that what is odd is known."""
         for attribute in type(self).__dict__:
             if isinstance(type(self).__dict__[attribute], property):
                 getattr(self, attribute)
         self.lorebook(limits)
-        translations = fields.object_field(self.data, "creator_notes_multilingual")
+        translations = self._fields.object("creator_notes_multilingual")
         for language in translations:
-            fields.text_field(translations, language)
+            Fields(translations, self.odd).text(language)
+
+
+#: Names that other applications gave to the six fields of V1: Pygmalion, text-generation-webui.
+_OTHER_NAMES = {
+    "name": ("char_name",),
+    "description": ("char_persona", "context"),
+    "scenario": ("world_scenario",),
+    "first_mes": ("char_greeting", "greeting"),
+    "mes_example": ("example_dialogue",),
+}
+
+
+def _find_card(value: object) -> tuple[JsonObject, bool]:
+    """The card in what a file held, and whether it had to be brought into a form of ours."""
+    if isinstance(value, list) and len(value) == 1:
+        return _find_card(value[0])[0], True
+    if not isinstance(value, dict):
+        raise CardError("not_a_character")
+    if _is_lorebook(value):
+        return _card_of_lorebook(value), True
+    is_v1 = "name" in value and any(key in value for key in V1_FIELDS[1:])
+    if isinstance(value.get("data"), dict) or is_v1:
+        return value, False
+    if "user_name" in value and "character_name" in value:
+        raise CardError("not_a_character")  # a chat
+    found = {
+        name: value[other]
+        for name, others in _OTHER_NAMES.items()
+        for other in (name, *others)
+        if isinstance(value.get(other), str)
+    }
+    if len(found) < 2 or "name" not in found:
+        raise CardError("not_a_character")
+    return {**dict.fromkeys(V1_FIELDS, ""), **value, **found}, True
+
+
+def _is_lorebook(value: JsonObject) -> bool:
+    if value.get("spec") == "lorebook_v3":
+        return isinstance(value.get("data"), dict)
+    entries = value.get("entries")
+    is_card = isinstance(value.get("data"), dict) or any(key in value for key in V1_FIELDS[1:])
+    return isinstance(entries, dict | list) and bool(entries) and not is_card
+
+
+def _card_of_lorebook(value: JsonObject) -> JsonObject:
+    """A character around a lorebook that came alone, named after it."""
+    book = value["data"] if value.get("spec") == "lorebook_v3" else value
+    name = Fields(book).text("name") or Fields(value).text("name") or LOREBOOK_NAME
+    data = _v3_data({"name": name, "character_book": book}, 0)
+    return {"spec": "chara_card_v3", "spec_version": "3.0", "data": data}
 
 
 def _version(raw: JsonObject) -> CardVersion:
-    spec = raw.get("spec")
-    if isinstance(raw.get("data"), dict):
-        if spec == "lorebook_v3":
-            raise CardError("not_a_character")
-        return _SPECS.get(str(spec), 3 if isinstance(spec, str) else 2)
-    if spec is None and "name" in raw and any(key in raw for key in V1_FIELDS[1:]):
+    if not isinstance(raw.get("data"), dict):
         return 1
-    raise CardError("not_a_character")
+    spec = raw.get("spec")
+    return _SPECS.get(str(spec), 3 if isinstance(spec, str) else 2)
 
 
 def _v3_data(data: Mapping[str, Any], now_s: int) -> JsonObject:
@@ -267,7 +342,9 @@ def _v3_data(data: Mapping[str, Any], now_s: int) -> JsonObject:
     book = complete.get("character_book")
     if isinstance(book, dict) and isinstance(book.get("entries"), list):
         entries = [
-            entry if "use_regex" in entry else entry | {"use_regex": False}
+            entry | {"use_regex": False}
+            if isinstance(entry, dict) and "use_regex" not in entry
+            else entry
             for entry in book["entries"]
         ]
         complete["character_book"] = book | {"entries": entries}

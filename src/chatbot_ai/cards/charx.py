@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import stat
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chatbot_ai.cards.card import CharacterCard
 from chatbot_ai.cards.errors import CardError, CardWarning
 from chatbot_ai.cards.jsoncard import decode_text
 from chatbot_ai.cards.limits import DEFAULT_LIMITS, CardLimits
 from chatbot_ai.cards.paths import safe_path
-from chatbot_ai.cards.pictures import JPEG_MAGIC, inspect_picture
+from chatbot_ai.cards.pictures import JPEG_MAGIC, PNG_MAGIC, inspect_picture
+from chatbot_ai.cards.png import read_png
 
 CARD_PATH = "card.json"
 
@@ -65,8 +67,6 @@ def read_charx(data: bytes, limits: CardLimits = DEFAULT_LIMITS) -> CharxCard:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = _members(archive, limits)
-            if CARD_PATH not in members:
-                raise CardError("card_missing")
             files = _inflated(archive, members, limits)
             start = min(info.header_offset for info in members.values())
             comment_bytes = len(archive.comment)
@@ -75,8 +75,31 @@ def read_charx(data: bytes, limits: CardLimits = DEFAULT_LIMITS) -> CharxCard:
     prefix, warnings = _prefix(data[:start], limits)
     if comment_bytes:
         warnings.append(CardWarning("bytes_dropped", {"bytes": comment_bytes}))
+    if CARD_PATH not in files:
+        # not an archive of one card but one that holds cards
+        return _first_card_inside(files, limits)
     card = CharacterCard.from_text(decode_text(files.pop(CARD_PATH)), limits)
     return CharxCard(card, files, prefix, tuple(warnings))
+
+
+def _first_card_inside(files: dict[str, bytes], limits: CardLimits) -> CharxCard:
+    """The first file of an archive that is a card itself; how many more there are is said."""
+    cards: list[CharxCard] = []
+    for path, content in files.items():
+        with contextlib.suppress(CardError):
+            if content.startswith(PNG_MAGIC):
+                png = read_png(content, limits)
+                cards.append(CharxCard(png.card, png.assets, png.picture or None, png.warnings))
+            elif path.lower().endswith(".json"):
+                card = CharacterCard.from_text(decode_text(content), limits)
+                cards.append(CharxCard(card, {}, None, ()))
+    if not cards:
+        raise CardError("card_missing")
+    first = cards[0]
+    if len(cards) == 1:
+        return first
+    more = CardWarning("cards_left_out", {"cards": len(cards) - 1})
+    return replace(first, warnings=(*first.warnings, more))
 
 
 def write_charx(card: CharacterCard, files: Iterable[tuple[str, bytes]]) -> bytes:
@@ -119,8 +142,22 @@ def _members(archive: zipfile.ZipFile, limits: CardLimits) -> dict[str, zipfile.
             raise CardError("path_repeated", path=path)
         if not is_folder:
             members[path] = info
+    members = _at_root(members)
     if sum(info.file_size for info in members.values()) > limits.inflated_bytes:
         raise CardError("inflated_too_large", limit_mib=limits.inflated_bytes >> 20)
+    return members
+
+
+def _at_root(members: dict[str, zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    """The members without a folder around them all, and the card under its own name."""
+    tops = {path.partition("/")[0] for path in members}
+    if len(tops) == 1 and all("/" in path for path in members):
+        members = {path.partition("/")[2]: info for path, info in members.items()}
+    named = [path for path in members if path.lower() == CARD_PATH]
+    if named and CARD_PATH not in members:
+        members = {CARD_PATH: members[named[0]]} | {
+            path: info for path, info in members.items() if path != named[0]
+        }
     return members
 
 

@@ -1,93 +1,135 @@
 """Reading typed fields out of JSON that people and many tools have written.
 
-null counts as absent, a number stands for its text and the other way round; anything else of the
-wrong type is CardError("field_type").
+Nothing is refused: a field of the wrong type is read as near as it can be, else as its default,
+and its name is noted, so that the person who brought the file can be told.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
-from chatbot_ai.cards.errors import CardError
 
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The fields of one JSON object. odd: names of those whose type was wrong, in their order."""
 
-def wrong_type(name: str) -> CardError:
-    return CardError("field_type", name=name)
+    data: Mapping[str, Any]
+    odd: dict[str, None] = field(default_factory=dict)
 
-
-def text_field(data: Mapping[str, Any], name: str, default: str = "") -> str:
-    value = data.get(name)
-    if value is None:
+    def text(self, name: str, default: str = "") -> str:
+        """A string; a number stands for its digits, a list of strings for their lines."""
+        value = self.data.get(name)
+        if value is None:
+            return default
+        if isinstance(value, str):
+            return value
+        if _is_number(value):
+            return str(value)
+        self._note(name)
+        if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+            return "\n".join(value)
         return default
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    raise wrong_type(name)
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of strings; a string alone is a list of one."""
+        value = self.data.get(name)
+        if value is None or value == "":
+            return ()
+        if isinstance(value, str):
+            return (value,)
+        if isinstance(value, dict):
+            self._note(name)
+            value = list(value.values())
+        if not isinstance(value, list):
+            self._note(name)
+            return ()
+        found = [str(item) for item in value if isinstance(item, str) or _is_number(item)]
+        if any(not isinstance(item, str) and not _is_number(item) for item in value):
+            self._note(name)
+        return tuple(found)
 
-def texts_field(data: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    """A list of strings. A bare string is split at its commas, as older tools wrote them."""
-    value = data.get(name)
-    if value is None:
-        return ()
-    if isinstance(value, str):
-        return tuple(part for part in (piece.strip() for piece in value.split(",")) if part)
-    if not isinstance(value, list):
-        raise wrong_type(name)
-    return tuple(text_field({name: item}, name) for item in value)
+    def words(self, name: str) -> tuple[str, ...]:
+        """A list of tags or keys; a string alone is split at its commas, as older tools did."""
+        value = self.data.get(name)
+        if isinstance(value, str):
+            return tuple(part for part in (piece.strip() for piece in value.split(",")) if part)
+        return tuple(word for word in self.texts(name) if word.strip())
 
-
-def number_field(data: Mapping[str, Any], name: str) -> float | None:
-    value = data.get(name)
-    if value is None or value == "":
+    def number(self, name: str) -> float | None:
+        """A finite number, or the text of one."""
+        value = self.data.get(name)
+        if value is None or value == "":
+            return None
+        try:
+            number = float(value) if _is_number(value) or isinstance(value, str) else math.nan
+        except (ValueError, OverflowError):
+            number = math.nan
+        if math.isfinite(number):
+            return number
+        self._note(name)
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise wrong_type(name)
-    try:
-        number = float(value)
-    except (ValueError, OverflowError) as error:
-        raise wrong_type(name) from error
-    if not math.isfinite(number):
-        raise wrong_type(name)
-    return number
 
+    def integer(self, name: str) -> int | None:
+        """A number without what is behind its point."""
+        number = self.number(name)
+        return None if number is None else int(number)
 
-def integer_field(data: Mapping[str, Any], name: str) -> int | None:
-    number = number_field(data, name)
-    return None if number is None else int(number)
+    def seconds(self, name: str) -> int:
+        """A time in Unix seconds, also where it is written as a date; 0 if unknown."""
+        value = self.data.get(name)
+        if isinstance(value, str) and "-" in value[1:]:
+            try:
+                moment = datetime.fromisoformat(value)
+            except ValueError:
+                self._note(name)
+                return 0
+            return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+        return self.integer(name) or 0
 
-
-def flag_field(data: Mapping[str, Any], name: str, default: bool | None = False) -> bool | None:
-    value = data.get(name)
-    if value is None:
+    def flag(self, name: str, default: bool | None = False) -> bool | None:
+        """true or false, also as a number or a word."""
+        value = self.data.get(name)
+        if value is None or value == "":
+            return default
+        if isinstance(value, bool | int | float):
+            return bool(value)
+        if isinstance(value, str) and value.lower() in _FLAGS:
+            return _FLAGS[value.lower()]
+        self._note(name)
         return default
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, int | float):
-        return bool(value)
-    if isinstance(value, str) and value.lower() in {"true", "false"}:
-        return value.lower() == "true"
-    raise wrong_type(name)
 
-
-def object_field(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = data.get(name)
-    if value is None:
+    def object(self, name: str) -> Mapping[str, Any]:
+        """An object; an empty list or text stands for an empty one."""
+        value = self.data.get(name)
+        if isinstance(value, dict):
+            return value
+        if value not in (None, "", []):
+            self._note(name)
         return {}
-    if not isinstance(value, dict):
-        raise wrong_type(name)
-    return value
+
+    def objects(self, name: str) -> tuple[Mapping[str, Any], ...]:
+        """A list of objects; an object of objects (as SillyTavern stores entries) counts as one."""
+        value = self.data.get(name)
+        if value is None or value == "":
+            return ()
+        items = list(value.values()) if isinstance(value, dict) else value
+        if not isinstance(items, list):
+            self._note(name)
+            return ()
+        if not all(isinstance(item, dict) for item in items):
+            self._note(name)
+        return tuple(item for item in items if isinstance(item, dict))
+
+    def _note(self, name: str) -> None:
+        self.odd[name[:100]] = None
 
 
-def objects_field(data: Mapping[str, Any], name: str) -> tuple[Mapping[str, Any], ...]:
-    """A list of objects; an object of objects (as SillyTavern stores entries) counts as one."""
-    value = data.get(name)
-    if value is None:
-        return ()
-    items = list(value.values()) if isinstance(value, dict) else value
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise wrong_type(name)
-    return tuple(items)
+_FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from chatbot_ai.cards.assets import (
@@ -15,7 +16,7 @@ from chatbot_ai.cards.assets import (
     linked,
     main_icon,
 )
-from chatbot_ai.cards.card import CharacterCard
+from chatbot_ai.cards.card import LOREBOOK_NAME, CharacterCard
 from chatbot_ai.cards.charx import read_charx, write_charx
 from chatbot_ai.cards.errors import CardError, CardWarning
 from chatbot_ai.cards.jsoncard import decode_text
@@ -27,6 +28,7 @@ from chatbot_ai.cards.pictures import (
     inspect_picture,
     is_picture,
     is_svg,
+    split_exif,
 )
 from chatbot_ai.cards.png import plain_png, read_png, write_png
 
@@ -77,8 +79,16 @@ def read_card(
     if len(data) > limits.file_bytes:
         raise CardError("file_too_large", limit_mib=limits.file_bytes >> 20)
     kind = _format_of(data)
+    if kind == "exif":
+        return _read_exif(data, filename, limits)
     card, files, own_picture, warnings = _opened(data, kind, limits)
+    stem = (filename or "").rpartition("/")[2].partition(".")[0].strip()[:100]
+    if card.name == LOREBOOK_NAME and stem.isprintable() and stem:
+        card = replace(card.with_changes(name=stem), notices=card.notices)
+    if not card.spoken_name:
+        raise CardError("name_missing")
     assets, asset_warnings = checked_assets(card, files, limits)
+    own_picture = own_picture or None
     picture = own_picture if kind == "png" else icon_picture(card, assets) or own_picture
     media_type = inspect_picture(picture, limits).media_type if picture else None
     warnings += [*asset_warnings, *card.warnings()]
@@ -118,19 +128,34 @@ def write_card(
     return write_charx(relinked, [(asset.path, asset.data) for asset in carried])
 
 
-def _format_of(data: bytes) -> CardFormat:
+def _read_exif(data: bytes, filename: str | None, limits: CardLimits) -> ReadCard:
+    """A WebP or JPEG with the card in its EXIF data, as some galleries make them."""
+    picture, texts = split_exif(data)
+    for text in texts:
+        with contextlib.suppress(CardError):
+            found = read_card(text, filename, limits)
+            try:
+                media_type = inspect_picture(picture, limits).media_type
+            except CardError:
+                dropped = (*found.warnings, CardWarning("picture_dropped"))
+                return replace(found, warnings=dropped)
+            return replace(found, picture=picture, media_type=media_type)
+    raise CardError("file_polyglot" if has_zip_tail(data) else "card_missing")
+
+
+def _format_of(data: bytes) -> CardFormat | Literal["exif"]:
     if data.startswith(PNG_MAGIC):
         return "png"
     if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return "charx"
     if data.startswith((JPEG_MAGIC, *_PROGRAM_MAGICS)) and has_zip_tail(data):
         return "charx"
-    if data[:64].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
+    if data[:64].lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")[:1] in (b"{", b"["):
         return "json"
     if is_svg(data):
         raise CardError("picture_svg")
     if is_picture(data):
-        raise CardError("file_polyglot" if has_zip_tail(data) else "card_missing")
+        return "exif"
     raise CardError("format_unknown")
 
 
@@ -155,10 +180,11 @@ def _with_icon(
         return card, carried
     media_type = inspect_picture(picture, limits).media_type
     extension = _PICTURE_EXTENSIONS[media_type]
-    declared = card.data.get("assets") or []
+    declared = card.data.get("assets")
+    objects = [line for line in declared or () if isinstance(line, dict)]
     lines = [
         line
-        for line, asset in zip(declared, card.assets, strict=False)
+        for line, asset in zip(objects, card.assets, strict=False)
         if asset.type != "icon" or asset.name != "main"
     ]
     used = {inner_path(str(line.get("uri"))) for line in lines}

@@ -9,6 +9,7 @@ not in `Tomb` and not in `Tom고양이`.
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -67,11 +68,11 @@ class Squeezed:
     """A text without its whitespace; `places[i]` is where its i-th character stood."""
 
     text: str
-    places: tuple[int, ...]
+    places: array[int]
 
     @classmethod
     def of(cls, text: str) -> Squeezed:
-        places = tuple(index for index, mark in enumerate(text) if not mark.isspace())
+        places = array("I", (index for index, mark in enumerate(text) if not mark.isspace()))
         return cls("".join(text.split()), places)
 
 

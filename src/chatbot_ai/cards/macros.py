@@ -10,11 +10,19 @@ import hashlib
 import random
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from typing import Literal
 
 from chatbot_ai.cards.errors import CardError
+from chatbot_ai.cards.macro_values import (
+    Language,
+    calculate,
+    format_time,
+    spell_date,
+    spell_time,
+    spell_weekday,
+)
 from chatbot_ai.domain.particles import resolve_particle
 
 #: prompt: comments and hidden keys vanish. match: hidden keys show, for the scan of a lorebook.
@@ -29,7 +37,8 @@ _MAX_FACES = 1_000_000_000
 
 _BRACES = re.compile(r"\{\{(?!\{)|\}\}")
 _TAGS = re.compile(r"<(user|bot|char)>", re.IGNORECASE)
-_CALL = re.compile(r"\s*(//|[A-Za-z_]+)(?:\s*(::?)|\s+|\Z|(?<=//))(.*)\Z", re.DOTALL)
+_CALL = re.compile(r"\s*(//|\?|[#/:]?[A-Za-z_]+)(?:\s*(::?)|\s+|\Z|(?<=//))(.*)\Z", re.DOTALL)
+_UTC = re.compile(r"\s*time_UTC\s*([+-]\d{1,2})\s*\Z", re.IGNORECASE)
 _DICE = re.compile(r"\s*(\d{0,3})[dD]?(\d{1,10})\s*\Z")
 _UNESCAPED_COMMA = re.compile(r"(?<!\\),")
 
@@ -40,8 +49,10 @@ class MacroScope:
 
     char, user   the names; original: what `{{original}}` means here, None leaves it as it is
     seed         of `{{random}}` and `{{roll}}`; chat_seed: of `{{pick}}`, the same all chat long
-    now          local time for `{{time}}` and `{{date}}`; None leaves them as they are
+    now          local time for `{{time}}`, `{{date}}` and the like; None leaves them as they are
     particles    whether a marked particle right behind a macro is made definite: `{{user}}은(는)`
+    texts        the card's own texts by their macro's name in lower case: `{{description}}`
+    variables    what `{{setvar::…}}` has stored; shared by the texts that one scope expands
     """
 
     char: str
@@ -50,8 +61,10 @@ class MacroScope:
     seed: str = ""
     chat_seed: str = ""
     now: datetime | None = None
-    language: Literal["ko", "en"] = "ko"
+    language: Language = "ko"
     particles: bool = False
+    texts: Mapping[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,8 @@ def expand(text: str, scope: MacroScope, view: MacroView = "prompt") -> str:
     frames: list[list[str]] = [[]]
     size, position, ordinal = 0, 0, 0
     after_macro = [False]
+    # open {{#if}} blocks: where their text begins, and whether it is kept
+    blocks: list[tuple[int, int, bool]] = []
     for match in _BRACES.finditer(text):
         piece = _literal(text[position : match.start()], frames[-1], scope, after_macro[-1])
         size += _append(frames[-1], piece)
@@ -87,9 +102,11 @@ def expand(text: str, scope: MacroScope, view: MacroView = "prompt") -> str:
             size += _append(frames[-1], "}}")
         else:
             body = "".join(frames.pop())
+            after_macro.pop()
+            if _turn_block(body, frames, blocks):
+                continue
             result = _evaluate(body, ordinal, scope, view)
             ordinal += 1
-            after_macro.pop()
             after_macro[-1] = bool(result) or (after_macro[-1] and result is not None)
             size += _append(frames[-1], "{{" + body + "}}" if result is None else result)
         if size > MAX_EXPANDED_CHARS:
@@ -97,7 +114,36 @@ def expand(text: str, scope: MacroScope, view: MacroView = "prompt") -> str:
     size += _append(frames[-1], _literal(text[position:], frames[-1], scope, after_macro[-1]))
     if size > MAX_EXPANDED_CHARS:
         raise CardError("text_too_long", limit=MAX_EXPANDED_CHARS)
-    return "{{".join("".join(frame) for frame in frames)
+    while blocks:
+        _end_block(frames, blocks)
+    expanded = "{{".join("".join(frame) for frame in frames)
+    return _TRIMMED.sub("", expanded) if _TRIM in expanded else expanded
+
+
+def _turn_block(body: str, frames: list[list[str]], blocks: list[tuple[int, int, bool]]) -> bool:
+    """Handle `{{#if …}}`, `{{else}}` and `{{/if}}`; False for any other macro."""
+    name, _, argument = body.strip().partition(" ")
+    name, separator, rest = name.lower().partition("::")
+    if name in _BLOCKS:
+        truth = (rest if separator else argument).strip().lower()
+        blocks.append((len(frames), len(frames[-1]), truth in _TRUE))
+        return True
+    if name in {"else", ":else"} and blocks:
+        _, _, is_kept = blocks[-1]
+        _end_block(frames, blocks)
+        blocks.append((len(frames), len(frames[-1]), not is_kept))
+        return True
+    if name.startswith("/") and name[1:] in {"", *(block[1:] for block in _BLOCKS)}:
+        if blocks:
+            _end_block(frames, blocks)
+        return True
+    return False
+
+
+def _end_block(frames: list[list[str]], blocks: list[tuple[int, int, bool]]) -> None:
+    depth, begin, is_kept = blocks.pop()
+    if not is_kept and depth == len(frames):
+        del frames[-1][begin:]
 
 
 def _append(frame: list[str], piece: str) -> int:
@@ -129,6 +175,12 @@ def _literal(text: str, frame: list[str], scope: MacroScope, after_macro: bool) 
 
 
 def _evaluate(body: str, ordinal: int, scope: MacroScope, view: MacroView) -> str | None:
+    if zone := _UTC.match(body):
+        if scope.now is None or abs(int(zone[1])) > 14:
+            return None
+        return spell_time(
+            scope.now.astimezone(timezone(timedelta(hours=int(zone[1])))), scope.language
+        )
     match = _CALL.match(body)
     if match is None:
         return None
@@ -180,45 +232,122 @@ def _comment(call: _Call) -> str:
     return call.argument.strip() if call.view == "display" else ""
 
 
-def _time(call: _Call) -> str | None:
+def _by_time(spell: Callable[[datetime, Language], str]) -> Callable[[_Call], str | None]:
+    def spell_now(call: _Call) -> str | None:
+        now = call.scope.now
+        return None if now is None else spell(now, call.scope.language)
+
+    return spell_now
+
+
+def _format_time(call: _Call) -> str | None:
     now = call.scope.now
-    if now is None:
+    return None if now is None else format_time(call.argument, now, call.scope.language)
+
+
+def _own_text(call: _Call) -> str:
+    """One of the card's own texts, with the names in it and nothing further."""
+    scope = call.scope
+    text = scope.texts.get(_TEXT_NAMES.get(call.name, call.name), "")
+    return _NAMES.sub(lambda m: scope.user if m[1].lower() == "user" else scope.char, text)
+
+
+def _set_variable(call: _Call) -> str | None:
+    name, separator, value = call.argument.partition("::")
+    if not separator or not name.strip():
         return None
-    hour = now.hour % 12 or 12
-    if call.scope.language == "ko":
-        return f"{'오전' if now.hour < 12 else '오후'} {hour}:{now.minute:02}"
-    return f"{hour}:{now.minute:02} {'AM' if now.hour < 12 else 'PM'}"
+    variables = call.scope.variables
+    if name.strip() in variables or len(variables) < _MAX_VARIABLES:
+        variables[name.strip()] = value
+    return ""
 
 
-def _date(call: _Call) -> str | None:
-    now = call.scope.now
-    if now is None:
+def _get_variable(call: _Call) -> str:
+    return call.scope.variables.get(call.argument.strip(), "")
+
+
+def _add_to_variable(call: _Call) -> str | None:
+    name, separator, value = call.argument.partition("::")
+    name, step = name.strip(), {"incvar": "1", "decvar": "-1"}.get(call.name, value)
+    if not name or (call.name.startswith("add") and not separator):
         return None
-    if call.scope.language == "ko":
-        return f"{now.year}년 {now.month}월 {now.day}일"
-    return f"{_MONTHS[now.month - 1]} {now.day}, {now.year}"
+    before = call.scope.variables.get(name, "")
+    total = calculate(f"({before or 0})+({step})")
+    after = before + step if total is None else total
+    if len(after) <= _MAX_VALUE_CHARS:
+        _set_variable(_Call("setvar", "::", f"{name}::{after}", 0, call.scope, call.view))
+    return "" if call.name.startswith("add") else after
 
 
-#: Not strftime: a process's locale must not change a prompt.
-_MONTHS = (
-    *("January", "February", "March", "April", "May", "June", "July"),
-    *("August", "September", "October", "November", "December"),
-)
+_NAMES = re.compile(r"\{\{\s*(user|char)\s*\}\}", re.IGNORECASE)
+_BLOCKS = frozenset({"#if", "#if_pure", "#when"})
+_TRUE = frozenset({"1", "true", "yes", "on"})
+#: Stands for `{{trim}}` until the whole text is there: a noncharacter of Unicode.
+_TRIM = "\ufdd0"
+_TRIMMED = re.compile(f"[\r\n]*{_TRIM}[\r\n]*")
+_MAX_VARIABLES = 1_000
+_MAX_VALUE_CHARS = 10_000
+#: Names under which other applications know a text of the card.
+_TEXT_NAMES = {
+    "mesexamplesraw": "mesexamples",
+    "example_dialogue": "mesexamples",
+    "char_version": "charversion",
+    "charjailbreak": "charinstruction",
+    "userpersona": "persona",
+    "user_persona": "persona",
+    "charpersona": "personality",
+}
+_OWN_TEXTS = (
+    "description", "personality", "scenario", "persona", "mesexamples", "charprompt",
+    "charinstruction", "charversion", *_TEXT_NAMES,
+)  # fmt: skip
+#: What only an application with pictures, groups or a running chat could fill in here.
+_EMPTY = (
+    "noop", "none", "blank", "lastmessage", "lastusermessage", "lastcharmessage", "lastmessageid",
+    "idle_duration", "lasttime", "input", "maxprompt", "model", "wibefore", "wiafter", "summary",
+    "authorsnote",
+)  # fmt: skip
+_EMPTY_WITH_ARGUMENT = (
+    "img", "image", "asset", "bg", "bgm", "emotion", "audio", "video", "video_img", "raw", "path",
+    "inlay", "inlayed", "banned", "outlet", "screen", "button",
+)  # fmt: skip
 #: Macros that take no argument; with one they are somebody else's.
-_PLAIN = frozenset({"char", "user", "bot", "original", "time", "date"})
+_PLAIN = frozenset({
+    "char", "charname", "charifnotgroup", "group", "groupnotmuted", "user", "username", "bot",
+    "original", "time", "date", "weekday", "isodate", "isotime", "trim", "newline", "br", "cbr",
+    *_OWN_TEXTS, *_EMPTY,
+})  # fmt: skip
 
 _MACROS: Mapping[str, Callable[[_Call], str | None]] = {
-    "char": lambda call: call.scope.char,
-    "bot": lambda call: call.scope.char,
-    "user": lambda call: call.scope.user,
+    **dict.fromkeys(
+        ("char", "charname", "bot", "charifnotgroup", "group", "groupnotmuted"),
+        lambda call: call.scope.char,
+    ),
+    **dict.fromkeys(("user", "username"), lambda call: call.scope.user),
+    **dict.fromkeys(("newline", "br", "cbr"), lambda _: "\n"),
+    **dict.fromkeys((*_EMPTY, *_EMPTY_WITH_ARGUMENT), lambda _: ""),
+    **dict.fromkeys(_OWN_TEXTS, _own_text),
+    **dict.fromkeys(("setvar", "setglobalvar", "settempvar"), _set_variable),
+    **dict.fromkeys(("getvar", "getglobalvar", "gettempvar"), _get_variable),
+    **dict.fromkeys(("addvar", "addglobalvar", "incvar", "decvar"), _add_to_variable),
+    **dict.fromkeys(("calc", "?"), lambda call: calculate(call.argument)),
+    "trim": lambda _: _TRIM,
     "original": lambda call: call.scope.original,
     "random": _random,
     "pick": _pick,
     "roll": _roll,
+    "dice": _roll,
     "//": lambda _: "",
     "comment": _comment,
     "hidden_key": _hidden_key,
     "reverse": lambda call: call.argument[::-1],
-    "time": _time,
-    "date": _date,
+    "upper": lambda call: call.argument.upper(),
+    "lower": lambda call: call.argument.lower(),
+    "length": lambda call: str(len(call.argument)),
+    "time": _by_time(spell_time),
+    "date": _by_time(spell_date),
+    "weekday": _by_time(spell_weekday),
+    "isodate": _by_time(lambda now, _: f"{now:%Y-%m-%d}"),
+    "isotime": _by_time(lambda now, _: f"{now:%H:%M}"),
+    "datetimeformat": _format_time,
 }

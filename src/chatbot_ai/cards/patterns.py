@@ -20,6 +20,16 @@ _SLASHED = re.compile(r"/(.+)/([dgimsuvy]*)\Z", re.DOTALL)
 _PROGRAM_BYTES = 256 << 10
 
 
+def is_slashed(key: str) -> bool:
+    """Whether a key is written as a pattern: `/…/flags`."""
+    return key.startswith("/") and _SLASHED.match(key) is not None
+
+
+def is_supported(pattern: str) -> bool:
+    """Whether the engine knows all that a pattern asks for."""
+    return _compiled(pattern, False) is not None
+
+
 class PatternScan:
     """Searches within one activation and its budget of steps.
 

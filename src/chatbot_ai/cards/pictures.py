@@ -22,6 +22,8 @@ _GIF_MAGICS = (b"GIF87a", b"GIF89a")
 _SVG = re.compile(rb"<(?:[a-z][\w.-]{0,30}:)?svg[\s>/]", re.IGNORECASE)
 #: Start-of-frame markers; C4, C8 and CC between them are other things (T.81 table B.1).
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+#: APP1 (EXIF, XMP) and comments.
+_JPEG_NOTES = frozenset({0xE1, 0xFE})
 _JPEG_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 
 
@@ -54,6 +56,53 @@ def has_zip_tail(data: bytes) -> bool:
         return False
     size = int.from_bytes(data[end + 12 : end + 16], "little")
     return size == 0xFFFFFFFF or data[max(0, end - size) :][:4] in (b"PK\x01\x02", ZIP_END)
+
+
+def split_exif(data: bytes) -> tuple[bytes, list[bytes]]:
+    """A WebP or JPEG without its EXIF and XMP data, and the texts in these that may be JSON.
+
+    Other pictures come back as they are.
+    """
+    if data.startswith(JPEG_MAGIC):
+        kept, notes = _split_jpeg(data)
+    elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        kept, notes = _split_webp(data)
+    else:
+        return data, []
+    begins = ((note, note.find(b"{")) for note in notes)
+    return kept, [note[at:] for note, at in begins if at >= 0]
+
+
+def _split_webp(data: bytes) -> tuple[bytes, list[bytes]]:
+    chunks: list[bytes] = []
+    notes: list[bytes] = []
+    at = 12
+    while at + 8 <= len(data):
+        end = at + 8 + int.from_bytes(data[at + 4 : at + 8], "little")
+        whole = data[at : end + (end - at) % 2]
+        if data[at : at + 4] in (b"EXIF", b"XMP "):
+            notes.append(whole[8:])
+        elif data[at : at + 4] == b"VP8X" and len(whole) > 8:
+            # the flags that say that EXIF (8) and XMP (4) are there
+            chunks.append(whole[:8] + bytes([whole[8] & ~0x0C]) + whole[9:])
+        else:
+            chunks.append(whole)
+        at += max(8, len(whole))
+    body = b"WEBP" + b"".join(chunks)
+    return b"RIFF" + len(body).to_bytes(4, "little") + body, notes
+
+
+def _split_jpeg(data: bytes) -> tuple[bytes, list[bytes]]:
+    kept, notes = [data[:2]], []
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
+        end = at + 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+        if data[at + 1] in _JPEG_NOTES:
+            notes.append(data[at + 4 : end])
+        else:
+            kept.append(data[at:end])
+        at = end
+    return b"".join([*kept, data[at:]]), notes
 
 
 def inspect_picture(data: bytes, limits: CardLimits = DEFAULT_LIMITS) -> Picture:

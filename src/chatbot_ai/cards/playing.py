@@ -76,7 +76,8 @@ def lore_of(
 
 def _always_stands(entry: LoreEntry) -> bool:
     """Whether nothing in a chat can change that an entry is used."""
-    return entry.constant and split_decorators(entry.content)[0] == Decorators()
+    is_certain = entry.constant and entry.probability >= 100
+    return is_certain and split_decorators(entry.content)[0] == Decorators()
 
 
 def _activated(

@@ -31,7 +31,7 @@ _ASSET_PREFIXES = (ASSET_KEYWORD, "chara-ext-asset_")
 class PngCard:
     """A card as a PNG holds it.
 
-    picture  the same PNG without the chunks that hold the card and its assets
+    picture  the same PNG without the chunks that hold the card and its assets; empty if damaged
     assets   legacy assets by their path
     """
 
@@ -46,46 +46,95 @@ class _Chunk:
     type: bytes
     body: memoryview
     whole: memoryview
+    is_sound: bool
 
 
 def read_png(data: bytes, limits: CardLimits = DEFAULT_LIMITS) -> PngCard:
-    """Read the card of a PNG; `ccv3` before `chara`, whatever the keyword's case."""
-    texts: dict[str, bytes] = {}
+    """Read the card of a PNG, whatever its keyword's case; of several the newest that can be read.
+
+    What is damaged or attached beside the card is left behind, with a warning.
+    """
+    found: list[tuple[str, bytes]] = []
+    others: list[bytes] = []
     assets: dict[str, bytes] = {}
     kept: list[memoryview] = []
     warnings: list[CardWarning] = []
     allowance = limits.inflated_bytes
-    length = len(PNG_MAGIC)
+    length, is_sound = len(PNG_MAGIC), True
     for chunk in _chunks(data, limits):
         length += len(chunk.whole)
         keyword = _keyword(chunk)
         if not _is_card_keyword(keyword):
             kept.append(chunk.whole)
+            # some programs rename the chunk
+            if keyword and chunk.is_sound and len(chunk.body) <= limits.json_bytes:
+                others.append(_payload(chunk, allowance))
+                allowance -= len(others[-1])
+            is_sound = is_sound and chunk.is_sound
             continue
         payload = _payload(chunk, allowance)
         allowance -= len(payload)
-        if keyword.lower() not in _CARD_KEYWORDS:
-            path = safe_path(_asset_path(keyword), limits)
-            if path in assets:
-                raise CardError("path_repeated", path=path)
-            assets[path] = decode_base64(payload)
-            if len(assets) > limits.files:
-                raise CardError("files_too_many", limit=limits.files)
-        elif keyword.lower() in texts:
-            warnings.append(CardWarning("card_repeated"))
-        else:
-            texts[keyword.lower()] = payload
+        if not chunk.is_sound:
+            warnings.append(CardWarning("checksum_wrong"))
+        if keyword.lower() in _CARD_KEYWORDS:
+            found.append((keyword.lower(), payload))
+            continue
+        path = safe_path(_asset_path(keyword), limits)
+        if path in assets:
+            raise CardError("path_repeated", path=path)
+        assets[path] = decode_base64(payload)
+        if len(assets) > limits.files:
+            raise CardError("files_too_many", limit=limits.files)
+    card, is_older = _first_card(found, others, limits)
+    if len({keyword for keyword, _ in found}) < len(found):
+        warnings.append(CardWarning("card_repeated"))
+    if is_older:
+        warnings.append(CardWarning("card_damaged_copy"))
+    picture, has_picture = _close_picture(kept, is_sound)
+    if not has_picture:
+        warnings.append(CardWarning("picture_dropped"))
     if length < len(data):
-        if data[length:].strip(b"\0\r\n\x1a "):
-            raise CardError("file_polyglot")
         warnings.append(CardWarning("bytes_dropped", {"bytes": len(data) - length}))
-    if not texts:
-        raise CardError("card_missing")
-    payload = texts.get("ccv3") or texts.get("chara") or b""
+    return PngCard(card, picture, assets, tuple(warnings))
+
+
+def _first_card(
+    found: list[tuple[str, bytes]], others: list[bytes], limits: CardLimits
+) -> tuple[CharacterCard, bool]:
+    """The newest card of the chunks that can be read, of `ccv3` before `chara`; and whether a
+    newer one could not."""
+    candidates = [
+        payload
+        for wanted in _CARD_KEYWORDS
+        for keyword, payload in reversed(found)
+        if keyword == wanted and payload.strip(b"\0\r\n ")
+    ]
+    if not found:
+        candidates = [text for text in others if text.lstrip()[:2] in (b"ey", b'{"', b"{\n", b"{ ")]
+    elif not candidates:
+        raise CardError("json_invalid")
+    failure: CardError | None = None
+    for payload in candidates:
+        try:
+            return _card_in(payload, limits), failure is not None and bool(found)
+        except CardError as error:
+            failure = failure or error
+    raise failure if failure and found else CardError("card_missing")
+
+
+def _card_in(payload: bytes, limits: CardLimits) -> CharacterCard:
     is_bare = payload.lstrip()[:1] == b"{"
     text = decode_text(payload if is_bare else decode_base64(payload))
-    card = CharacterCard.from_text(text, limits)
-    return PngCard(card, PNG_MAGIC + b"".join(kept), assets, tuple(warnings))
+    return CharacterCard.from_text(text, limits)
+
+
+def _close_picture(kept: list[memoryview], is_sound: bool) -> tuple[bytes, bool]:
+    """The picture's own chunks as a PNG; a plain one where they are damaged."""
+    kinds = [bytes(whole[4:8]) for whole in kept]
+    if not is_sound or b"IDAT" not in kinds or kinds[:1] != [b"IHDR"]:
+        return b"", False
+    end = [] if kinds[-1] == b"IEND" else [_encoded(b"IEND", b"")]
+    return PNG_MAGIC + b"".join([*kept, *end]), True
 
 
 def write_png(
@@ -105,7 +154,10 @@ def write_png(
     if card.version == 3:
         texts.append(("ccv3", card.text.encode()))
     texts += [(ASSET_KEYWORD + path, content) for path, content in assets]
-    kept = [c.whole for c in _chunks(picture, limits) if not _is_card_keyword(_keyword(c))]
+    chunks = list(_chunks(picture, limits))
+    if not all(chunk.is_sound for chunk in chunks) or chunks[-1].type != b"IEND":
+        raise CardError("png_damaged")
+    kept = [chunk.whole for chunk in chunks if not _is_card_keyword(_keyword(chunk))]
     added = [_text_chunk(keyword, content) for keyword, content in texts]
     return PNG_MAGIC + b"".join([*kept[:-1], *added, kept[-1]])
 
@@ -120,11 +172,11 @@ def plain_png(width: int, height: int, rgb: tuple[int, int, int]) -> bytes:
 
 
 def _chunks(data: bytes, limits: CardLimits) -> Iterator[_Chunk]:
-    """Every chunk up to IEND, its length and CRC checked; CardError("png_damaged") if one is
-    wrong, none is IDAT, or the file ends before IEND."""
+    """Every chunk up to IEND, or to where the file is cut; `is_sound` says whether its CRC is
+    right. CardError("png_damaged") where the file is no PNG from its first chunk on."""
     view = memoryview(data)
-    at, has_pixels, is_first = len(PNG_MAGIC), False, True
-    for _ in range(limits.png_chunks):
+    at = len(PNG_MAGIC)
+    for number in range(limits.png_chunks):
         if at + 12 > len(data):
             break
         length = int.from_bytes(view[at : at + 4], "big")
@@ -133,21 +185,16 @@ def _chunks(data: bytes, limits: CardLimits) -> Iterator[_Chunk]:
             break
         kind, body = bytes(view[at + 4 : at + 8]), view[at + 8 : end - 4]
         crc = int.from_bytes(view[end - 4 : end], "big")
-        if zlib.crc32(view[at + 4 : end - 4]) != crc or is_first != (kind == b"IHDR"):
+        if (number == 0) != (kind == b"IHDR") or (number == 0 and length != 13):
             raise CardError("png_damaged")
-        if is_first:
-            if length != 13:
-                raise CardError("png_damaged")
+        if number == 0:
             check_size(int.from_bytes(body[:4], "big"), int.from_bytes(body[4:8], "big"), limits)
-        is_first = False
-        has_pixels = has_pixels or kind == b"IDAT"
-        yield _Chunk(kind, body, view[at:end])
+        yield _Chunk(kind, body, view[at:end], zlib.crc32(view[at + 4 : end - 4]) == crc)
         at = end
         if kind == b"IEND":
-            if not has_pixels:
-                break
             return
-    raise CardError("png_damaged")
+    if at == len(PNG_MAGIC) or at + 12 <= len(data):
+        raise CardError("png_damaged")
 
 
 def _keyword(chunk: _Chunk) -> str:

@@ -109,6 +109,15 @@ def scope_of(
         now=now,
         language=spoken,
         particles=True,
+        texts={
+            "description": card.description,
+            "personality": card.personality,
+            "scenario": card.scenario,
+            "mesexamples": card.mes_example,
+            "charprompt": card.system_prompt,
+            "charinstruction": card.post_history_instructions,
+            "charversion": card.character_version,
+        },
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from chatbot_ai.cards.decorators import Decorators, split_decorators
 from chatbot_ai.cards.keys import Haystack, Needle, contains
@@ -17,6 +18,8 @@ from chatbot_ai.domain.conversation import Message
 DEFAULT_SCAN_DEPTH = 4
 #: What a look for a key costs besides the text, in characters looked through.
 _LEAST_STEPS = 2_000
+#: What making a window ready costs for each of its characters.
+_WINDOW_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class LoreScan:
         self._book, self._messages, self._state, self._scene = book, messages, state, scene
         self._limits = limits
         self._answers = sum(message.role == "assistant" for message in messages)
-        self._windows: dict[int, Haystack] = {}
+        self._last_window: tuple[int, Haystack] | None = None
         self._needles: dict[tuple[str, bool], Needle] = {}
 
     @property
@@ -80,7 +83,10 @@ class LoreScan:
         waiting = [c for c in self._candidates() if self._may_match(c.entry, c.decorators)]
         found: list[Candidate] = []
         room = self._limits.scanned_chars
-        round_of = [c for c in waiting if self._matches(c, self._window(c))]
+        # by depth, so that only one window is held at a time
+        by_depth = sorted(waiting, key=self._depth)
+        called = {c.index for c in by_depth if self._matches(c, self._window(self._depth(c)))}
+        round_of = [c for c in waiting if c.index in called]
         for _ in range(self._limits.scan_rounds):
             found += round_of
             keys = {candidate.entry.key for candidate in round_of}
@@ -128,18 +134,37 @@ class LoreScan:
             return False
         if not all(self._has_any(entry, keys, text) for keys in asked.additional_keys):
             return False
-        return entry.constant or self._has_keys(entry, text)
+        is_found = entry.constant or self._has_keys(entry, text)
+        return is_found and self._is_drawn(entry, text)
 
     def _has_keys(self, entry: LoreEntry, text: Haystack) -> bool:
-        if entry.use_regex:
-            case = entry.case_sensitive
-            return any(
-                self._patterns.matches(key, text.exact, case_sensitive=case) for key in entry.keys
-            )
-        if not self._has_any(entry, entry.keys, text):
+        if not any(self._has_key(entry, key, text) for key in entry.keys):
             return False
-        is_selective = entry.selective and bool(entry.secondary_keys)
-        return not is_selective or self._has_any(entry, entry.secondary_keys, text)
+        if entry.use_regex or not (entry.selective and entry.secondary_keys):
+            return True
+        found = (self._has_key(entry, key, text) for key in entry.secondary_keys)
+        match entry.logic:
+            case "any":
+                return any(found)
+            case "not_any":
+                return not any(found)
+            case "all":
+                return all(found)
+            case "not_all":
+                return not all(found)
+
+    def _has_key(self, entry: LoreEntry, key: str, text: Haystack) -> bool:
+        if not entry.is_pattern(key):
+            return self._has(entry, key, text)
+        return self._patterns.matches(key, text.exact, case_sensitive=entry.case_sensitive)
+
+    def _is_drawn(self, entry: LoreEntry, text: Haystack) -> bool:
+        """Whether chance lets a matching entry in: the same for the same text, however often."""
+        if entry.probability >= 100:
+            return True
+        seed = f"{entry.key}\0{text.text}".encode("utf-8", "replace")
+        drawn = int.from_bytes(blake2b(seed, digest_size=4).digest(), "big") / 2**32
+        return drawn * 100 < entry.probability
 
     def _has_any(self, entry: LoreEntry, keys: Iterable[str], text: Haystack) -> bool:
         return any(self._has(entry, key, text) for key in keys)
@@ -159,16 +184,22 @@ class LoreScan:
             self._needles[key, is_exact] = needle
         return contains(text, needle, whole_words=entry.whole_words is not False)
 
-    def _window(self, candidate: Candidate) -> Haystack:
-        depth = candidate.decorators.scan_depth
-        if depth is None:
-            depth = self._book.scan_depth
-        if depth is None:
-            depth = self._scene.default_scan_depth
-        depth = max(0, min(depth, len(self._messages)))
-        if depth not in self._windows:
+    def _depth(self, candidate: Candidate) -> int:
+        """How many of the newest messages are searched for an entry's keys."""
+        asked = (
+            candidate.decorators.scan_depth,
+            candidate.entry.scan_depth,
+            self._book.scan_depth,
+            self._scene.default_scan_depth,
+        )
+        depth = next(value for value in asked if value is not None)
+        return max(0, min(depth, len(self._messages)))
+
+    def _window(self, depth: int) -> Haystack:
+        if self._last_window is None or self._last_window[0] != depth:
             recent = self._messages[len(self._messages) - depth :]
             joined = "\n".join(message.content for message in recent)
             text = self.expanded(joined[-self._limits.scanned_chars :], for_match=True)
-            self._windows[depth] = Haystack(text)
-        return self._windows[depth]
+            self._steps_left -= _WINDOW_STEPS * len(text)
+            self._last_window = depth, Haystack(text if self._steps_left > 0 else "")
+        return self._last_window[1]

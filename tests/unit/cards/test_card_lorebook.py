@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -99,7 +100,7 @@ def test_selective_entries_need_a_secondary_key_as_well() -> None:
         ("[가-힣]{3}", "나무꾼", {}, True),
         ("(", "(", {}, False),
         ("(?<!a)b", "b", {}, False),
-        ("a" * 1001, "a" * 1001, {}, False),
+        ("a" * 1000 + "?", "a" * 1001, {}, False),
         ("열쇠", "열쇠", {"selective": True, "secondary_keys": ["없음"]}, True),
     ],
 )
@@ -281,3 +282,85 @@ def test_match_whole_words_of_the_extension_is_respected() -> None:
     """SillyTavern's switch per entry."""
     book = [entry(keys=["tom"], extensions={"match_whole_words": False})]
     assert texts(run(book, chat("bottom"))) == ["text"]
+
+
+#: What SillyTavern's exporter writes beside every entry.
+SILLYTAVERN = {"selectiveLogic": 0, "useProbability": True, "probability": 100}
+
+
+def exported(*, extra: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+    """An entry as SillyTavern exports it: `use_regex` of everything."""
+    extensions = {"extensions": SILLYTAVERN | (extra or {})}
+    return entry(use_regex=True, selective=True) | extensions | fields
+
+
+@pytest.mark.parametrize(
+    ("item", "text", "expected"),
+    [
+        (exported(keys=["lamp"]), "the lamp", True),
+        (exported(keys=["A.I."]), "an A.I. here", True),
+        (exported(keys=["A.I."]), "an AXIX here", False),
+        (exported(keys=["C++"]), "write C++ now", True),
+        (exported(keys=["Who?"]), "Who? Me", True),
+        (exported(keys=["/LAMP/i"]), "the lamp", True),
+        (exported(keys=["{{char}}"]), "hello Mira", True),
+        (exported(keys=["{{user}}"]), "Kim came", True),
+        (entry(keys=["/LAMP|light/i"]), "a light", True),
+        (entry(keys=["lamp"], secondary_keys=["/nig.t/"], selective=True), "lamp at night", True),
+        (exported(keys=["Rose"], extra={"case_sensitive": True}), "a rose", False),
+        (exported(keys=["Rose"], extra={"case_sensitive": True}), "Rose", True),
+        (exported(keys=["lamp"], extra={"probability": 0}), "lamp", False),
+        (exported(keys=["lamp"], extra={"probability": 0, "useProbability": False}), "lamp", True),
+        (entry(constant=True, extensions={"probability": 0}), "x", False),
+        ({"key": ["lamp"], "keysecondary": [], "content": "c", "disable": False}, "lamp", True),
+        ({"key": ["lamp"], "content": "c", "disable": True, "constant": True}, "lamp", False),
+        ({"key": ["Rose"], "content": "c", "caseSensitive": True}, "rose", False),
+        ({"key": ["lamp"], "content": "c", "scanDepth": 0}, "lamp", False),
+    ],
+)
+def test_books_of_other_applications_are_read_as_they_are_meant(
+    item: dict[str, Any], text: str, expected: bool
+) -> None:
+    """A pattern is what is written as one; conditions beside the text count."""
+    scene = LoreScene(macros=MacroScope(char="Mira", user="Kim"))
+    assert bool(run([item], chat(text), scene=scene).entries) is expected
+
+
+@pytest.mark.parametrize(
+    ("logic", "text", "expected"),
+    [
+        (0, "lamp night", True), (0, "lamp", False),
+        (1, "lamp night", True), (1, "lamp night sea", False), (1, "lamp", True),
+        (2, "lamp", True), (2, "lamp night", False),
+        (3, "lamp night sea", True), (3, "lamp night", False),
+    ],
+)  # fmt: skip
+def test_secondary_keys_count_as_their_logic_says(logic: int, text: str, expected: bool) -> None:
+    """0 any of them, 1 not all, 2 none, 3 all."""
+    item = exported(keys=["lamp"], secondary_keys=["night", "sea"], extra={"selectiveLogic": logic})
+    assert bool(run([item], chat(text)).entries) is expected
+
+
+def test_chance_is_the_same_for_the_same_text_and_near_its_share() -> None:
+    """The same prompt built twice is the same; over many texts the share is right."""
+    item = exported(keys=["lamp"], extra={"probability": 30})
+    results = [[bool(run([item], chat(f"lamp {n}")).entries) for n in range(500)] for _ in range(2)]
+    assert results[0] == results[1]
+    assert 100 < sum(results[0]) < 200
+
+
+def test_a_pattern_that_the_engine_lacks_is_said() -> None:
+    """Look-around is found nowhere; the reader of the card is told which key it was."""
+    book = Lorebook.from_json({"entries": [entry(keys=["/(?<=a)b/", "/ok/", "(?!plain"])]})
+    assert book.unsupported_patterns == ("/(?<=a)b/",)
+
+
+def test_many_scan_depths_hold_one_window_at_a_time() -> None:
+    """400 depths over 400 long messages once took 490 MB."""
+    messages = chat(*[f"m{n} " + "가나 다라 " * 20 for n in range(400)])
+    entries = [entry(f"@@scan_depth {n}\nx", keys=["없는말"]) for n in range(1, 401)]
+    tracemalloc.start()
+    run(entries, messages)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 16 << 20

@@ -27,7 +27,7 @@ SCOPE = MacroScope(
         ("{{ char }}", "서연"),
         ("{{{char}}}", "{서연}"),
         ("{{{{char}}}}", "{{서연}}"),
-        ("{{unknown}} {{setvar::a::b}} {{char2}} {{char:x}}", None),
+        ("{{unknown}} {{setvar::a}} {{char2}} {{char:x}}", None),
         ("{{ }} {{}} {{: a}} }} {{", None),
         ("{{char", None),
         ("a{{// note {{char}} }}b", "ab"),
@@ -46,6 +46,30 @@ SCOPE = MacroScope(
 def test_macros_are_replaced_and_unknown_ones_stay(text: str, expected: str | None) -> None:
     """None stands for the text itself."""
     assert expand(text, SCOPE) == (text if expected is None else expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a\n\n{{trim}}\nb{{newline}}c{{noop}}{{none}}d{{br}}e", "ab\ncd\ne"),
+        ("{{setvar::a::1}}{{getvar::a}}{{incvar::a}}{{addvar::a::3}}{{getvar::a}}", "125"),
+        ("{{weekday}} {{isodate}} {{isotime}}", "월요일 2026-11-02 15:04"),
+        ("{{datetimeformat YYYY.M.D [시각] HH:mm A}}", "2026.11.2 시각 15:04 오후"),
+        ("{{charName}} {{charIfNotGroup}} {{group}}", "서연 서연 서연"),
+        ("{{description}}|{{persona}}|{{lastMessage}}{{idle_duration}}", "서연은 사서||"),
+        ("{{img::a}}{{asset::a}}{{image::a}}{{bg::b}}{{emotion::happy}}", ""),
+        ("{{#if 1}}네{{else}}아니요{{/if}}{{#if x}}아니요{{/if}}{{/if}}", "네"),
+        ("{{#if {{calc::1<2}}}}네{{#if 0}}아니요{{/if}}{{/if}}", "네"),
+        (
+            "{{calc::1+2*3}} {{? 7/2}} {{calc::2**99}} {{calc::x}}",
+            "7 3.5 {{calc::2**99}} {{calc::x}}",
+        ),
+    ],
+)
+def test_the_well_known_macros_of_other_applications_are_replaced(text: str, expected: str) -> None:
+    """What SillyTavern and RisuAI replace does not stay literal."""
+    scope = replace(SCOPE, texts={"description": "{{char}}은 사서"}, variables={})
+    assert expand(text, scope) == expected
 
 
 def test_views_show_what_the_prompt_must_not_hold() -> None:
