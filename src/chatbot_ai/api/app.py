@@ -13,7 +13,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatbot_ai import __version__
 from chatbot_ai.api import (
-    character_files,
     characters,
     chat,
     conversation_answers,
@@ -25,7 +24,6 @@ from chatbot_ai.api import (
     streams,
 )
 from chatbot_ai.api.caller import Gate
-from chatbot_ai.api.character_access import PATH
 from chatbot_ai.api.metrics import Metrics
 from chatbot_ai.api.middleware import LIMIT_HEADERS, BodyLimit, CrashAnswer, RequestContext
 from chatbot_ai.api.services import ApiOptions, Services
@@ -92,7 +90,7 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
         streams.router(),
     ]
     if options.assistant == "character":
-        routers += [character_files.router(), characters.router()]
+        routers += [characters.router]
     # last, as /{model} takes every other POST
     routers.append(other_models)
     docs.install(app, title=TITLES[options.assistant])
@@ -103,7 +101,9 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
     ]
 
     def body_limit(path: str) -> int:
-        is_upload = options.assistant == "character" and f"{path}/".startswith(f"{PATH}/")
+        is_upload = options.assistant == "character" and f"{path}/".startswith(
+            f"{characters.PATH}/"
+        )
         return max(options.max_body_bytes, UPLOAD_BYTES if is_upload else 0)
 
     def refuse_body(scope: Scope, limit_bytes: int) -> ASGIApp:

@@ -14,7 +14,6 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from chatbot_ai.api import (
-    character_files,
     characters,
     chat,
     conversation_answers,
@@ -86,7 +85,7 @@ def routes_of(assistant: Any) -> Iterator[APIRoute]:
         openai_compat.router(options),
         operations.router,
         streams.router(),
-        *([characters.router(), character_files.router()] if assistant == "character" else []),
+        *([characters.router] if assistant == "character" else []),
     ):
         for route in router.routes:
             assert isinstance(route, APIRoute)

@@ -101,7 +101,7 @@ def test_every_field_message_exists() -> None:
         (UnknownModel("x", ("a", "b")), 400, None),
         (ContextTooLong(20, 10), 422, None),
         (NotFound("x"), 404, None),
-        (CallerLimited("x", 2.2), 429, 3),
+        (CallerLimited("tokens_per_day", 2.2), 429, 3),
         (AdmissionRejected("x", 0.0), 503, 1),
         (DeadlineExceeded("x", 7.0), 503, 7),
         (BackendNotConfigured("x", 60), 503, 60),

@@ -212,7 +212,7 @@ def test_percentile_is_a_value_that_enough_do_not_exceed(values: list[float], sh
     ("error", "expected"),
     [
         (None, "answered"),
-        (CallerLimited("x", 1), "limited"),
+        (CallerLimited("tokens_per_day", 1), "limited"),
         (AdmissionRejected("x"), "refused"),
         (UnknownModel("x", ()), "invalid"),
         (ContextTooLong(2, 1), "invalid"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -12,11 +12,8 @@ from chatbot_ai.api.schemas import parse_stripped_text
 from chatbot_ai.cards import CardWarning, CharacterCard
 from chatbot_ai.cards.errors import CardError
 from chatbot_ai.domain import limits
-from chatbot_ai.domain.character import CharacterSheet, CharacterSummary, StoredCharacter
+from chatbot_ai.domain.character import StoredCharacter
 from chatbot_ai.messages import Language, get_message
-
-#: What a list shows of a greeting.
-TAGLINE_CHARS = 120
 
 #: As POST /Llama takes them; a longer card is kept whole and cut only by its owner.
 Name = Annotated[
@@ -121,11 +118,7 @@ class CharacterPrompt(BaseModel):
     greetings: int = Field(description="How many greetings there are to choose from.")
 
 
-def line_of(summary: CharacterSummary) -> CharacterLine:
-    return CharacterLine(**{name: getattr(summary, name) for name in CharacterLine.model_fields})
-
-
-def view_of(
+def build_view(
     character: StoredCharacter, language: Language, warnings: tuple[CardWarning, ...] = ()
 ) -> CharacterView:
     """The character for its owner; warnings are sentences in `language`."""
@@ -148,17 +141,8 @@ def view_of(
         character_version=card.character_version,
         tags=list(card.tags),
         card_version=card.version,
-        warnings=[_sentence(warning, language) for warning in warnings],
+        warnings=[
+            get_message(f"cards.warning.{warning.notice}", language, **warning.params)
+            for warning in warnings
+        ],
     )
-
-
-def sheet_of(card: CharacterCard, **parts: Any) -> CharacterSheet:
-    """A sheet of this card, with name and tagline for lists."""
-    greeting = " ".join(card.first_mes.split())
-    return CharacterSheet(
-        name=card.spoken_name, tagline=greeting[:TAGLINE_CHARS], card=card.text, **parts
-    )
-
-
-def _sentence(warning: CardWarning, language: Language) -> str:
-    return get_message(f"cards.warning.{warning.notice}", language, **warning.params)
