@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -51,20 +52,45 @@ def test_conversations_are_backed_up_and_restored(
     assert deployment.turns(key) == before
 
 
-def test_files_are_copied_while_services_write(deployment: Deployment) -> None:
-    """The command of the documentation for keys and characters gives a whole copy."""
-    deployment.compose(
-        *("exec", "-T", "character", "python", "-c"),
-        "import sqlite3; sqlite3.connect('/app/data/characters.sqlite3')"
-        ".execute(\"VACUUM INTO '/app/data/copy.sqlite3'\")",
+def test_a_backup_brings_everything_back(
+    gateway: httpx2.Client, deployment: Deployment, tmp_path: Path
+) -> None:
+    """scripts/backup.sh while services write, and scripts/restore.sh into a deployment that has
+    lost a conversation and a key since."""
+    key = ConversationKey("office", "scripted", str(uuid.uuid4()))
+    ask(gateway, key, "Hello.")
+    before = deployment.turns(key)
+    made = json.loads(deployment.command("keys", "create", "--name", "kept", "--json"))
+    try:
+        folder = deployment.script("backup.sh", str(tmp_path / "backup")).strip()
+        deployment.command("history", "delete", "scripted", "--yes")
+        deployment.command("keys", "delete", made["id"], "--yes")
+        deployment.script("restore.sh", folder)
+        assert deployment.turns(key) == before
+        kept = json.loads(deployment.command("keys", "list", "--json"))
+        assert made["id"] in {one["id"] for one in kept}
+    finally:
+        deployment.command("keys", "delete", made["id"], "--yes")
+
+
+def test_monitoring_leaves_the_gpus_to_their_services(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    """Compose itself merges the files that the guide's command writes to .env."""
+    for file in CLONE.glob("docker-compose*.yml"):
+        (tmp_path / file.name).write_text(file.read_text("utf-8"), "utf-8")
+    files = "docker-compose.yml:docker-compose.gpu.yml:docker-compose.monitoring.yml"
+    (tmp_path / ".env").write_text(
+        f"COMPOSE_FILE={files}\nCOMPOSE_PROFILES=monitoring\nGRAFANA_ADMIN_PASSWORD=x\n"
+        "COMPOSE_PROJECT_NAME=other\nOFFICE_GPU=0\nCHARACTER_GPU=1\n",
+        "utf-8",
     )
-    checked = deployment.compose(
-        *("exec", "-T", "character", "python", "-c"),
-        "import sqlite3; print(sqlite3.connect('/app/data/copy.sqlite3')"
-        ".execute('PRAGMA integrity_check').fetchone()[0])",
-    )
-    deployment.compose("exec", "-T", "character", "rm", "/app/data/copy.sqlite3")
-    assert checked.strip() == "ok"
+    merged = deployment.merged_configuration(tmp_path)
+    assert merged["name"] == "other"
+    assert {"prometheus", "grafana"} < merged["services"].keys()
+    for name, gpu in (("office", "0"), ("character", "1")):
+        (device,) = merged["services"][name]["deploy"]["resources"]["reservations"]["devices"]
+        assert device["device_ids"] == [gpu]
 
 
 @pytest.fixture(scope="class")

@@ -106,6 +106,23 @@ class Deployment:
         """`chatbot-ai` in the running office service."""
         return self.compose("exec", "-T", "office", "chatbot-ai", *arguments)
 
+    def script(self, name: str, *arguments: str) -> str:
+        """A script of the clone, which calls Compose itself."""
+        return _run(str(CLONE / "scripts" / name), *arguments)
+
+    def merged_configuration(self, folder: Path) -> dict[str, Any]:
+        """What Compose makes of the files and the .env of another folder."""
+        environment = {k: v for k, v in ENVIRONMENT.items() if not k.startswith("COMPOSE_")}
+        done = subprocess.run(
+            ["docker", "compose", "config", "--format", "json"],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            check=True,
+        )
+        merged: dict[str, Any] = json.loads(done.stdout)
+        return merged
+
     def wait_healthy(self, service: str) -> None:
         self.poll(
             lambda: self.container(service)["State"]["Health"]["Status"] == "healthy",
