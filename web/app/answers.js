@@ -68,8 +68,10 @@ export async function resume(assistant, dbId) {
   const thread = getState().threads[key];
   if (!left || !thread || activeAnswers.has(key)) return;
   const { turns } = thread;
-  const base = left.mode === "continue" ? turns.at(-1)?.output || "" : "";
-  const live = { ...left.live, base, text: "", error: null, running: true, queue: null };
+  // earlier versions stored "proceed"
+  const mode = left.mode === "proceed" ? "continue" : left.mode;
+  const base = mode === "continue" ? turns.at(-1)?.output || "" : "";
+  const live = { ...left.live, mode, base, text: "", error: null, running: true, queue: null };
   await followAnswer(assistant, dbId, live, null, left.streamId);
 }
 
