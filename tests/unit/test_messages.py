@@ -158,3 +158,38 @@ def test_language_of_a_header(header: str | None, expected: str) -> None:
 def test_any_header_gives_a_language(header: str) -> None:
     """Nonsense reads as the default, not as a failure."""
     assert parse_accept_language(header, "en") in ("ko", "en")
+
+
+#: Korean that is neither a message nor a prompt: help of commands, examples of the API, and what
+#: recognizes or forms Korean.
+KOREAN_ELSEWHERE = (
+    "api/*schemas.py",
+    "api/character_bodies.py",
+    "cards/backfill.py",
+    "cards/keys.py",
+    "cards/macros.py",
+    "cards/prompt.py",
+    "cli/*.py",
+    "core/search_query.py",
+    "domain/citations.py",
+    "domain/particles.py",
+    "domain/prompt_texts.py",
+    "domain/text.py",
+    "search/grounder.py",
+    "search/terms.py",
+    "tools/loadtest/*.py",
+)
+
+
+def test_korean_stands_in_the_tables_and_in_prompt_texts() -> None:
+    """A new message goes into a table, and a new text of a prompt into domain/prompt_texts.py."""
+    for path in SOURCE.rglob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        docs = {ast.get_docstring(n, clean=False) for n in ast.walk(tree) if has_docstring(n)}
+        strings = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant))
+        if any(isinstance(s, str) and HANGUL.search(s) and s not in docs for s in strings):
+            assert any(map(path.match, KOREAN_ELSEWHERE)), path
+
+
+def has_docstring(node: ast.AST) -> bool:
+    return isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)

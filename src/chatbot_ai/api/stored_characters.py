@@ -14,10 +14,10 @@ from chatbot_ai.domain.errors import InvalidRequest
 from chatbot_ai.domain.generation import likely_tokens
 from chatbot_ai.domain.limits import CONTEXT_CHARS
 from chatbot_ai.domain.persona import Character, Persona
+from chatbot_ai.domain.prompt_texts import CARD_HEADINGS
 
 #: Shares of the model's context: of the card, and of what its lorebook adds to one prompt.
 CARD_SHARE, LORE_SHARE = 1 / 2, 1 / 8
-_LABELS = {"ko": "배경 설정", "en": "World"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,5 +104,6 @@ def _played(text: str, persona: Persona, context_tokens: int, greeting: int, see
     )
     context = fields.context
     if lore is not None and lore.standing:
-        context = f"{context}\n\n{_LABELS[scope.language]}:\n{lore.standing}"
+        heading = CARD_HEADINGS[scope.language]["world"]
+        context = f"{context}\n\n{heading}:\n{lore.standing}"
     return Played(Character(fields.character_name, fields.greeting, context), persona, lore)

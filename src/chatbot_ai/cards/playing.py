@@ -11,9 +11,8 @@ from chatbot_ai.cards.decorators import Decorators, split_decorators
 from chatbot_ai.cards.lorebook import Lorebook, LoreEntry
 from chatbot_ai.cards.macros import MacroScope
 from chatbot_ai.cards.scan import LoreScene, LoreState
+from chatbot_ai.domain import prompt_texts
 from chatbot_ai.domain.conversation import Message
-
-_HEADINGS = {"ko": "설정", "en": "Lore"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ def lore_of(
         _budget=max(0, budget - count(standing)),
         _scene=scene,
         _count=count,
-        _heading=_HEADINGS[scope.language],
+        _heading=prompt_texts.CARD_HEADINGS[scope.language]["lore"],
     )
 
 

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from chatbot_ai.cards.card import CharacterCard
 from chatbot_ai.cards.errors import CardError
 from chatbot_ai.cards.macros import MacroScope, expand
+from chatbot_ai.domain import prompt_texts
 
 _START = re.compile(r"<START>", re.IGNORECASE)
 _HANGUL = re.compile(r"[가-힣]")
@@ -18,21 +19,6 @@ _HANGUL = re.compile(r"[가-힣]")
 _KOREAN_SHARE = 0.02
 #: The request wants a greeting; a card without one begins in silence.
 _SILENCE = "…"
-
-_LABELS = {
-    "ko": {
-        "personality": "성격",
-        "scenario": "상황",
-        "example": "대화 예시",
-        "instructions": "지시",
-    },
-    "en": {
-        "personality": "Personality",
-        "scenario": "Scenario",
-        "example": "Example dialogue",
-        "instructions": "Instructions",
-    },
-}
 
 
 class RequestFields(NamedTuple):
@@ -73,7 +59,7 @@ def to_request_fields(
         raise CardError("greeting_missing", index=greeting_index)
     scope = scope_of(card, user_name, seed=seed, now=now, language=language)
     greeting = expand(card.greetings[greeting_index], replace(scope, original=None)).strip()
-    labels = _LABELS[scope.language]
+    labels = prompt_texts.CARD_HEADINGS[scope.language]
     before = _sections(
         ("", expand(card.system_prompt, scope)),
         ("", expand(card.description, scope)),
@@ -102,7 +88,7 @@ def scope_of(
     spoken = language or language_of(card)
     return MacroScope(
         char=card.spoken_name,
-        user=user_name.strip() or ("사용자" if spoken == "ko" else "User"),
+        user=user_name.strip() or prompt_texts.USER_NAMES[spoken],
         original="",
         seed=seed,
         chat_seed=seed,

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from chatbot_ai.domain import prompt_texts
 from chatbot_ai.domain.conversation import ConversationKey, Message, Turn
 from chatbot_ai.domain.errors import ContextTooLong
 from chatbot_ai.domain.generation import upper_bound
@@ -81,7 +82,7 @@ def prefix_tag(key: ConversationKey) -> str:
     at turn 5, falling). A card that is computed once for each conversation costs less.
     """
     parts = "\0".join((key.assistant, key.user_id, key.db_id)).encode("utf-8", "surrogatepass")
-    return f"대화 #{blake2b(parts, digest_size=4).hexdigest()}"
+    return prompt_texts.PREFIX_TAG.format(digest=blake2b(parts, digest_size=4).hexdigest())
 
 
 async def build_prompt(

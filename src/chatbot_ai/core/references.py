@@ -17,6 +17,7 @@ from chatbot_ai.core.search_query import (
     may_refer_to_earlier,
     rewrite_query,
 )
+from chatbot_ai.domain import prompt_texts
 from chatbot_ai.domain.conversation import Message, Turn
 from chatbot_ai.domain.errors import ChatbotError, places_of
 from chatbot_ai.domain.generation import likely_tokens
@@ -25,7 +26,6 @@ from chatbot_ai.domain.ports import Clock
 
 log = structlog.get_logger()
 
-WEEKDAYS = "월화수목금토일"
 #: Share of the prompt that passages may take, so that the conversation keeps the most of it.
 PASSAGES_SHARE = 1 / 3
 #: What the chat template and the references' frame take, and a guess's error.
@@ -35,16 +35,6 @@ MIN_SEARCH_TOKENS = 160
 #: Seconds below which a search is not begun.
 MIN_SEARCH_S = 0.05
 
-_FAILED = (
-    "[웹 검색] 이번 질문의 웹 검색 결과는 없다({reason}). 검색하지 못했다고 먼저 짧게 알리고, "
-    "아는 만큼만 답한다. 출처 번호를 붙이지 않는다."
-)
-_REASONS = {
-    "empty": "찾은 것이 없음",
-    "no_room": "자료가 너무 김",
-    "unavailable": "검색이 되지 않음",
-    "disabled": "검색이 설정되지 않음",
-}
 _UNAVAILABLE = GroundingResult("unavailable", warnings=("search_unavailable",))
 _LEFT_OUT = GroundingResult("no_room", warnings=("search_left_out",))
 _DISABLED = GroundingResult("disabled", warnings=("search_disabled",))
@@ -61,7 +51,9 @@ class Gathered:
     def text(self) -> str:
         if self.found is None:
             return "\n".join(self.lines)
-        failed = _FAILED.format(reason=_REASONS.get(self.found.status, ""))
+        failed = prompt_texts.SEARCH_FAILED.format(
+            reason=prompt_texts.SEARCH_FAILURES.get(self.found.status, "")
+        )
         return "\n".join([*self.lines, self.found.text or failed])
 
     @property
@@ -124,8 +116,14 @@ class References:
         if not self._with_time or (exchange.request.messages and not exchange.request.search):
             return ()
         now = dt.datetime.fromtimestamp(clock.now(), self._zone)
-        day = WEEKDAYS[now.weekday()]
-        return (f"현재 시각: {now:%Y-%m-%d} ({day}) {now:%H:%M} {now.tzname()}",)
+        return (
+            prompt_texts.CURRENT_TIME.format(
+                date=f"{now:%Y-%m-%d}",
+                weekday=prompt_texts.WEEKDAYS[now.weekday()],
+                time=f"{now:%H:%M}",
+                zone=now.tzname(),
+            ),
+        )
 
     async def search(
         self, exchange: Exchange, turns: Sequence[Turn], clock: Clock

@@ -11,6 +11,7 @@ import structlog
 
 from chatbot_ai.core.exchange import ChatRequest, Exchange
 from chatbot_ai.core.prompt import neutralize
+from chatbot_ai.domain import prompt_texts
 from chatbot_ai.domain.conversation import Message, Turn
 from chatbot_ai.domain.errors import ChatbotError
 from chatbot_ai.domain.generation import Finished, GenerationRequest, Sampling, TextDelta
@@ -95,11 +96,6 @@ MAX_QUERY_CHARS = 120
 #: Characters, spaces aside, of a sentence that is too short to be a query of its own.
 _SHORT_CHARS = 8
 
-_TASK = (
-    "[검색어 만들기] 아래 질문에 답하려면 웹에서 무엇을 검색해야 하는지 검색어 한 줄만 쓴다. "
-    "'그것', '거기', '그 사람' 같은 말은 앞선 대화에 나온 이름으로 바꾼다. 질문과 같은 언어로 "
-    "핵심 낱말만 쓰고, 설명이나 따옴표를 붙이지 않으며, 질문에 답하지 않는다.\n질문: "
-)
 #: Words that stand for something said before.
 _LEANING = re.compile(
     r"(?:^|[\s,.\"'(])(?:"
@@ -135,7 +131,8 @@ def refers_to_earlier(sentence: str) -> bool:
 
 def build_query_task(sentence: str) -> str:
     """Return the user message that asks for the query, to stand after the turns it may mean."""
-    return f"{_TASK}{sanitize_line(sentence, MAX_QUERY_CHARS * 4)}\n검색어:"
+    question = sanitize_line(sentence, MAX_QUERY_CHARS * 4)
+    return prompt_texts.SEARCH_QUERY_TASK.format(question=question)
 
 
 def clean_query(answer: str, sentence: str) -> str:

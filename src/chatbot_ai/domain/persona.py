@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.generation import Sampling
+from chatbot_ai.domain.prompt_texts import USER_NAMES
 
 _PLACEHOLDER = re.compile(r"\{\{\s*(char|user|greeting|context)\s*\}\}", re.IGNORECASE)
 
@@ -35,7 +36,7 @@ class Persona:
     system: str
     greeting: str = ""
     reference: str = "{{input}}\n\n{{references}}"
-    user_name: str = "사용자"
+    user_name: str = USER_NAMES["ko"]
     sampling: Sampling = field(default_factory=Sampling)
 
     def system_prompt(self, character: Character | None) -> str:

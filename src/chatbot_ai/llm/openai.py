@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from chatbot_ai.domain import prompt_texts
 from chatbot_ai.domain.conversation import Message
 from chatbot_ai.domain.deadline import SystemClock, within_deadline
 from chatbot_ai.domain.errors import (
@@ -46,14 +47,7 @@ SDK_RETRIES = 0
 OLD_LIMIT, NEW_LIMIT = "max_tokens", "max_completion_tokens"
 #: OpenAI's code for a parameter that a model does not have (API reference, error codes).
 UNSUPPORTED = "unsupported_parameter"
-#: What asks for more of an answer: unlike llama.cpp, OpenAI's models take a last message of their
-#: own for finished and answer anew.
-CONTINUE = Message(
-    "user",
-    "방금 하던 답을 끊긴 바로 그 자리에서 같은 언어로 이어서 써 주세요. "
-    "이미 쓴 것은 되풀이하지 말고 머리말도 붙이지 마세요. "
-    "(Continue your last message exactly where it stopped; repeat and introduce nothing.)",
-)
+CONTINUE = Message("user", prompt_texts.CONTINUE)
 #: Seconds without an event after which a stream counts as stalled.
 STALL_TIMEOUT_S = 45.0
 #: Seconds after which a caller may try again where the server tells none.

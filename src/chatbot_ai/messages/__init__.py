@@ -10,7 +10,7 @@ import string
 import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal
 
 from chatbot_ai.domain.particles import resolve_particle
@@ -21,13 +21,14 @@ Entry = Mapping[Language, str]
 
 AREAS = ("api", "cards", "cli", "doctor", "gateway", "models")
 
+_FOLDER = Path(__file__).parent
 _FORMATTER = string.Formatter()
 
 
 @cache
 def read_table(area: str) -> Mapping[str, Entry]:
     """Return the entries of `<area>.toml` by their keys; `[chat.hint]` has the key `chat.hint`."""
-    table = tomllib.loads((files(__name__) / f"{area}.toml").read_text("utf-8"))
+    table = tomllib.loads((_FOLDER / f"{area}.toml").read_text("utf-8"))
     return dict(_flatten(table, ""))
 
 

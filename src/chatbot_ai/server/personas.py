@@ -13,6 +13,7 @@ from chatbot_ai.domain.conversation import ASSISTANTS, Assistant
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.domain.generation import Sampling
 from chatbot_ai.domain.persona import Persona
+from chatbot_ai.domain.prompt_texts import USER_NAMES
 
 #: The two persona files of PROMPT_DIR: for the team's own model and for OpenAI's.
 LLAMA_FILE, OPENAI_FILE = "config-Llama.json", "config-OpenAI.json"
@@ -45,7 +46,7 @@ class _Persona(BaseModel):
     system: Lines = Field(min_length=1)
     greeting: Lines = ""
     reference: Lines = "{{input}}\n\n{{references}}"
-    user_name: str = Field("사용자", min_length=1)
+    user_name: str = Field(USER_NAMES["ko"], min_length=1)
     sampling: _Sampling = _Sampling()
 
 
