@@ -30,10 +30,22 @@ prune() { # prune KEEP...: remove every other installation
 exec 9>"$libs/.lock"
 flock 9
 
-name=libs-$({ cat "$lock" "$0"; python -VV; uname -m; echo "$index $sha256"; } | sha256sum | cut -c1-16)
+named() { # named SHA256: the folder for this lock, engine and Python
+    echo "libs-$({ cat "$lock" "$0"; python -VV; uname -m; echo "$index $1"; } | sha256sum | cut -c1-16)"
+}
+offer() { # offer SHA256: at every run, so that the log of the last one holds it
+    [ -z "$index" ] || [ -n "$sha256" ] || say "to accept only this build from now on, set XLLAMACPP_SHA256=$1"
+}
+
+name=$(named "$sha256")
+# the hash of what is installed already, written to .env: the same libraries
+if [ -n "$sha256" ] && [ "$(cat "$libs/$(named "")/.xllamacpp-sha256" 2>/dev/null)" = "$sha256" ]; then
+    name=$(named "")
+fi
 previous=$(readlink "$libs/current" || true)
 if [ "$previous" = "$name" ] && [ -d "$libs/$name" ]; then
     prune "$name"
+    offer "$(cat "$libs/$name/.xllamacpp-sha256" 2>/dev/null || true)"
     say "up to date ($name)"
     exit 0
 fi
@@ -60,10 +72,11 @@ if [ ! -d "$libs/$name" ]; then
             say "the wheel's sha256 is $found, not XLLAMACPP_SHA256: refused"
             exit 1
         fi
-        [ -n "$sha256" ] || say "to pin this very file set XLLAMACPP_SHA256=$found"
+        offer "$found"
         awk '/^[a-zA-Z0-9]/ { keep = !/^xllamacpp==/ } keep' "$lock" >"$work/lock"
         # shellcheck disable=SC2086
         pip_ $install --no-index "$work"/wheel/*.whl
+        echo "$found" >"$work/libs/.xllamacpp-sha256"
     fi
     # shellcheck disable=SC2086
     pip_ $install --require-hashes -r "$work/lock" || {

@@ -1,10 +1,11 @@
 #!/bin/sh
 # The one-shot before the services. As root, with the five capabilities that takes: give the folders
 # of the volumes and of the clone owners with whom nobody meets a permission error. Then, as the
-# services' own user: the libraries, the demo model if it is needed, and the command in "$@".
+# services' own user: the libraries, and the command in "$@" or, without one, the demo model if it is needed.
 set -eu
 
 uid=${RUN_UID:-1000} gid=${RUN_GID:-1000}
+libs=${LIBS_DIR:-/opt/python-libs}
 say() { printf 'python-libs-init: %s\n' "$*" >&2; }
 
 own() { # own VOLUME: it is the services' alone
@@ -21,7 +22,7 @@ share() { # share FOLDER: of the clone, for the person who owns the clone and fo
 }
 
 if [ "$(id -u)" = 0 ]; then
-    own /opt/python-libs
+    own "$libs"
     own /app/data
     own /gateway-settings
     mkdir -p /app/ai_model/demo
@@ -39,10 +40,11 @@ fi
 
 install_libs.sh
 # wheels may be larger than the tmpfs on /tmp
-export TMPDIR=/opt/python-libs/.tmp
+export TMPDIR=$libs/.tmp
 rm -rf "$TMPDIR" && mkdir "$TMPDIR"
-PYTHONPATH="/app/src:$(readlink -f /opt/python-libs/current)"
+PYTHONPATH="/app/src:$(readlink -f "$libs/current")"
 export PYTHONPATH
 python -m chatbot_ai.server.gateway_settings /gateway-settings/gateway.conf
-demo_model.py
+# with a command, `models pull` say, whether the demo model can be had does not matter
 [ $# = 0 ] || exec chatbot-ai "$@"
+demo_model.py

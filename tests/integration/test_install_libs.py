@@ -44,7 +44,7 @@ class Volume:
 
     def install(self, **extra: str) -> int:
         process = self.start(**extra)
-        process.communicate(timeout=DEADLINE_S)
+        _, self.log = process.communicate(timeout=DEADLINE_S)
         return process.returncode
 
     @property
@@ -183,6 +183,25 @@ def test_another_build_may_be_pinned_by_its_hash(
     assert volume.install(**settings, XLLAMACPP_SHA256="0" * 64) != 0
     assert not (volume.libs / "current").is_symlink()
     assert volume.install(**settings, XLLAMACPP_SHA256=right) == 0
+
+
+def test_the_hash_to_pin_is_in_the_log_of_every_run(
+    volume: Volume, cuda_index: PackageIndex, tmp_path: Path
+) -> None:
+    """`models pull` before the first start installs the libraries; the start's own log names the
+    hash nevertheless. Pinning it installs nothing a second time."""
+    wheel = next((tmp_path / "cuda").glob("*.whl"))
+    line = f"XLLAMACPP_SHA256={hashlib.sha256(wheel.read_bytes()).hexdigest()}"
+    for _ in range(2):
+        assert volume.install(XLLAMACPP_INDEX=cuda_index.url) == 0
+        assert line in volume.log
+    before = volume.current
+    pinned = dict([line.split("=")])
+    assert volume.install(XLLAMACPP_INDEX=cuda_index.url, **pinned) == 0
+    assert volume.current == before
+    assert "XLLAMACPP_SHA256" not in volume.log
+    assert volume.install(XLLAMACPP_INDEX=cuda_index.url, XLLAMACPP_SHA256="0" * 64) != 0
+    assert volume.current == before
 
 
 def test_an_index_without_another_build_is_refused(volume: Volume, index: PackageIndex) -> None:
