@@ -84,8 +84,8 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
     routers = [
         own_model,
         operations.router,
-        conversations.router(),
-        conversation_answers.router(options),
+        conversations.router,
+        conversation_answers.ROUTERS[options.assistant],
         openai_compat.router(options),
         streams.router(),
     ]

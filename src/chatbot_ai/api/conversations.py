@@ -6,7 +6,8 @@ what names a conversation, so there is nothing to compare and nothing to leak.
 
 from __future__ import annotations
 
-import uuid
+import datetime as dt
+from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -27,12 +28,11 @@ from chatbot_ai.api.conversation_schemas import (
     StoredTurn,
     TurnPage,
 )
-from chatbot_ai.api.export import MEDIA_TYPES, exported
 from chatbot_ai.api.openapi import MAKING
-from chatbot_ai.api.services import ServicesOf, services_of
+from chatbot_ai.api.services import ServicesOf
 from chatbot_ai.core.conversation_library import ConversationLibrary
 from chatbot_ai.domain import limits
-from chatbot_ai.domain.conversation import ConversationKey
+from chatbot_ai.domain.conversation import ConversationKey, ConversationSummary, Turn
 from chatbot_ai.domain.text import normalize
 
 Limit = Annotated[int, Query(ge=1, le=limits.PAGE_ENTRIES, description="Most entries of one page.")]
@@ -74,141 +74,154 @@ BODY_RESPONSES = {
     **document_error(413, "The body is too large."),
 }
 NOT_FOUND = document_error(404, "This user has no such conversation, or it has no such turn.")
+ExportFormat = Literal["jsonl", "markdown"]
+#: Media type and file ending of each format.
+EXPORTS: dict[ExportFormat, tuple[str, str]] = {
+    "jsonl": ("application/jsonl", "jsonl"),
+    "markdown": ("text/markdown", "md"),
+}
 
 
 async def library_of(services: ServicesOf) -> ConversationLibrary:
     """This assistant's conversations; a FastAPI dependency."""
-    return ConversationLibrary(services.chat.assistant, services.chat.store)
+    return ConversationLibrary(services.chat.assistant, services.chat.store, services.creations)
 
 
-LibraryOf = Annotated[ConversationLibrary, Depends(library_of)]
+Library = Annotated[ConversationLibrary, Depends(library_of)]
 
 
-async def key_of(db_id: DbIdPath, user: User, library: LibraryOf) -> ConversationKey:
+async def key_of(db_id: DbIdPath, user: User, library: Library) -> ConversationKey:
     """What the path and the user name together; a FastAPI dependency."""
     return ConversationKey(library.assistant, user, db_id)
 
 
 Key = Annotated[ConversationKey, Depends(key_of)]
 
+router = APIRouter(
+    prefix="/conversations",
+    tags=["conversations"],
+    dependencies=[Depends(principal_of)],
+    responses=RESPONSES,
+)
 
-def router() -> APIRouter:
-    """The routes of one assistant's conversations."""
-    routes = APIRouter(
-        prefix="/conversations",
-        tags=["conversations"],
-        dependencies=[Depends(principal_of)],
-        responses=RESPONSES,
+
+@router.get("")
+async def list_conversations(
+    user: User,
+    library: Library,
+    search: Annotated[Search, Depends()],
+    limit: Limit = 50,
+    before: Before = None,
+) -> ConversationPage:
+    """List a user's conversations, newest first. A page holds more than `limit` only where
+    several have the very same time."""
+    found, more = await library.list_page(
+        user, limit=limit, before=before, wanted=search.wanted, prefix=search.prefix
     )
+    return ConversationPage(conversations=[Conversation.of(one) for one in found], next_before=more)
 
-    async def list_conversations(
-        user: User,
-        library: LibraryOf,
-        search: Annotated[Search, Depends()],
-        limit: Limit = 50,
-        before: Before = None,
-    ) -> ConversationPage:
-        """List a user's conversations, newest first. A page holds more than `limit` only where
-        several have the very same time."""
-        found, more = await library.page(
-            user, limit=limit, before=before, wanted=search.wanted, prefix=search.prefix
-        )
-        return ConversationPage(
-            conversations=[Conversation.of(one) for one in found], next_before=more
-        )
 
-    async def delete_conversations(user: User, library: LibraryOf) -> Deleted:
-        """Delete all conversations that a user has with this assistant."""
-        return Deleted(deleted_turns=await library.store.delete_user(user, library.assistant))
+@router.delete("")
+async def delete_conversations(user: User, library: Library) -> Deleted:
+    """Delete all conversations that a user has with this assistant."""
+    return Deleted(deleted_turns=await library.store.delete_user(user, library.assistant))
 
-    async def read_conversation(key: Key, library: LibraryOf) -> Conversation:
-        """Read one conversation's title, length and time."""
-        return Conversation.of(await library.summary(key))
 
-    async def name_conversation(key: Key, body: Naming, library: LibraryOf) -> Conversation:
-        """Give a conversation a title."""
-        await library.store.set_title(key, body.title)
-        return Conversation.of(await library.summary(key))
+@router.get("/{db_id}", responses=NOT_FOUND)
+async def read_conversation(key: Key, library: Library) -> Conversation:
+    """Read one conversation's title, length and time."""
+    return Conversation.of(await library.read_summary(key))
 
-    async def delete_conversation(key: Key, library: LibraryOf) -> Deleted:
-        """Delete a conversation with all its turns."""
-        await library.summary(key)
-        return Deleted(deleted_turns=await library.store.delete_conversation(key))
 
-    async def read_turns(
-        key: Key,
-        library: LibraryOf,
-        first: Annotated[int, Query(ge=0, le=MAX_INDEX, description="Turn to begin with.")] = 0,
-        limit: Limit = 50,
-    ) -> TurnPage:
-        """Read a conversation's turns, oldest first."""
-        await library.summary(key)
-        found = await library.store.turns(key, first=first, limit=limit + 1)
-        more = found[limit].index if len(found) > limit else None
-        return TurnPage(turns=[StoredTurn.of(turn) for turn in found[:limit]], next_first=more)
+@router.patch("/{db_id}", responses=NOT_FOUND | BODY_RESPONSES)
+async def name_conversation(key: Key, body: Naming, library: Library) -> Conversation:
+    """Give a conversation a title."""
+    return Conversation.of(await library.rename(key, body.title))
 
-    async def select_answer(
-        key: Key, index: Index, body: Selection, library: LibraryOf
-    ) -> StoredTurn:
-        """Choose which of a turn's answers counts, also for the model."""
-        return StoredTurn.of(await library.store.select_output(key, index, body.selected))
 
-    async def branch(
-        key: Key, body: Branching, library: LibraryOf, request: Request, response: Response
-    ) -> Conversation:
-        """Copy a conversation up to a turn into a new one, which then goes its own way."""
-        claim = await read_claim(request, owner_of(request, request.state.principal, key.user_id))
-        made = claim.thing_id if claim else None
-        name = body.db_id or str(uuid.UUID(hex=made) if made else uuid.uuid4())
-        copy = ConversationKey(key.assistant, key.user_id, name)
-        async with services_of(request).creations.one_at_a_time(claim):
-            found, is_new = await library.branch(key, copy, last=body.turn, claim_id=made)
-        if not is_new:
-            response.headers.update(REPLAYED)
-        return Conversation.of(found)
+@router.delete("/{db_id}", responses=NOT_FOUND)
+async def delete_conversation(key: Key, library: Library) -> Deleted:
+    """Delete a conversation with all its turns."""
+    return Deleted(deleted_turns=await library.delete(key))
 
-    async def export(
-        key: Key,
-        library: LibraryOf,
-        format: Annotated[
-            Literal["jsonl", "markdown"], Query(description="JSON lines or a readable document.")
-        ] = "jsonl",
-    ) -> StreamingResponse:
-        """Download a whole conversation as a file."""
-        summary = await library.summary(key)
-        media_type, ending = MEDIA_TYPES[format]
-        headers = {"Content-Disposition": f'attachment; filename="{key.db_id}.{ending}"'}
-        return StreamingResponse(
-            exported(library, summary, format), media_type=media_type, headers=headers
-        )
 
-    add = routes.add_api_route
-    add("", list_conversations, methods=["GET"])
-    add("", delete_conversations, methods=["DELETE"])
-    one = "/{db_id}"
-    add(one, read_conversation, methods=["GET"], responses=NOT_FOUND)
-    add(one, name_conversation, methods=["PATCH"], responses=NOT_FOUND | BODY_RESPONSES)
-    add(one, delete_conversation, methods=["DELETE"], responses=NOT_FOUND)
-    add(f"{one}/turns", read_turns, methods=["GET"], responses=NOT_FOUND)
-    add(
-        f"{one}/turns/{{index}}/select",
-        select_answer,
-        methods=["POST"],
-        responses=NOT_FOUND | BODY_RESPONSES,
-    )
-    add(
-        f"{one}/branch",
-        branch,
-        methods=["POST"],
-        responses=NOT_FOUND | BODY_RESPONSES,
-        openapi_extra=MAKING,
-    )
-    files = {kind: {"schema": {"type": "string"}} for kind, _ in MEDIA_TYPES.values()}
-    add(
-        f"{one}/export",
-        export,
-        methods=["GET"],
-        response_class=StreamingResponse,
-        responses=NOT_FOUND | {200: {"description": "The file.", "content": files}},
-    )
-    return routes
+@router.get("/{db_id}/turns", responses=NOT_FOUND)
+async def read_turns(
+    key: Key,
+    library: Library,
+    first: Annotated[int, Query(ge=0, le=MAX_INDEX, description="Turn to begin with.")] = 0,
+    limit: Limit = 50,
+) -> TurnPage:
+    """Read a conversation's turns, oldest first."""
+    turns, more = await library.read_turns(key, first=first, limit=limit)
+    return TurnPage(turns=[StoredTurn.of(turn) for turn in turns], next_first=more)
+
+
+@router.post("/{db_id}/turns/{index}/select", responses=NOT_FOUND | BODY_RESPONSES)
+async def select_answer(key: Key, index: Index, body: Selection, library: Library) -> StoredTurn:
+    """Choose which of a turn's answers counts, also for the model."""
+    return StoredTurn.of(await library.store.select_output(key, index, body.selected))
+
+
+@router.post("/{db_id}/branch", responses=NOT_FOUND | BODY_RESPONSES, openapi_extra=MAKING)
+async def branch(
+    key: Key, body: Branching, library: Library, request: Request, response: Response
+) -> Conversation:
+    """Copy a conversation up to a turn into a new one, which then goes its own way."""
+    claim = await read_claim(request, owner_of(request, request.state.principal, key.user_id))
+    found, is_new = await library.branch(key, body.db_id, last=body.turn, claim=claim)
+    if not is_new:
+        response.headers.update(REPLAYED)
+    return Conversation.of(found)
+
+
+@router.get(
+    "/{db_id}/export",
+    response_class=StreamingResponse,
+    responses=NOT_FOUND
+    | {
+        200: {
+            "description": "The file.",
+            "content": {kind: {"schema": {"type": "string"}} for kind, _ in EXPORTS.values()},
+        }
+    },
+)
+async def export(
+    key: Key,
+    library: Library,
+    format: Annotated[
+        ExportFormat, Query(description="JSON lines or a readable document.")
+    ] = "jsonl",
+) -> StreamingResponse:
+    """Download a whole conversation as a file."""
+    summary = await library.read_summary(key)
+    media_type, ending = EXPORTS[format]
+    headers = {"Content-Disposition": f'attachment; filename="{key.db_id}.{ending}"'}
+    lines = _write_markdown(library, summary) if format == "markdown" else _write_json(library, key)
+    return StreamingResponse(lines, media_type=media_type, headers=headers)
+
+
+async def _write_json(library: ConversationLibrary, key: ConversationKey) -> AsyncIterator[str]:
+    """A line for each turn, with what GET …/turns tells of it."""
+    async for turn in library.walk_turns(key):
+        yield StoredTurn.of(turn).model_dump_json() + "\n"
+
+
+async def _write_markdown(
+    library: ConversationLibrary, summary: ConversationSummary
+) -> AsyncIterator[str]:
+    title = summary.title or summary.preview or summary.key.db_id
+    yield f"# {' '.join(title.split())}\n"
+    async for turn in library.walk_turns(summary.key):
+        yield _format_section(turn)
+
+
+def _format_section(turn: Turn) -> str:
+    when = dt.datetime.fromtimestamp(turn.created_at, dt.UTC)
+    notes = [f"{when:%Y-%m-%d %H:%M} UTC", turn.answer.model]
+    if turn.answer.status == "interrupted":
+        notes.append("interrupted")
+    if len(turn.answers) > 1:
+        notes.append(f"answer {turn.selected + 1} of {len(turn.answers)}")
+    quoted = "\n".join(f"> {line}".rstrip() for line in turn.input.split("\n"))
+    return f"\n## {turn.index + 1}\n\n_{' · '.join(notes)}_\n\n{quoted}\n\n{turn.output}\n"

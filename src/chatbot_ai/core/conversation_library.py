@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import NoReturn
 
+from chatbot_ai.core.idempotency import Claim, IdempotentCreations
 from chatbot_ai.domain.conversation import Assistant, ConversationKey, ConversationSummary, Turn
 from chatbot_ai.domain.errors import InvalidRequest, NotFound
 from chatbot_ai.domain.ports import ConversationStore
@@ -20,18 +22,21 @@ TURNS_AT_ONCE = 100
 class ConversationLibrary:
     """The conversations that users have with one assistant."""
 
-    def __init__(self, assistant: Assistant, store: ConversationStore) -> None:
+    def __init__(
+        self, assistant: Assistant, store: ConversationStore, creations: IdempotentCreations
+    ) -> None:
         self.assistant = assistant
         self.store = store
+        self._creations = creations
 
-    async def summary(self, key: ConversationKey) -> ConversationSummary:
+    async def read_summary(self, key: ConversationKey) -> ConversationSummary:
         """One conversation. Raises NotFound if this user has none of that name."""
         found = await self.store.summary(key)
         if found is None:
             raise NotFound("no such conversation")
         return found
 
-    async def page(
+    async def list_page(
         self,
         user_id: str,
         *,
@@ -65,18 +70,45 @@ class ConversationLibrary:
             last = one.updated_at
         return found, more
 
+    async def read_turns(
+        self, key: ConversationKey, *, first: int, limit: int
+    ) -> tuple[list[Turn], int | None]:
+        """Turns from `first` on, oldest first, and the `first` of the next page if there is one."""
+        await self.read_summary(key)
+        found = await self.store.turns(key, first=first, limit=limit + 1)
+        return found[:limit], found[limit].index if len(found) > limit else None
+
+    async def rename(self, key: ConversationKey, title: str | None) -> ConversationSummary:
+        """Give a conversation a title, or take it away."""
+        await self.store.set_title(key, title)
+        return await self.read_summary(key)
+
+    async def delete(self, key: ConversationKey) -> int:
+        """Delete a conversation and return how many turns it had."""
+        await self.read_summary(key)
+        return await self.store.delete_conversation(key)
+
     async def branch(
-        self, key: ConversationKey, copy: ConversationKey, *, last: int, claim_id: str | None = None
+        self, key: ConversationKey, db_id: str | None, *, last: int, claim: Claim | None = None
     ) -> tuple[ConversationSummary, bool]:
-        """Copy the turns up to `last`, alternatives included, into the new conversation `copy`.
+        """Copy the turns up to `last`, alternatives included, into a new conversation.
 
-        claim_id  names the wish: with the same one again the copy that is there is the answer, and
-              the second value False
+        db_id  names the copy; None: it gets a UUID
+        claim  with the same one again the copy that is there is the answer, and the second value
+               False
 
-        Raises NotFound where there is no such turn, InvalidRequest where `copy` exists. A copy
-        that fails half-way is taken away again.
+        Raises NotFound where there is no such turn, InvalidRequest where the copy's name is taken.
+        A copy that fails half-way is taken away again.
         """
-        original = await self.summary(key)
+        claim_id = claim.thing_id if claim else None
+        name = db_id or str(uuid.UUID(hex=claim_id) if claim_id else uuid.uuid4())
+        async with self._creations.one_at_a_time(claim):
+            return await self._copy(key, replace(key, db_id=name), last, claim_id)
+
+    async def _copy(
+        self, key: ConversationKey, copy: ConversationKey, last: int, claim_id: str | None
+    ) -> tuple[ConversationSummary, bool]:
+        original = await self.read_summary(key)
         if not await self.store.turns(key, first=last, limit=1):
             raise NotFound(f"turn {last}")
         if (
@@ -88,7 +120,7 @@ class ConversationLibrary:
             _refuse()
         is_ours = False
         try:
-            async for turn in self.turns(key, last=last):
+            async for turn in self.walk_turns(key, last=last):
                 named = (
                     replace(turn, turn_id=_copy_turn_id(claim_id, turn.index)) if claim_id else turn
                 )
@@ -103,7 +135,7 @@ class ConversationLibrary:
             if is_ours:
                 await self.store.delete_conversation(copy)
             raise
-        return await self.summary(copy), True
+        return await self.read_summary(copy), True
 
     async def _find_copy(
         self, copy: ConversationKey, last: int, claim_id: str
@@ -111,14 +143,16 @@ class ConversationLibrary:
         """The copy that was made for `claim_id`; one that a crash has cut off is taken away."""
         if await self.store.find_turn(copy, _copy_turn_id(claim_id, 0)) is None:
             return None
-        found = await self.summary(copy)
+        found = await self.read_summary(copy)
         newest = (await self.store.recent_turns(copy, 1))[-1]
         if newest.index < last and newest.turn_id == _copy_turn_id(claim_id, newest.index):
             await self.store.delete_conversation(copy)
             return None
         return found
 
-    async def turns(self, key: ConversationKey, *, last: int | None = None) -> AsyncIterator[Turn]:
+    async def walk_turns(
+        self, key: ConversationKey, *, last: int | None = None
+    ) -> AsyncIterator[Turn]:
         """Every turn up to `last`, a page at a time."""
         first = 0
         while True:

@@ -80,8 +80,8 @@ def routes_of(assistant: Any) -> Iterator[APIRoute]:
     options = ApiOptions(assistant, "ko", 60, 1000)
     for router in (
         *chat.routers(options),
-        conversations.router(),
-        conversation_answers.router(options),
+        conversations.router,
+        conversation_answers.ROUTERS[options.assistant],
         openai_compat.router(options),
         operations.router,
         streams.router(),
