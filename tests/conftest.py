@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,10 @@ MAY_BLOCK = {
 hypothesis_settings.register_profile("short", deadline=None, print_blob=True, max_examples=25)
 hypothesis_settings.register_profile("long", deadline=None, print_blob=True, max_examples=500)
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
+
+# a shell that starts the tests in the background has SIGINT ignored, and children inherit that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 guard = NetworkGuard()
 

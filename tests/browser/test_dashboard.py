@@ -19,7 +19,7 @@ from support.operator_services import Keyed, keyed_services
 PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 
 #: Milliseconds that a page gets on a busy machine.
-PATIENCE_MS = 30_000
+PATIENCE_MS = 120_000
 QUESTIONS = 3
 
 Opener = Callable[..., Page]

@@ -1,52 +1,14 @@
-"""How soon the page shows its first text, and what it asks the network for."""
+"""What the page's first text needs, and what it asks the network for. How soon it shows is measured
+by `python -m bench page`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, expect
 
 from support.page_steps import PATIENCE_MS, Script, answered, say
 from support.process_group import Group
-
-FIRST_PAINT = """() => new Promise((resolve) => new PerformanceObserver((list) => {
-  for (const entry of list.getEntries())
-    if (entry.name === 'first-contentful-paint') resolve(entry.startTime);
-}).observe({type: 'paint', buffered: true}))"""
-#: The page's promise, in milliseconds, for a machine that has nothing else to do.
-FIRST_TEXT_MS = 1000.0
-#: A machine that is busy with other things is slow with any page: so many times as slow as a page
-#: of one line counts as keeping the promise, too.
-OF_A_PLAIN_PAGE = 8
-ATTEMPTS = 6
-
-
-def first_text_ms(page: Page, address: str) -> float:
-    page.goto(address)
-    return float(page.evaluate(FIRST_PAINT))
-
-
-def test_the_first_text_shows_within_a_second(
-    browser: Browser, group: Group, record_property: Callable[[str, object], None]
-) -> None:
-    """On a first visit, with an empty cache; the best of a few visits counts, as a machine that
-    runs other tests has bad moments."""
-    taken: list[tuple[float, float]] = []
-    for _ in range(ATTEMPTS):
-        context = browser.new_context(locale="ko-KR", base_url=group.url)
-        page = context.new_page()
-        first = first_text_ms(page, "/chat/")
-        expect(page.locator("#message")).to_be_visible()
-        plain = first_text_ms(page, "/healthz")
-        context.close()
-        taken.append((first, plain))
-        if first <= max(FIRST_TEXT_MS, OF_A_PLAIN_PAGE * plain):
-            break
-    else:
-        raise AssertionError(f"first text of the page and of a plain page, in ms: {taken}")
-    record_property("first_text_ms", round(taken[-1][0]))
-    record_property("plain_page_ms", round(taken[-1][1]))
 
 
 def test_the_first_text_needs_no_module(browser: Browser, group: Group) -> None:

@@ -37,7 +37,7 @@ LONG = replace(SHORT, max_tokens=1500, temperature=1.5)
 HARD = "힣👩‍👧é"
 #: Seconds until a slot must be free; llama.cpp looks for a gone reader once a second, and in an
 #: idle machine it takes 0.1.
-FREE_WITHIN_S = 5.0
+FREE_WITHIN_S = 15.0
 
 
 def request(sampling: Sampling = SHORT, **changes: object) -> GenerationRequest:
@@ -112,7 +112,7 @@ async def test_M3_a_deadline_in_the_past_asks_for_nothing(subject: Subject) -> N
 
 
 async def test_M4_closing_the_iterator_frees_the_slot(subject: Subject) -> None:
-    """A reader that stops after the first delta ends the generation within a second."""
+    """A reader that stops after the first delta ends the generation."""
     async with aclosing(subject.model.stream(request(LONG))) as events:
         assert isinstance(await anext(events), TextDelta)
         assert await asyncio.to_thread(subject.busy) == 1
@@ -120,7 +120,7 @@ async def test_M4_closing_the_iterator_frees_the_slot(subject: Subject) -> None:
 
 
 async def test_M4_cancelling_the_reader_frees_the_slot(subject: Subject) -> None:
-    """A cancelled task ends its generation within a second, before the first delta too."""
+    """A cancelled task ends its generation, before the first delta too."""
     for whole in (False, True):
         task = asyncio.create_task(events_of(subject.model, request(LONG, whole=whole)))
         await until(lambda: subject.busy() == 1)

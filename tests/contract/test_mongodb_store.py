@@ -28,6 +28,7 @@ from chatbot_ai.storage.mongodb import MongoConversationStore
 from chatbot_ai.storage.mongodb_server import FAILURES, mongodb_url, server_name, unavailable
 from support.conversation_stores import KEY, new_turn, stored_turn
 from support.mongodb_process import MongodbProcess
+from support.waiting import HANG_S
 
 #: The driver leaves a connecting socket to the garbage collector when its client is closed.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -166,7 +167,7 @@ async def test_S7_a_frozen_server_is_unavailable_in_time(
     process.freeze()
     calls = [store.recent_turns(KEY, 3) for _ in range(10)]
     try:
-        results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 20)
+        results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), HANG_S)
     finally:
         process.thaw()
     assert {type(result) for result in results} == {StoreUnavailable}

@@ -7,7 +7,6 @@ import gc
 import json
 import signal
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -335,14 +334,12 @@ async def test_a_write_takes_no_longer_than_its_caller_may(
     await store.open()
     await store.append(KEY, new_turn("t0"))
     server.freeze()
-    began = time.monotonic()
     limit = WRITE_LIMIT_S.set(1.0)
     turn = await store.append(KEY, new_turn("t1"))
     WRITE_LIMIT_S.reset(limit)
-    took = time.monotonic() - began
+    assert store.pending() == 1
     server.thaw()
     assert turn.index == 1
-    assert took < 30
     await eventually(lambda: store.pending() == 0)
     assert [turn.turn_id for turn in await store.turns(KEY)] == ["t0", "t1"]
     await store.close()

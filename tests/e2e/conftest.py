@@ -15,6 +15,7 @@ import httpx2
 import pytest
 
 from support.process_group import started
+from support.waiting import HANG_S
 
 
 @pytest.fixture(scope="session")
@@ -32,5 +33,5 @@ def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def client(base_url: str) -> Iterator[httpx2.Client]:
     """A caller at the gateway, one that waits longer than the service may take."""
-    with httpx2.Client(base_url=base_url, timeout=90) as made:
+    with httpx2.Client(base_url=base_url, timeout=HANG_S) as made:
         yield made

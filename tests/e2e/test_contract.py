@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from support.http_calls import Event, body, error_of, events, stream, text_of
+from support.waiting import HANG_S
 
 ASSISTANTS = ("office", "character")
 #: Tokens that a conversation's mark takes at most: fewer than any message with its template.
@@ -22,7 +23,7 @@ def _curl(base_url: str, command: str) -> Any:
     """Run a curl command of the specification and return the JSON it prints."""
     local = command.replace("http://localhost:8001", base_url)
     shell = ["bash", "-c", local.replace("curl ", "curl --silent --show-error --fail ", 1)]
-    done = subprocess.run(shell, capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(shell, capture_output=True, text=True, timeout=HANG_S, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -15,6 +15,7 @@ from support.http_calls import Event, body, events, text_of
 from support.load import Load, Outcome, check_stored
 from support.process_group import HEAL_S, STOP_S, Group, Part, brief, eventually, started
 from support.process_tree import descendants
+from support.waiting import HANG_S
 
 #: What callers may meet beside answers and 503. A service that dies takes the streams it was
 #: sending with it, and nginx's death every connection.
@@ -60,7 +61,7 @@ def test_a_stream_that_the_engine_leaves_ends_with_an_error(group: Group) -> Non
         f"{group.url}/office/Llama",
         json=request,
         headers={"Accept": "text/event-stream"},
-        timeout=90,
+        timeout=HANG_S,
     ) as response:
         for event in events(response):
             if event.name == "delta" and not text_of(received):
@@ -80,7 +81,7 @@ def test_a_request_without_a_service_is_503(group: Group) -> None:
     pid = group.pid("office")
     assert pid is not None
     victim = group.kill("office")
-    response = httpx2.post(f"{group.url}/office/Llama", json=body("office"), timeout=90)
+    response = httpx2.post(f"{group.url}/office/Llama", json=body("office"), timeout=HANG_S)
     group.wait_healed(victim, "office")
     if response.status_code != 200:  # it may be back before the request arrives
         assert response.status_code == 503

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,13 +21,9 @@ from support.http_calls import Event, body, stream, text_of
 from support.process_group import REPOSITORY, brief, started
 from support.scripted_web import Answer, Handler, Request, answer_json
 from support.search_server import SearchServer, found, search_server
+from support.waiting import HANG_S
 
 MODEL = REPOSITORY / "ai_model" / "demo" / "SmolLM2-135M-Instruct.Q4_1.gguf"
-#: The product's promise: an answer comes at most so much later than it would without a search.
-LATER_S = 3.0
-#: What a busy machine adds to one answer but not to the other; LATER_S itself is held to the
-#: millisecond by tests/unit/core/test_search_time.py, on a clock that no other program slows.
-NOISE_S = 6.0
 #: Tokens that a prompt may be computed beyond its new part: the template's, and the last words of
 #: the answer before, which are written in other tokens than they were said in.
 SEAM_TOKENS = 64
@@ -42,7 +37,7 @@ async def hang_up(request: Request, writer: asyncio.StreamWriter) -> None:
 
 LIES: dict[str, Handler] = {
     "dead": hang_up,
-    "slow": Answer(b"", delay_s=30),
+    "slow": Answer(b"", delay_s=3600),
     "wrong types": answer_json({"results": [{"url": 7, "title": [], "content": {}}]}),
     "not a list": answer_json({"results": "yes"}),
     "5 MB": Answer(b'{"results": [' + b" " * 5_000_000, content_type="application/json"),
@@ -103,7 +98,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             changes[f"{name}_ENGINE_API_KEY"] = options.api_key
         with (
             started(folder, **changes) as group,
-            httpx2.Client(base_url=group.url, timeout=90) as client,
+            httpx2.Client(base_url=group.url, timeout=HANG_S) as client,
         ):
             made = Scene(client, engine, search)
             made.recover()
@@ -124,24 +119,19 @@ def cites(text: str) -> bool:
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_bad_search_costs_three_seconds_at_most(scene: Scene, lie: str) -> None:
-    """With the search dead, slow or lying the answer comes, says so, and invents no source."""
+def test_a_bad_search_never_fails_the_answer(scene: Scene, lie: str) -> None:
+    """With the search dead, silent or lying the answer comes, says so, and invents no source. That
+    it comes three seconds later at most: tests/unit/core/test_search_time.py, on a clock that no
+    other program slows."""
     scene.lie(LIES[lie])
-    began = time.monotonic()
-    scene.say(f"{QUESTION} {lie}")
-    without_s = time.monotonic() - began
     asked = scene.search.asked
-    began = time.monotonic()
     said = scene.say(f"{QUESTION} {lie}", google_access=True)
-    with_s = time.monotonic() - began
     assert scene.search.asked > asked
     assert text_of(said)
     assert not cites(text_of(said))
     unavailable = {"sources": [], "warnings": ["search_unavailable"]}
     assert sources_of(said) == unavailable
     assert {name: done_of(said)[name] for name in unavailable} == unavailable
-    assert done_of(said)["timings"]["search_ms"] <= (LATER_S + NOISE_S) * 1000
-    assert with_s <= without_s + LATER_S + NOISE_S
 
 
 def test_a_bad_search_shows_in_a_json_answer(scene: Scene) -> None:

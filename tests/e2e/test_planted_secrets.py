@@ -25,6 +25,7 @@ from support.process_group import (
     started,
 )
 from support.process_tree import Process
+from support.waiting import HANG_S
 
 HEADERS = {"Accept": "text/event-stream"}
 OPENAI_KEY = "sk-proj-planted0123456789abcdefABCDEF"
@@ -104,7 +105,7 @@ def new_key(group: Group) -> str:
     """A key that the services know by now."""
     command = [sys.executable, "-m", "chatbot_ai.cli.main", "keys", "create"]
     done = subprocess.run(
-        command, env=group.environment, capture_output=True, text=True, timeout=60, check=True
+        command, env=group.environment, capture_output=True, text=True, timeout=HANG_S, check=True
     )
     key = done.stdout.strip()
     check = {"X-API-Key": key}
@@ -188,7 +189,7 @@ def test_nothing_planted_is_ever_written_down(group: Group) -> None:
     """Messages, characters, keys right and wrong and in wrong places, through answers, refusals,
     unreachable models, a crash of our own and parts that are killed."""
     key = new_key(group)
-    with httpx2.Client(base_url=group.url, headers={"X-API-Key": key}, timeout=90) as http:
+    with httpx2.Client(base_url=group.url, headers={"X-API-Key": key}, timeout=HANG_S) as http:
         statuses = talk(http, key)
         assert {200, 401, 422, 500, 503} <= set(statuses)
         broken_off(http, group, "engine", TEXTS["engine"])
@@ -228,7 +229,10 @@ def test_the_database_password_is_never_written_down(tmp_path: Path) -> None:
     """With the database away its address is in the logs, its password is not, nor what people
     wrote meanwhile."""
     text = TEXTS["message"]
-    with without_database(tmp_path) as group, httpx2.Client(base_url=group.url, timeout=90) as http:
+    with (
+        without_database(tmp_path) as group,
+        httpx2.Client(base_url=group.url, timeout=HANG_S) as http,
+    ):
 
         def answered(**fields: str) -> int:
             try:

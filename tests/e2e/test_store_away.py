@@ -13,6 +13,7 @@ import pytest
 from support.http_calls import body
 from support.mongodb_process import MongodbProcess
 from support.process_group import HEAL_S, START_S, Group, brief, environment, eventually
+from support.waiting import HANG_S
 
 
 @pytest.fixture
@@ -47,17 +48,19 @@ def test_everything_starts_without_its_database(group: Group, server: MongodbPro
     states = json.loads((group.folder / "data/run/processes.json").read_text("utf-8"))
     found = {one["name"]: (one["state"], one["restarts"]) for one in states["processes"]}
     assert set(found.values()) == {("ready", 0)}, found
-    assert httpx2.get(f"{group.url}/office/readyz", timeout=30).status_code == 503
+    assert httpx2.get(f"{group.url}/office/readyz", timeout=HANG_S).status_code == 503
     assert _asked(group) == 200
     assert _asked(group, user_id="kim", db_id="d") == 503
 
     server.start()
     eventually(group.is_ready, HEAL_S, "ready with the database")
     assert _asked(group, user_id="kim", db_id="d") == 200
-    turns = httpx2.get(f"{group.url}/office/conversations/d/turns?user_id=kim", timeout=30).json()
+    turns = httpx2.get(
+        f"{group.url}/office/conversations/d/turns?user_id=kim", timeout=HANG_S
+    ).json()
     assert len(turns["turns"]) == 1
 
 
 def _asked(group: Group, **conversation: str) -> int:
     request = body("office", **conversation)
-    return httpx2.post(f"{group.url}/office/Llama", json=request, timeout=90).status_code
+    return httpx2.post(f"{group.url}/office/Llama", json=request, timeout=HANG_S).status_code

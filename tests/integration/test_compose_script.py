@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from support.waiting import HANG_S
+
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "compose_test.sh"
 
 
@@ -32,7 +34,7 @@ def test_tests_with_containers_are_left_out_only_where_they_may_be(
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=HANG_S,
     )
     assert done.returncode == status, done.stderr
     assert "no Docker engine runs here" in done.stderr

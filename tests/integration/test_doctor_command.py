@@ -22,6 +22,7 @@ from chatbot_ai.tools.doctor.finding import Finding, ok
 from chatbot_ai.tools.doctor.gpu import BROKEN
 from chatbot_ai.tools.doctor.runner import Check, run_checks
 from support.gguf_files import small_gguf
+from support.waiting import HANG_S
 
 CODE = """
 import sys
@@ -61,7 +62,7 @@ def run(machine: Path, *arguments: str, nginx: str = "nginx") -> tuple[int, str]
         capture_output=True,
         check=False,
         text=True,
-        timeout=60,
+        timeout=HANG_S,
         env={**os.environ, "PATH": "/nowhere", "LANG": "C.UTF-8", "COLUMNS": "200"},
     )
     assert "Traceback" not in done.stderr

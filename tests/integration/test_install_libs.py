@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from support.package_index import PackageIndex, lock_line, make_wheel
+from support.waiting import HANG_S
 
 SCRIPT = Path(__file__).resolve().parents[2] / "docker" / "install_libs.sh"
-DEADLINE_S = 60
+DEADLINE_S = HANG_S
 
 
 class Volume:

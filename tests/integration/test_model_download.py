@@ -21,6 +21,7 @@ from chatbot_ai.models.download import download
 from chatbot_ai.models.errors import ModelFileError
 from chatbot_ai.models.wire import DownloadPolicy
 from support.model_hub import Fault, ModelHub, model_hub
+from support.waiting import HANG_S
 
 CONTENT = b"GGUF" + random.Random(1).randbytes(2_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -92,7 +93,7 @@ def test_another_process_goes_on_where_the_first_was_killed(hub: ModelHub, targe
     )
     child = subprocess.Popen([sys.executable, "-c", code, url, str(target), SHA256])
     part = target.with_name("model.gguf.part")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + HANG_S
     while not part.exists() or part.stat().st_size < HALF:
         assert time.monotonic() < deadline
         assert child.poll() is None

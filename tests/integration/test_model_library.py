@@ -19,6 +19,7 @@ from chatbot_ai.models.manifest import KNOWN, HubSource, ModelFile
 from chatbot_ai.models.wire import DownloadPolicy
 from support.gguf_files import random_gguf
 from support.model_hub import Fault, ModelHub, model_hub
+from support.waiting import HANG_S
 
 CONTENT = random_gguf(2, 600_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -177,7 +178,7 @@ def test_two_processes_download_once(hub: ModelHub, folder: Path) -> None:
     )
     command = [sys.executable, "-c", code, str(folder), hub.endpoint, f"{REPO}/{FILE}"]
     children = [subprocess.Popen(command) for _ in range(3)]
-    assert [child.wait(timeout=60) for child in children] == [0, 0, 0]
+    assert [child.wait(timeout=HANG_S) for child in children] == [0, 0, 0]
     assert (folder / REPO / FILE).read_bytes() == CONTENT
     assert len(hub.asked("/cdn/")) == 1
 

@@ -20,6 +20,7 @@ from chatbot_ai.messages import Language, get_message, read_table
 from chatbot_ai.models.errors import ModelFileError
 from support.gguf_files import random_gguf
 from support.model_hub import Fault, ModelHub, model_hub
+from support.waiting import HANG_S
 
 CONTENT = random_gguf(3, 400_000)
 NAME = "maker/Model-GGUF/Model.gguf"
@@ -53,7 +54,7 @@ def start(hub: ModelHub, folder: Path, *arguments: str, token: str = "") -> subp
 
 def run(hub: ModelHub, folder: Path, *arguments: str, token: str = "") -> tuple[int, str, str]:
     with start(hub, folder, *arguments, token=token) as child:
-        out, err = child.communicate(timeout=120)
+        out, err = child.communicate(timeout=HANG_S)
         return child.returncode, out, err
 
 
@@ -82,12 +83,12 @@ def test_an_interrupted_pull_says_that_it_can_go_on(hub: ModelHub, tmp_path: Pat
     hub.faults.append(Fault(stall_after_bytes=300_000))
     child = start(hub, tmp_path, "pull", NAME, "--lang", "en")
     part = tmp_path / f"{NAME}.part"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + HANG_S
     while not part.exists() or part.stat().st_size < 300_000:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     child.send_signal(signal.SIGINT)
-    _, err = child.communicate(timeout=120)
+    _, err = child.communicate(timeout=HANG_S)
     assert child.returncode == 130
     assert get_message("cli.models.interrupted", "en", name=NAME) in err
     assert run(hub, tmp_path, "pull", NAME)[0] == 0

@@ -313,7 +313,7 @@ async def test_a_slow_drip_ends_in_time(web: ScriptedWeb, fetch: PageFetcher, wh
             await asyncio.sleep(0.05)
 
     web.pages["/robots.txt" if where == "robots" else "/"] = drip
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(25):
         with pytest.raises(ExchangeFailed) as failed:
             await fetch.fetch(url(web, "/"), timeout_s=0.5)
     assert failed.value.reason == "timeout"

@@ -21,6 +21,7 @@ from chatbot_ai.search.page_reader import PageReader
 from chatbot_ai.search.providers.naver import NaverSearch
 from chatbot_ai.search.providers.searxng import SearxngSearch
 from support.scripted_web import Answer, Handler, Request, ScriptedWeb, answer_json, scripted_web
+from support.waiting import HANG_S
 
 QUESTION = "서울 인구는 몇 명이야?"
 FACT = "서울특별시의 인구는 2026년 현재 약 930만 명으로 집계되었다고 시가 밝혔다."
@@ -223,7 +224,7 @@ LIES: dict[str, Handler] = {
 async def test_a_bad_search_is_unavailable_in_time(scene: Scene, lie: str) -> None:
     """With the search slow or lying the result comes within its time and says so."""
     scene.web.pages["/search"] = LIES[lie]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(25):
         result = await scene.ground(deadline_s=0.6)
     assert (result.status, result.sources, result.text) == ("unavailable", (), "")
     assert result.warnings == ("search_unavailable",)
@@ -257,7 +258,7 @@ async def test_bad_pages_cost_their_time_only(scene: Scene, page: Handler) -> No
     scene.web.pages["bad.example/"] = page
     scene.web.pages["fact.example/"] = html(FACT, *[NOISE] * 6)
     await scene.reader.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_S):
         result = await scene.ground(deadline_s=4.0)
     assert result.status == "ok"
     assert len(result.sources) >= 1
@@ -288,7 +289,7 @@ async def test_counting_may_fail(scene: Scene, failure: str) -> None:
         raise BackendUnavailable("gone")
 
     scene.finds(*((f"site{n}.example", FACT) for n in range(4)))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_S):
         result = await scene.grounding().ground(
             QUESTION, query="서울 인구", deadline_s=4.0, max_tokens=1500, count=bad_count
         )
@@ -325,7 +326,7 @@ async def test_leaving_early_leaves_nothing_behind(scene: Scene) -> None:
     leaving = asyncio.create_task(
         grounding.ground(QUESTION, query="인구", deadline_s=20, max_tokens=1500, count=count)
     )
-    await asyncio.wait_for(reached.wait(), 5)
+    await asyncio.wait_for(reached.wait(), HANG_S)
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving

@@ -36,7 +36,7 @@ from chatbot_ai.storage.sqlite import SqliteConversationStore
 from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
 from support.clocks import FakeClock
 from support.scripted_model import ScriptedModel
-from support.waiting import until
+from support.waiting import HANG_S, until
 
 ROOT = Path(__file__).resolve().parents[2]
 SEOUL = ZoneInfo("Asia/Seoul")
@@ -72,7 +72,9 @@ class Lab:
         """A client of its own, closed by its user."""
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
-        return httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=20, trust_env=False)
+        return httpx2.AsyncClient(
+            base_url=self.url, headers=headers, timeout=HANG_S, trust_env=False
+        )
 
     def body(self, text: str = "안녕하세요", **fields: Any) -> dict[str, Any]:
         """A valid body of POST /Llama."""

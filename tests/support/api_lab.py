@@ -42,6 +42,7 @@ from chatbot_ai.llm.openai import OpenAIModel
 from chatbot_ai.server.personas import read_personas
 from chatbot_ai.storage.sqlite import SqliteConversationStore
 from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
+from support.waiting import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 ZONE = ZoneInfo("Asia/Seoul")
@@ -146,7 +147,7 @@ class Lab:
     def as_caller(self, key: str) -> httpx2.AsyncClient:
         """A client with a key; closed by its user."""
         return httpx2.AsyncClient(
-            base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=20
+            base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=HANG_S
         )
 
     async def say(self, text: str, user_id: str = "a", db_id: str = "d", **fields: Any) -> str:
@@ -239,7 +240,7 @@ async def running_lab(
         assert server.started, "the service does not start; its log tells why"
         port = server.servers[0].sockets[0].getsockname()[1]
         url = f"http://127.0.0.1:{port}"
-        async with httpx2.AsyncClient(base_url=url, timeout=20, trust_env=False) as http:
+        async with httpx2.AsyncClient(base_url=url, timeout=HANG_S, trust_env=False) as http:
             yield Lab(assistant, url, spoken, made[0], http)
     finally:
         server.should_exit = True
@@ -262,13 +263,12 @@ async def _no_engine() -> dict[str, Any]:
     return {"managed": False}
 
 
-async def until(condition: Callable[[], bool], *, within_s: float = 10.0) -> float:
-    """Poll until `condition` holds; return the seconds it took, fail after `within_s`."""
+async def until(condition: Callable[[], bool]) -> None:
+    """Poll until `condition` holds, in the event loop."""
     began = time.monotonic()
     while not condition():
-        assert time.monotonic() - began < within_s, "it did not become true in time"
+        assert time.monotonic() - began < HANG_S, "it did not become true in time"
         await asyncio.sleep(0.01)
-    return time.monotonic() - began
 
 
 def events_of(text: str) -> list[tuple[str, dict[str, Any]]]:

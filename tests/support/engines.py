@@ -17,11 +17,12 @@ from chatbot_ai.llm.engine import EngineOptions
 from chatbot_ai.llm.llama import LlamaModel
 from chatbot_ai.server.engines import ENGINE_ENVIRONMENT, ModelChoice, engine_options
 from chatbot_ai.settings import OfficeSettings
+from support.waiting import HANG_S
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 CONTEXT_TOKENS = 2048
 SLOTS = 4
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = HANG_S
 
 
 @dataclass(frozen=True, slots=True)

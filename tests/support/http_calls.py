@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-READ_S = 30.0
+from support.waiting import HANG_S
+
+READ_S = HANG_S
 
 BODIES: dict[str, dict[str, Any]] = {
     "office": {"input_data": "Tell me a story."},

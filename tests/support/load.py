@@ -11,6 +11,7 @@ import httpx2
 
 from support.http_calls import Event, body, error_of, events, text_of
 from support.process_group import ASSISTANTS, Group, eventually
+from support.waiting import HANG_S
 
 #: How a call ended for its caller. `cut`: the answer had begun and broke off.
 Outcome = Literal["answered", "unavailable", "failed in stream", "cut", "no connection"]
@@ -62,7 +63,7 @@ class Speaker:
         try:
             with httpx2.stream(
                 "POST", f"{self.url}/{self.assistant}/Llama", json=request, headers=headers,
-                timeout=90,
+                timeout=HANG_S,
             ) as response:  # fmt: skip
                 begun = True
                 if response.status_code != 200 or not self.streams:

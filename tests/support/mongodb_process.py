@@ -9,8 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+from support.waiting import HANG_S
+
 #: Seconds until a started server must accept connections; it takes about one.
-START_DEADLINE_S = 60.0
+START_DEADLINE_S = HANG_S
+
+#: Seconds until a server that was told to end is killed.
+STOP_S = 30.0
 
 
 def free_port() -> int:
@@ -52,7 +57,11 @@ class MongodbProcess:
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(START_DEADLINE_S)
+            try:
+                self._process.wait(STOP_S)
+            except subprocess.TimeoutExpired:  # one that has just started may lose the signal
+                self._process.kill()
+                self._process.wait()
             self._process = None
 
     def freeze(self) -> None:

@@ -26,9 +26,10 @@ from chatbot_ai.gateway.process import (
     worker_user,
 )
 from chatbot_ai.server.group import DASHBOARD_FOLDER, NGINX_FOLDER
+from support.waiting import HANG_S
 
 ROOT = NGINX_FOLDER.parent
-START_S = 60.0
+START_S = HANG_S
 
 
 @dataclass(frozen=True, slots=True)

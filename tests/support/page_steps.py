@@ -16,7 +16,7 @@ from playwright.sync_api import Locator, Page, Route
 from support.process_group import eventually
 
 #: Milliseconds for anything the page waits for, on a machine that is busy with other things.
-PATIENCE_MS = 60_000
+PATIENCE_MS = 120_000
 
 
 def watched(page: Page) -> list[str]:

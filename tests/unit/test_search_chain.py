@@ -11,6 +11,7 @@ from chatbot_ai.domain.errors import SearchQuotaExceeded, SearchUnavailable
 from chatbot_ai.domain.ports import SearchResult
 from chatbot_ai.search.chain import Cooldown, ProviderResults, SearchChain
 from chatbot_ai.search.shared_calls import SharedCalls
+from support.waiting import HANG_S
 
 HIT = SearchResult("제목", "https://a.example/", "내용")
 
@@ -87,7 +88,7 @@ async def test_a_slow_provider_may_still_win() -> None:
     event = asyncio.Event()
     slow, two = Provider("slow", event), Provider("two", SearchUnavailable("down"))
     search = asyncio.create_task(find(SearchChain([slow, two]), timeout_s=2))
-    await asyncio.wait_for(two.asked.wait(), 2)
+    await asyncio.wait_for(two.asked.wait(), HANG_S)
     event.set()
     assert (await search).provider == "slow"
 
@@ -95,7 +96,7 @@ async def test_a_slow_provider_may_still_win() -> None:
 async def test_all_hanging_ends_in_time() -> None:
     """With every provider hanging the search fails in the time given."""
     chain = SearchChain([Provider(str(n), asyncio.Event()) for n in range(3)])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_S):
         with pytest.raises(SearchUnavailable):
             await find(chain, timeout_s=0.3)
 
@@ -190,7 +191,7 @@ async def test_identical_questions_are_asked_once() -> None:
     one = Provider("one", event)
     chain = SearchChain([one])
     callers = [asyncio.create_task(find(chain)) for _ in range(10)]
-    await asyncio.wait_for(one.asked.wait(), 2)
+    await asyncio.wait_for(one.asked.wait(), HANG_S)
     callers[0].cancel()
     callers[1].cancel()
     event.set()
@@ -205,7 +206,7 @@ async def test_the_last_caller_leaving_leaves_a_result() -> None:
     one = Provider("one", event)
     chain = SearchChain([one])
     caller = asyncio.create_task(find(chain))
-    await asyncio.wait_for(one.asked.wait(), 2)
+    await asyncio.wait_for(one.asked.wait(), HANG_S)
     caller.cancel()
     event.set()
     await asyncio.gather(caller, return_exceptions=True)
@@ -218,7 +219,7 @@ async def test_closing_ends_searches_and_providers() -> None:
     one = Provider("one", asyncio.Event())
     chain = SearchChain([one])
     caller = asyncio.create_task(find(chain))
-    await asyncio.wait_for(one.asked.wait(), 2)
+    await asyncio.wait_for(one.asked.wait(), HANG_S)
     await chain.close()
     with pytest.raises(SearchUnavailable):
         await caller

@@ -10,6 +10,7 @@ from pathlib import Path
 from chatbot_ai.server.supervisor import ProcessSpec, Supervisor
 from chatbot_ai.settings.load import secret_names, without_secrets
 from support.engines import options_for
+from support.waiting import HANG_S
 
 TELL = "import json, os, time; print(json.dumps(dict(os.environ)), flush=True); time.sleep(60)"
 SECRETS = {
@@ -56,7 +57,7 @@ async def test_only_children_that_need_secrets_have_them() -> None:
     supervisor = Supervisor(children, SECRETS | PLAIN)
     supervisor.start()
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANG_S):
             await supervisor.wait_ready()
         engine = supervisor.children["engine"]
         environ = await asyncio.to_thread(Path(f"/proc/{engine.pid}/environ").read_bytes)

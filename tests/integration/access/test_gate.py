@@ -15,7 +15,7 @@ import structlog
 from chatbot_ai.domain.generation import Finished, GenerationEvent, GenerationRequest, Usage
 from support.access_lab import BODY_LIMIT_BYTES, Lab, serving
 from support.scripted_model import ScriptedModel
-from support.waiting import until
+from support.waiting import HANG_S, until
 
 ORIGIN = "https://team.example"
 
@@ -188,7 +188,7 @@ async def test_a_stream_counts_until_its_end(tmp_path: Path) -> None:
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
     """Ask an asynchronous condition until it holds."""
-    limit = time.monotonic() + 10
+    limit = time.monotonic() + HANG_S
     while not await condition():
         assert time.monotonic() < limit
         await asyncio.sleep(0.05)

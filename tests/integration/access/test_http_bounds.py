@@ -11,8 +11,9 @@ import pytest
 
 from chatbot_ai.server import http as service_http
 from support.access_lab import Lab, serving
+from support.waiting import HANG_S
 
-LONGEST_WAIT_S = 10.0
+LONGEST_WAIT_S = HANG_S
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from chatbot_ai.domain.errors import (
 )
 from support.access_lab import opened
 from support.clocks import FakeClock
-from support.waiting import until
+from support.waiting import HANG_S, until
 
 HERE = "127.0.0.1"
 #: 2023-11-15 07:13:20 in Seoul: 60,400 s before midnight.
@@ -111,7 +111,7 @@ async def test_a_key_is_followed_without_being_sent(path: Path, ledger: KeyLedge
         return False
 
     async def soon(wanted: bool) -> None:
-        limit = time.monotonic() + 10
+        limit = time.monotonic() + HANG_S
         while await refuses() is not wanted:
             assert time.monotonic() < limit
             await asyncio.sleep(0.05)
@@ -241,7 +241,7 @@ async def test_limits_hold_for_all_services_together(path: Path, ledger: KeyLedg
             principal = await one.admit(bearer(secret), HERE)
             one.spent(principal, 10)
         for secret in (by_request, by_running, by_tokens):
-            limit = time.monotonic() + 5
+            limit = time.monotonic() + HANG_S
             while True:
                 try:
                     await other.admit(bearer(secret), HERE)

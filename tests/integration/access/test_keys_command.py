@@ -20,9 +20,10 @@ from chatbot_ai.access.key import KEY_PATTERN
 from chatbot_ai.access.ledger import FILE, KeyLedger
 from chatbot_ai.domain.errors import EXIT_CONFIGURATION
 from chatbot_ai.messages import read_table
+from support.waiting import HANG_S
 
 ROOT = Path(__file__).resolve().parents[3]
-START_S = 60.0
+START_S = HANG_S
 COMMAND = (sys.executable, "-m", "chatbot_ai.cli.main")
 
 
@@ -45,7 +46,7 @@ def run(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProce
         capture_output=True,
         text=True,
         env=environment(folder, **more),
-        timeout=60,
+        timeout=HANG_S,
         check=False,
     )
 
@@ -84,18 +85,18 @@ def service(folder: Path, **more: str) -> Iterator[str]:
             yield url
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(HANG_S)
 
 
 def answers(url: str) -> bool:
     try:
-        return httpx2.get(f"{url}/healthz", trust_env=False, timeout=5).status_code == 200
+        return httpx2.get(f"{url}/healthz", trust_env=False, timeout=HANG_S).status_code == 200
     except httpx2.HTTPError:
         return False
 
 
 def get(url: str, **headers: str) -> httpx2.Response:
-    return httpx2.get(f"{url}/performance", headers=headers, trust_env=False, timeout=20)
+    return httpx2.get(f"{url}/performance", headers=headers, trust_env=False, timeout=HANG_S)
 
 
 def test_create_list_revoke_delete(tmp_path: Path) -> None:
@@ -232,7 +233,7 @@ def test_no_key_is_ever_written_down(tmp_path: Path) -> None:
 
 
 def wait_for(condition: object) -> None:
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + HANG_S
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < limit
         time.sleep(0.05)

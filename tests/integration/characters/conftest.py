@@ -15,9 +15,10 @@ import uvicorn
 
 from chatbot_ai.server.compose import build_app
 from chatbot_ai.settings import load_config
+from support.waiting import HANG_S
 
 ROOT = Path(__file__).parents[3]
-DEADLINE_S = 20
+DEADLINE_S = HANG_S
 
 
 @pytest.fixture(scope="session")

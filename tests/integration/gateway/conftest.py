@@ -10,6 +10,7 @@ import pytest
 
 from support.gateway_lab import Gateway, binaries, binary_name, gateway_options, running
 from support.gateway_upstream import Upstream
+from support.waiting import HANG_S
 
 
 @pytest.fixture(scope="session", params=binaries(), ids=binary_name)
@@ -50,5 +51,5 @@ def gateway(
 
 @pytest.fixture
 def client(gateway: Gateway) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=gateway.url, timeout=10) as made:
+    with httpx2.Client(base_url=gateway.url, timeout=HANG_S) as made:
         yield made

@@ -29,6 +29,7 @@ from chatbot_ai.gateway.process import (
 )
 from support.gateway_lab import PAGE, eventually, gateway_options, running
 from support.gateway_upstream import Upstream
+from support.waiting import HANG_S
 
 NOBODY = 65534
 
@@ -176,7 +177,7 @@ def test_runs_without_privileges(binary: Path, open_folder: Path, upstream: Upst
         assert owner != 0
     finally:
         process.terminate()
-        _, complaints = process.communicate(timeout=10)
+        _, complaints = process.communicate(timeout=HANG_S)
         for folder in (open_folder, options.page_folder):
             folder.chmod(stat.S_IRWXU)
     assert complaints == ""

@@ -16,6 +16,7 @@ from chatbot_ai.domain.errors import (
     StreamCancelled,
     StreamExpired,
 )
+from support.waiting import HANG_S
 
 
 class Source:
@@ -42,12 +43,11 @@ async def read(stream: ResumableStream[int], after: int = 0) -> list[int]:
     return [one.event async for one in stream.follow(after)]
 
 
-async def until(condition: Callable[[], bool], within_s: float = 5.0) -> float:
+async def until(condition: Callable[[], bool]) -> None:
     began = time.monotonic()
     while not condition():
-        assert time.monotonic() - began < within_s
+        assert time.monotonic() - began < HANG_S
         await asyncio.sleep(0.005)
-    return time.monotonic() - began
 
 
 async def test_every_follower_sees_every_event() -> None:

@@ -16,6 +16,7 @@ from chatbot_ai.llm import engine_process
 from chatbot_ai.llm.engine import EngineOptions, may_lock_memory, usable_threads
 from chatbot_ai.llm.engine_process import parameters
 from support.engines import options_for
+from support.waiting import HANG_S
 
 OPTIONS = options_for(
     Path(),
@@ -207,7 +208,7 @@ def test_a_model_that_cannot_be_loaded(tmp_path: Path, content: bytes | None, co
         check=False,
         input=options.standard_input(),
         capture_output=True,
-        timeout=60,
+        timeout=HANG_S,
     )
     assert ran.returncode == code
     assert str(path) in ran.stderr.decode() or content is not None
