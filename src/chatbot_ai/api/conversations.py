@@ -46,7 +46,7 @@ Wanted = Annotated[
         min_length=1,
         max_length=limits.SEARCH_CHARS,
         description="Only those with this text in title or first input. A page looks through the "
-        "1000 newest before `before`; `next_before` goes on from there.",
+        "1000 newest before `before`; `next_before` continues from there.",
     ),
 ]
 Prefix = Annotated[

@@ -99,7 +99,7 @@ class _Live(Collector):
         for name, text, value in (
             ("chatbot_running", "Requests in a slot.", len(queue.running)),
             ("chatbot_waiting", "Requests in the queue.", len(queue.waiting)),
-            ("chatbot_slots", "Requests that run at once at most.", queue.slots),
+            ("chatbot_slots", "Most requests that run at once.", queue.slots),
             ("chatbot_max_waiting", "Places in the queue.", queue.max_waiting),
             ("chatbot_expected_wait_seconds", "For a newcomer.", queue.expected_wait_s()),
             ("chatbot_remote_running", "Requests to remote models.", len(remote_queue.running)),

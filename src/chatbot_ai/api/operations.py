@@ -39,7 +39,7 @@ class Performance(BaseModel):
     avg_response_time: float = Field(description="Mean seconds of an answered request.")
     success_rate: float = Field(description="Percent of answered, failed and refused requests.")
     active_connections: int = Field(description="Requests running or waiting now, remote too.")
-    max_concurrent: int = Field(description="Requests that run at once at most, on the own model.")
+    max_concurrent: int = Field(description="Most requests that the local model runs at once.")
     running: int
     waiting: int
     max_waiting: int

@@ -141,4 +141,4 @@ def _complaint(stderr: str) -> str:
         if match is not None:
             return match["what"]
     lines = stderr.strip().splitlines()
-    return lines[-1] if lines else "it refuses the configuration without a word"
+    return lines[-1] if lines else "it rejects the configuration without saying why"

@@ -242,7 +242,7 @@ class LlamaModel:
         except httpx2.RemoteProtocolError as error:
             raise BackendUnavailable("the connection broke off", RETRY_AFTER_S) from error
         except httpx2.RequestError as error:
-            raise BackendUnavailable("the model's server is away", RETRY_AFTER_S) from error
+            raise BackendUnavailable("the model's server is unreachable", RETRY_AFTER_S) from error
         except (EventTooLong, UnicodeDecodeError) as error:
             raise BackendProtocolError("the model's server sent nonsense") from error
 

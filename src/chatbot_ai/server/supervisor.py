@@ -222,7 +222,7 @@ class Supervisor:
 
 
 def _cannot_start(child: Child) -> ConfigurationError:
-    reason = child.last_line or "it ended without a word; its log may say why"
+    reason = child.last_line or "it exited without a message; its log may say why"
     for program in (*LAST_WORDS, "engine: "):
         reason = reason.removeprefix(program)
     return ConfigurationError(f"{child.spec.name} cannot start: {reason}")

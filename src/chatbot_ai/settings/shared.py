@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     )
 
     app_mode: Annotated[Literal["office", "character"] | None, Blank] = Field(
-        None, description="Which assistant `chatbot-ai serve` runs when it is not told."
+        None, description="Which assistant `chatbot-ai serve` runs when none is named."
     )
     gateway_host: str = Field("127.0.0.1", description="Address the gateway listens on.")
     gateway_port: int = Field(8001, ge=1, le=65535, description="Port of the gateway.")
@@ -63,8 +63,8 @@ class Settings(BaseSettings):
         300,
         gt=0,
         le=3600,
-        description="Seconds for which a resumable stream that lost its caller goes on, until its "
-        "deadline at most, and for which one that has ended can be read again.",
+        description="Seconds for which a resumable stream that lost its caller continues, until "
+        "its deadline at most, and for which one that has ended can be read again.",
     )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
     history_turns: int = Field(200, ge=1, description="Most turns a prompt may look back on.")

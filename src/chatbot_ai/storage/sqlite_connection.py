@@ -37,7 +37,7 @@ _CAUSES = {
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check that the folder exists and is writable",
     sqlite3.SQLITE_PERM: "access is denied; give this user access to file and folder",
     sqlite3.SQLITE_CORRUPT: "it is damaged; restore a backup",
-    sqlite3.SQLITE_NOTADB: "it is not a SQLite database; move it away or set another path",
+    sqlite3.SQLITE_NOTADB: "it is not a SQLite database; move it or set another path",
 }
 
 
