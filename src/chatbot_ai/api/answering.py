@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import quote
 
 from fastapi import Request
@@ -11,16 +11,20 @@ from fastapi.responses import JSONResponse, Response
 
 from chatbot_ai.api.caller import Lease, owner_of, read_claim, run_while_present
 from chatbot_ai.api.error_responses import error_body, language_for, request_id_of
-from chatbot_ai.api.resumption import start_stream, wants_resumable
 from chatbot_ai.api.services import Services
-from chatbot_ai.api.streaming import EventStream, encode, encode_chat, wait_for_first_event
+from chatbot_ai.api.streaming import (
+    EventStream,
+    encode,
+    encode_chat,
+    start_stream,
+    wait_for_first_event,
+    wants_resumable,
+)
 from chatbot_ai.core.answer import Answer, ChatEvent, collect
 from chatbot_ai.core.exchange import ChatRequest
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.citations import cited_in, source_list
 from chatbot_ai.domain.errors import ChatbotError
-
-_ERROR = {"$ref": "#/components/schemas/Error"}
 
 
 class Form(Protocol):
@@ -57,36 +61,6 @@ class PlainForm:
         if sources and self._lists_sources:
             text += source_list(sources, cited_in(text, sources), self._language)
         return JSONResponse(text, headers=answer_headers(answer))
-
-
-def document_error(status: int, text: str) -> dict[int | str, dict[str, Any]]:
-    """An error answer for the OpenAPI document."""
-    return {status: {"description": text, "content": {"application/json": {"schema": _ERROR}}}}
-
-
-#: What the dependency of every route may answer.
-CALLER_RESPONSES: dict[int | str, dict[str, Any]] = {
-    **document_error(401, "No valid key, where one is needed."),
-    **document_error(429, "Over this caller's own limit; see Retry-After."),
-    **document_error(503, "The keys cannot be read now; see Retry-After."),
-}
-#: What every call that answers with text may answer.
-ANSWER_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The answer as one JSON string; with `Accept: text/event-stream` the events "
-        "`queued`, `sources`, `delta`, `done`, `error`.",
-        "content": {
-            "application/json": {"schema": {"type": "string"}},
-            "text/event-stream": {"schema": {"type": "string"}},
-        },
-    },
-    **CALLER_RESPONSES,
-    **document_error(400, "Not JSON, or no such model."),
-    **document_error(403, "A user key that names another user."),
-    **document_error(413, "The body is too large."),
-    **document_error(422, "A field is wrong; `fields` names it."),
-    **document_error(503, "Busy, or something it needs is down; see Retry-After."),
-}
 
 
 def wants_stream(request: Request) -> bool:

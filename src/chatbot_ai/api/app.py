@@ -21,7 +21,7 @@ from chatbot_ai.api import (
     error_responses,
     openai_compat,
     operations,
-    streams,
+    streaming,
 )
 from chatbot_ai.api.caller import Gate
 from chatbot_ai.api.metrics import Metrics
@@ -87,7 +87,7 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
         conversations.router,
         conversation_answers.ROUTERS[options.assistant],
         openai_compat.router(options),
-        streams.router(),
+        streaming.router,
     ]
     if options.assistant == "character":
         routers += [characters.router]

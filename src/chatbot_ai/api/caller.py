@@ -7,11 +7,11 @@ through it and a call ends only with its last byte.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import json
 import re
 from collections.abc import Callable, Coroutine
+from types import TracebackType
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query, Request
@@ -185,29 +185,48 @@ async def wait_until_gone(receive: Receive) -> None:
         pass
 
 
+class while_present:  # noqa: N801 - used like a function, as contextlib's context managers are
+    """An async context manager that ends its block with CallerLeft when the caller disconnects.
+    The body must have been read before."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+
+    async def __aenter__(self) -> None:
+        self._scope = asyncio.timeout(None)
+        await self._scope.__aenter__()
+        self._gone = asyncio.create_task(wait_until_gone(self._receive))
+        self._gone.add_done_callback(self._leave)
+
+    def _leave(self, gone: asyncio.Task[None]) -> None:
+        if not gone.cancelled():
+            self._scope.reschedule(0)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._gone.remove_done_callback(self._leave)
+        self._gone.cancel()
+        try:
+            await self._scope.__aexit__(kind, error, traceback)
+        except TimeoutError:
+            raise CallerLeft from None
+
+
 async def run_while_present(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
     """The result of `work`; it is cancelled and CallerLeft raised when the caller disconnects.
 
     The server cancels what is still running when its time to stop is over: AdmissionRejected then,
     so that the caller reads when to come back.
     """
-    task = asyncio.create_task(work)
-    gone = asyncio.create_task(wait_until_gone(receive))
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise CallerLeft
+        async with while_present(receive):
+            return await work
     except asyncio.CancelledError:
-        if task.done():
-            raise
         raise AdmissionRejected("the service is stopping", RESTART_S) from None
-    finally:
-        gone.cancel()
-        if not task.done():
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
 
 async def read_claim(request: Request, owner: str, file: bytes | None = None) -> Claim | None:

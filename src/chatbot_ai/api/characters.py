@@ -10,7 +10,6 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.datastructures import UploadFile
 
-from chatbot_ai.api.answering import CALLER_RESPONSES, document_error
 from chatbot_ai.api.caller import REPLAYED, User, owner_of, principal_of, read_claim
 from chatbot_ai.api.character_schemas import (
     CharacterChanges,
@@ -22,7 +21,7 @@ from chatbot_ai.api.character_schemas import (
     build_view,
 )
 from chatbot_ai.api.error_responses import language_for
-from chatbot_ai.api.openapi import MAKING
+from chatbot_ai.api.openapi import CALLER_RESPONSES, MAKING, document_error
 from chatbot_ai.api.services import ServicesOf
 from chatbot_ai.api.stored_characters import fields_of
 from chatbot_ai.cards import CardFormat, CharacterCard

@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import JSONResponse, Response
 
-from chatbot_ai.api.answering import ANSWER_RESPONSES, document_error, respond, wants_stream
+from chatbot_ai.api.answering import respond, wants_stream
 from chatbot_ai.api.caller import principal_of, queue_name
-from chatbot_ai.api.openapi import SPEAKING
+from chatbot_ai.api.openapi import ANSWER_RESPONSES, SPEAKING, document_error
 from chatbot_ai.api.schemas import CharacterRequest, OfficeRequest
 from chatbot_ai.api.services import ApiOptions, Services, ServicesOf, services_of
 from chatbot_ai.api.stored_characters import with_stored_character

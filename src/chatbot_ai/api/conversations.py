@@ -13,7 +13,6 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from chatbot_ai.api.answering import CALLER_RESPONSES, document_error
 from chatbot_ai.api.caller import REPLAYED, User, owner_of, principal_of, read_claim
 from chatbot_ai.api.conversation_schemas import (
     MAX_INDEX,
@@ -28,7 +27,7 @@ from chatbot_ai.api.conversation_schemas import (
     StoredTurn,
     TurnPage,
 )
-from chatbot_ai.api.openapi import MAKING
+from chatbot_ai.api.openapi import CALLER_RESPONSES, MAKING, document_error
 from chatbot_ai.api.services import ServicesOf
 from chatbot_ai.core.conversation_library import ConversationLibrary
 from chatbot_ai.domain import limits

@@ -13,10 +13,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatbot_ai import __version__
-from chatbot_ai.api.answering import CALLER_RESPONSES, document_error
 from chatbot_ai.api.caller import Caller, principal_of
 from chatbot_ai.api.chat import LLAMA
 from chatbot_ai.api.metrics import Metrics
+from chatbot_ai.api.openapi import CALLER_RESPONSES, document_error
 from chatbot_ai.api.services import ApiOptions, Services, ServicesOf
 from chatbot_ai.core.statistics import POINT_S
 from chatbot_ai.domain import limits

@@ -99,16 +99,14 @@ class ResumableStream(Generic[Event]):
         try:
             while True:
                 self.check(after)
-                # a copy: the stream goes on while the follower is busy
-                for one in [one for one in self._kept if one.number > after]:
-                    after = one.number
-                    yield one
                 if after < self._last:
-                    continue
-                if self.finished:
+                    after += 1
+                    yield self._kept[after - self._last - 1]
+                elif self.finished:
                     break
-                self._changed.clear()
-                await self._changed.wait()
+                else:
+                    self._changed.clear()
+                    await self._changed.wait()
             if self._failure is not None:
                 raise self._failure
         finally:

@@ -47,18 +47,19 @@ class ModelWithBackup:
         return self._engine.context_tokens
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
-        first_attempt = _Attempt()
+        has_begun = False
         try:
-            async with aclosing(first_attempt.run(self._engine, request)) as events:
+            async with aclosing(self._engine.stream(request)) as events:
                 async for event in events:
+                    has_begun = has_begun or isinstance(event, TextDelta)
                     yield event
             return
         except BackendUnavailable as error:
-            if first_attempt.shown or not request.backups:
+            if (has_begun and not request.whole) or not request.backups:
                 raise
             last = error
         log.warning("backup.engine_stream_failed", model=self.name, error=type(last).__name__)
-        if first_attempt.begun:
+        if has_begun:
             yield Restarted()
         try:
             text, finished = await self._engine.complete(request)
@@ -70,27 +71,28 @@ class ModelWithBackup:
             log.warning("backup.engine_failed", model=self.name, error=type(error).__name__)
             last = error
         for other in self._others:
-            attempt = _Attempt()
+            has_begun = False
             failure: BackendUnavailable | InvalidRequest
             try:
-                fitted = await self._fitted(other, request)
-                async with aclosing(attempt.run(other, fitted)) as events:
+                fitted = await self._fit_request(other, request)
+                async with aclosing(other.stream(fitted)) as events:
                     async for event in events:
+                        has_begun = has_begun or isinstance(event, TextDelta)
                         yield replace(event, backup=True) if isinstance(event, Finished) else event
                 return
             except BackendUnavailable as error:
-                if attempt.shown:
+                if has_begun and not request.whole:
                     raise
                 failure = last = error
             except InvalidRequest as error:
                 # what this model does not take is no mistake of the caller, who asked another one
                 failure = error
             log.warning("backup.other_failed", model=other.name, error=type(failure).__name__)
-            if attempt.begun:
+            if has_begun:
                 yield Restarted()
         raise last
 
-    async def _fitted(self, other: ChatModel, request: GenerationRequest) -> GenerationRequest:
+    async def _fit_request(self, other: ChatModel, request: GenerationRequest) -> GenerationRequest:
         """The request with an answer that fits into the other model's context, which may be the
         smaller one. Raises BackendUnavailable where not even the prompt does."""
         wished = request.sampling.max_tokens or 0
@@ -112,21 +114,3 @@ class ModelWithBackup:
         await self._engine.close()
         for other in self._others:
             await other.close()
-
-
-class _Attempt:
-    """One model's try. `begun`: it gave some text; `shown`: and the caller has seen it."""
-
-    def __init__(self) -> None:
-        self.begun = False
-        self.shown = False
-
-    async def run(
-        self, model: ChatModel, request: GenerationRequest
-    ) -> AsyncGenerator[GenerationEvent, None]:
-        async with aclosing(model.stream(request)) as events:
-            async for event in events:
-                if isinstance(event, TextDelta):
-                    self.begun = True
-                    self.shown = not request.whole
-                yield event

@@ -94,29 +94,36 @@ class LlamaModel:
         body |= {"stream": True, "stream_options": {"include_usage": True}, "return_progress": True}
         last = Chunk()
         usage = Usage()
+        decoder = SseDecoder()
         async with self._translated():
             async with within_deadline(CLOCK, request.deadline, "generation"):
                 response = await self._answers.send(body)
             async with aclosing(response):
                 _raise_for_format(response, request)
                 await raise_for_status(response)
-                chunks = _chunks(response)
-                # the limit is on each read, never across a yield: a timeout that fires while the
-                # consumer is at work would cancel the consumer
-                while True:
+                pieces = response.aiter_raw()
+                is_open = True
+                while is_open:
+                    # the limit is on each read, never across a yield: a timeout that fires while
+                    # the consumer is at work would cancel the consumer
                     async with within_deadline(CLOCK, request.deadline, "generation"):
-                        chunk = await anext(chunks, None)
-                    if chunk is None:
+                        piece = await anext(pieces, None)
+                    if piece is None:
                         break
-                    if chunk.text:
-                        yield TextDelta(chunk.text)
-                    usage = chunk.usage or usage
-                    if chunk.finish_reason or chunk.usage:
-                        last = replace(
-                            chunk,
-                            finish_reason=chunk.finish_reason or last.finish_reason,
-                            model=chunk.model or last.model,
-                        )
+                    for data in decoder.feed(piece):
+                        if data == "[DONE]":
+                            is_open = False
+                            break
+                        chunk = parse_chunk(data)
+                        if chunk.text:
+                            yield TextDelta(chunk.text)
+                        usage = chunk.usage or usage
+                        if chunk.finish_reason or chunk.usage:
+                            last = replace(
+                                chunk,
+                                finish_reason=chunk.finish_reason or last.finish_reason,
+                                model=chunk.model or last.model,
+                            )
         if last.finish_reason is None:
             raise BackendProtocolError("the stream ended without a finish reason")
         yield self._finished(last, usage)
@@ -245,15 +252,6 @@ class LlamaModel:
             raise BackendUnavailable("the model's server is unreachable", RETRY_AFTER_S) from error
         except (EventTooLong, UnicodeDecodeError) as error:
             raise BackendProtocolError("the model's server sent nonsense") from error
-
-
-async def _chunks(response: httpx2.Response) -> AsyncIterator[Chunk]:
-    decoder = SseDecoder()
-    async for piece in response.aiter_raw():
-        for data in decoder.feed(piece):
-            if data == "[DONE]":
-                return
-            yield parse_chunk(data)
 
 
 def _raise_for_format(response: httpx2.Response, request: GenerationRequest) -> None:

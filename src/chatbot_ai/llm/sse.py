@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from chatbot_ai.domain.errors import BackendProtocolError
 
 #: A single event larger than this is nonsense from a broken server, not a token.
@@ -28,8 +26,8 @@ class SseDecoder:
         self._data_bytes = 0
         self._skip_newline = False
 
-    def feed(self, chunk: bytes) -> Iterator[str]:
-        """Yield the data of every event that `chunk` completes.
+    def feed(self, chunk: bytes) -> list[str]:
+        """The data of every event that `chunk` completes.
 
         Raises EventTooLong, and UnicodeDecodeError where an event is not UTF-8.
         """
@@ -43,11 +41,12 @@ class SseDecoder:
         *lines, self._buffer = (
             self._buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         )
+        found: list[str] = []
         for line in lines:
             if not line:
                 if self._data:
                     data, self._data, self._data_bytes = b"\n".join(self._data), [], 0
-                    yield data.decode()
+                    found.append(data.decode())
             elif line.startswith(b"data"):
                 name, _, value = line.partition(b":")
                 if name == b"data":
@@ -57,3 +56,4 @@ class SseDecoder:
                 raise EventTooLong(_TOO_LONG)
         if len(self._buffer) > MAX_EVENT_BYTES:
             raise EventTooLong(_TOO_LONG)
+        return found

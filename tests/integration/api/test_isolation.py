@@ -20,7 +20,7 @@ from chatbot_ai.api import (
     conversations,
     openai_compat,
     operations,
-    streams,
+    streaming,
 )
 from chatbot_ai.api.caller import principal_of
 from chatbot_ai.api.services import ApiOptions
@@ -84,7 +84,7 @@ def routes_of(assistant: Any) -> Iterator[APIRoute]:
         conversation_answers.ROUTERS[options.assistant],
         openai_compat.router(options),
         operations.router,
-        streams.router(),
+        streaming.router,
         *([characters.router] if assistant == "character" else []),
     ):
         for route in router.routes:
