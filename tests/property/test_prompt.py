@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatbot_ai.core.prompt import Prompt, PromptLengths, build_prompt, neutralize
+from chatbot_ai.core.prompt import Prompt, PromptLengths, build_prompt
+from chatbot_ai.domain.control_tokens import neutralize
 from chatbot_ai.domain.conversation import Message, Turn, TurnAnswer
 from chatbot_ai.domain.errors import ContextTooLong
 from chatbot_ai.domain.generation import upper_bound
@@ -27,6 +29,7 @@ MARKERS = (
     "<|start_header_id|>", "<|end_header_id|>", "<|system|>", "<|user|>", "<|assistant|>",
     "<|end|>",
     "<s>", "</s>", "<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]",
+    "[|endofturn|]", "[|system|]", "<｜User｜>", "<｜end▁of▁sentence｜>", "<<SYS>>", "[TOOL_CALLS]",
 )  # fmt: skip
 PIECES = st.sampled_from([
     *MARKERS, *(m[: len(m) // 2] for m in MARKERS), *(m[len(m) // 2 :] for m in MARKERS),
@@ -250,7 +253,8 @@ def test_defused_text_holds_no_marker(text: str) -> None:
     safe = neutralize(text)
     assert not [marker for marker in MARKERS if marker in safe]
     assert safe.replace(" ", "") == text.replace(" ", "")
-    if not any(marker in text for marker in MARKERS) and "<|" not in text:
+    assert neutralize(safe) == safe
+    if not any(marker in text for marker in MARKERS) and not re.search(r"<[|｜]|\[\||SYS", text):
         assert safe == text
 
 

@@ -22,7 +22,7 @@ from chatbot_ai.api.services import ApiOptions, Services, ServicesOf
 from chatbot_ai.api.stored_characters import Played, played
 from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.exchange import ChatRequest
-from chatbot_ai.core.prompt import neutralize
+from chatbot_ai.domain.control_tokens import neutralize
 from chatbot_ai.domain.conversation import Message
 from chatbot_ai.domain.errors import UnknownModel
 from chatbot_ai.domain.limits import OPENAI_MODEL_CHARS

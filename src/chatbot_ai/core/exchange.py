@@ -9,10 +9,11 @@ from typing import Literal, Protocol
 
 from chatbot_ai.core.answer import ContextUse, Delta, Done, Sources, Timings
 from chatbot_ai.core.estimate import ServiceSample
-from chatbot_ai.core.prompt import Prompt, PromptLengths, build_prompt, neutralize
+from chatbot_ai.core.prompt import Prompt, PromptLengths, build_prompt
 from chatbot_ai.core.record import RequestRecord, classify, code_of
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.citations import CitationFilter
+from chatbot_ai.domain.control_tokens import neutralize
 from chatbot_ai.domain.conversation import ConversationKey, Message, Turn, TurnAnswer
 from chatbot_ai.domain.errors import ChatbotError, ContextTooLong
 from chatbot_ai.domain.generation import (

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from chatbot_ai.domain import prompt_texts
+from chatbot_ai.domain.control_tokens import neutralize
 from chatbot_ai.domain.conversation import ConversationKey, Message, Turn
 from chatbot_ai.domain.errors import ContextTooLong
 from chatbot_ai.domain.generation import upper_bound
@@ -26,10 +27,6 @@ Bound = Callable[[Sequence[Message]], int]
 
 #: Share of the history budget that is kept when a block is left out.
 KEEP_SHARE = 0.5
-
-_MARKER = re.compile(
-    r"<\|([^|<>]{1,64})\|>|<(/?)(s|bos|eos|start_of_turn|end_of_turn)>|\[(/?)INST\]"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +41,6 @@ class Prompt:
     window_start: int
     left_out: int
     sent: str
-
-
-def neutralize(text: str) -> str:
-    """Break up what a chat template would read as its own marker, so that text stays text.
-
-    `<|im_start|>` becomes `<| im_start |>`: readable as before, but no control token.
-    """
-
-    def spaced(match: re.Match[str]) -> str:
-        inner = match.group(0)
-        if match.group(1) is not None:
-            return f"<| {match.group(1)} |>"
-        return f"{inner[0]} {inner[1:-1]} {inner[-1]}"
-
-    return _MARKER.sub(spaced, text)
 
 
 def format_user_message(persona: Persona, text: str, references: str) -> str:

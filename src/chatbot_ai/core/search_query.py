@@ -10,8 +10,8 @@ from contextlib import aclosing
 import structlog
 
 from chatbot_ai.core.exchange import ChatRequest, Exchange
-from chatbot_ai.core.prompt import neutralize
 from chatbot_ai.domain import prompt_texts
+from chatbot_ai.domain.control_tokens import neutralize
 from chatbot_ai.domain.conversation import Message, Turn
 from chatbot_ai.domain.errors import ChatbotError
 from chatbot_ai.domain.generation import Finished, GenerationRequest, Sampling, TextDelta

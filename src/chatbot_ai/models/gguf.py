@@ -20,6 +20,9 @@ _FIXED = {
     6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d",
 }  # fmt: skip
 _STRING, _ARRAY = 8, 9
+#: Kinds of token: 3 control, 4 user-defined.
+_CONTROL_KINDS = (3, 4)
+_MAX_VOCABULARY = 2_000_000
 #: A string longer than this in the part we read is a broken file.
 _MAX_STRING_BYTES = 1 << 20
 #: Bytes of one number in the KV cache: f16; q8_0 and q4_0 carry a 2-byte scale per 32 numbers.
@@ -69,7 +72,24 @@ def read_facts(path: Path) -> ModelFacts:
         raise ConfigurationError(f"{path} does not say how large its model is") from error
 
 
-def _read_keys(file: BinaryIO) -> dict[str, object]:
+def read_control_tokens(path: Path) -> tuple[str, ...]:
+    """The control and user-defined tokens of the model's vocabulary.
+
+    Raises ConfigurationError where the file is no GGUF.
+    """
+    try:
+        with path.open("rb") as file:
+            found = _read_keys(file, through="tokenizer.ggml.token_type")
+    except (OSError, struct.error, UnicodeDecodeError, ValueError, KeyError) as error:
+        raise ConfigurationError(f"{path} cannot be read as a GGUF model file") from error
+    tokens, kinds = found.get("tokenizer.ggml.tokens"), found.get("tokenizer.ggml.token_type")
+    if not isinstance(tokens, list) or not isinstance(kinds, list):
+        return ()
+    pairs = zip(tokens, kinds, strict=False)
+    return tuple(str(token) for token, kind in pairs if kind in _CONTROL_KINDS)
+
+
+def _read_keys(file: BinaryIO, through: str = "") -> dict[str, object]:
     if file.read(4) != MAGIC:
         raise ValueError("no GGUF magic")
     version, _tensors, count = struct.unpack("<IQQ", file.read(20))
@@ -78,18 +98,25 @@ def _read_keys(file: BinaryIO) -> dict[str, object]:
     found: dict[str, object] = {}
     for _ in range(count):
         key = _string(file)
-        if key.startswith("tokenizer."):
+        if key.startswith("tokenizer.") and not through:
             break
-        found[key] = _value(file, _unpack(file, "<I"))
+        found[key] = _value(file, _unpack(file, "<I"), _MAX_VOCABULARY if through else 4096)
+        if key == through:
+            break
     return found
 
 
-def _value(file: BinaryIO, kind: int) -> object:
+def _value(file: BinaryIO, kind: int, most: int = 4096) -> object:
     if kind == _STRING:
         return _string(file)
     if kind == _ARRAY:
         item, length = struct.unpack("<IQ", file.read(12))
-        return [_value(file, item) for _ in range(min(length, 4096))]
+        if length > most > 4096:
+            raise ValueError("a list is too long")
+        if item in _FIXED:
+            form = f"<{min(length, most)}{_FIXED[item][1]}"
+            return list(struct.unpack(form, file.read(struct.calcsize(form))))
+        return [_value(file, item) for _ in range(min(length, most))]
     return _unpack(file, _FIXED[kind])
 
 

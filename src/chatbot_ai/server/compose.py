@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -16,14 +17,18 @@ from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.queue import RequestQueue
 from chatbot_ai.core.statistics import Statistics
 from chatbot_ai.core.streams import ResumableStreams, StreamLimits
+from chatbot_ai.domain.control_tokens import control_tokens
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.deadline import SystemClock
+from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.domain.persona import Persona
 from chatbot_ai.domain.ports import ChatModel, Clock
 from chatbot_ai.llm.backup import ModelWithBackup
 from chatbot_ai.llm.openai import OpenAIModel
 from chatbot_ai.llm.remote import RemoteModel
+from chatbot_ai.models.gguf import read_control_tokens
 from chatbot_ai.server.assistant_engine import Engine, follow, follow_backup, open_engine
+from chatbot_ai.server.engines import choose_model
 from chatbot_ai.server.grounding import references
 from chatbot_ai.server.guard import access_of
 from chatbot_ai.server.personas import LLAMA_FILE, OPENAI_FILE, read_personas
@@ -67,6 +72,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
             await access.open()
             stack.push_async_callback(access.close)
             engine = await stack.enter_async_context(open_engine(settings, config))
+            await learn_control_tokens(settings, config)
             backup = backup_engine(shared)
             models = chat_models(engine, backup, config, llama, openai)
             gathered = references(assistant, shared)
@@ -111,6 +117,14 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
             )
 
     return create_app(options, open_services, metrics)
+
+
+async def learn_control_tokens(settings: AssistantSettings, config: Config) -> None:
+    """Take the control tokens of the model's own file, where it is on this machine."""
+    with contextlib.suppress(ConfigurationError):  # the engine says what is wrong with it
+        path = choose_model(settings, config).path
+        if path.is_file():
+            control_tokens.add(await asyncio.to_thread(read_control_tokens, path))
 
 
 def build_queues(
