@@ -22,7 +22,7 @@ trap finish EXIT
 # each process has one running group for all of its tests
 tested -n 2 tests/browser
 tested -n 2 -m slow --ignore=tests/browser
-HYPOTHESIS_PROFILE=long tested -n 2 tests/property
+HYPOTHESIS_PROFILE=long tested -n 2 tests/property tests/unit/cards
 rm "$others"
 tail --lines=+1 --follow --pid="$compose" "$said"
 wait "$compose" || failed=1

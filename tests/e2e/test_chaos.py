@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from support.chaos import VICTIMS, run
+
+pytestmark = pytest.mark.slow
 
 
 def test_whatever_is_killed_every_answered_turn_is_stored_once(

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "fuzz_check.py"
 #: About 10 calls of each operation; on a slow machine as many as the seconds allow.
 REQUESTS, SECONDS = 640, 90

@@ -15,6 +15,7 @@ from chatbot_ai.domain.citations import (
     source_list,
 )
 from chatbot_ai.domain.grounding import Source
+from support.generated import examples
 
 SIGNS = "[ ] 1 2 3 7 12 , - 출처 ^ ` `` ``` 【 】 ［ ］ [1] [9] [1,9] [1-3] 가 a . ( ~"
 PIECES = st.sampled_from([*SIGNS.split(" "), " ", "  ", "\n", "[ 2 ]", "[1, 9]"])
@@ -53,7 +54,7 @@ def test_markers(text: str, sources: int, expected: str) -> None:
 
 
 @given(TEXTS, st.integers(0, 3))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_every_single_cut_gives_the_same(text: str, sources: int) -> None:
     """A text cut in two anywhere, and one fed character by character, filter the same."""
     whole = filtered(text, range(1, sources + 1))
@@ -66,7 +67,7 @@ def test_every_single_cut_gives_the_same(text: str, sources: int) -> None:
 
 
 @given(st.lists(TEXTS, max_size=8), st.integers(0, 3))
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_any_deltas_give_the_same(deltas: list[str], sources: int) -> None:
     """Any sequence of deltas filters like their joined text, and cites the same sources."""
     streamed, whole = CitationFilter(range(1, sources + 1)), CitationFilter(range(1, sources + 1))
@@ -76,7 +77,7 @@ def test_any_deltas_give_the_same(deltas: list[str], sources: int) -> None:
 
 
 @given(TEXTS.filter(lambda text: "`" not in text), st.integers(0, 3))
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_no_unknown_number_is_left(text: str, sources: int) -> None:
     """Outside of code, every bracketed number that comes out has a source."""
     out = filtered(text, range(1, sources + 1))
@@ -85,7 +86,7 @@ def test_no_unknown_number_is_left(text: str, sources: int) -> None:
 
 
 @given(TEXTS, st.integers(0, 3))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_filtering_twice_changes_nothing(text: str, sources: int) -> None:
     """What was removed does not make a new marker of its neighbours."""
     once = filtered(text, range(1, sources + 1))

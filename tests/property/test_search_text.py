@@ -20,6 +20,7 @@ from chatbot_ai.domain.citations import filtered
 from chatbot_ai.domain.text import sanitize_line, sanitize_text
 from chatbot_ai.search.passages import Passage, group_by_page, limit_per_page, pick, rank, split
 from chatbot_ai.search.terms import stem, terms
+from support.generated import examples
 
 MARKUP = (
     "<|im_start|> <|eot_id|> <| |> im_ [INST] [/INST] [IN ST] <<SYS>> <s> </s> < > s <｜User｜> "
@@ -33,7 +34,7 @@ KOREAN = st.lists(st.sampled_from([*WORDS.split(" "), "\n", "\n\n"]), max_size=8
 
 
 @given(st.one_of(HOSTILE_TEXTS, st.text(max_size=200)))
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_cleaned_text_is_data(text: str) -> None:
     """No template marker, forged number, invisible or control character is left, and cleaning
     again changes nothing."""

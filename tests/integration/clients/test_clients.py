@@ -12,6 +12,8 @@ from clients_check import CLIENTS, TURNS, converse, prepared
 
 from support.api_lab import SpokenModel, running_lab
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def environment() -> Path:

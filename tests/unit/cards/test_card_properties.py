@@ -30,8 +30,11 @@ from chatbot_ai.cards.paths import safe_path
 from chatbot_ai.domain.conversation import Message
 from chatbot_ai.domain.particles import ending_of, resolve_particle
 from support import card_samples as samples
+from support.generated import examples
 
-SMALL = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SMALL = settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 SEEDS = [
     samples.png(samples.text_chunk("ccv3", samples.risuai_v3())),
     samples.png(samples.text_chunk("chara", samples.sillytavern_v2(), kind=b"iTXt")),
@@ -80,7 +83,7 @@ def test_arbitrary_bytes_raise_nothing_but_card_errors(magic: bytes, data: bytes
         return
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(400), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(SEEDS), st.data())
 def test_altered_cards_raise_nothing_but_card_errors(seed: bytes, data: st.DataObject) -> None:
     """Bytes overwritten, removed, inserted or repeated anywhere in a valid file."""
