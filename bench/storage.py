@@ -38,11 +38,11 @@ from bench.claims import Claim, arguments, report
 from bench.stack import wait_for_port
 from chatbot_ai.domain.conversation import ConversationKey, NewTurn, Turn, TurnAnswer
 from chatbot_ai.domain.ports import ConversationStore
-from chatbot_ai.storage import sqlite_rows, sqlite_schema
-from chatbot_ai.storage.mongodb import MongoConversationStore
-from chatbot_ai.storage.mongodb_documents import document_of, identity
-from chatbot_ai.storage.sqlite import SqliteConversationStore
-from chatbot_ai.storage.sqlite_connection import SqliteConnection
+from chatbot_ai.sqlite import SqliteConnection
+from chatbot_ai.storage import sqlite_rows
+from chatbot_ai.storage.mongodb_conversations import MongoConversationStore
+from chatbot_ai.storage.mongodb_turns import identity, turn_to_document
+from chatbot_ai.storage.sqlite_conversations import SqliteConversationStore
 
 SHORT, LONG, FEW, WINDOW, BLOCKS = 10, 10_000, 1_000, 10, 5
 WARM_UP = 5
@@ -83,7 +83,7 @@ def turn(index: int) -> Turn:
 
 
 async def fill_sqlite(path: Path, turns: int, *, long: bool) -> None:
-    connection = SqliteConnection(path, 5.0, sqlite_schema.MIGRATIONS)
+    connection = SqliteConnection(path, 5.0, sqlite_rows.MIGRATIONS)
     await connection.open()
     conversations = list(plan(turns, long=long))
     for start in range(0, len(conversations), 1000):
@@ -123,7 +123,7 @@ def fill_mongodb(url: str, name: str, turns: int, *, long: bool) -> None:
             )
             for index in range(length):
                 new = turn(index)
-                batch.append(document_of(key, new))
+                batch.append(turn_to_document(key, new))
             if len(batch) >= BATCH:
                 send()
         send()

@@ -31,7 +31,7 @@ from bench.patience import Visit, visit
 from bench.stack import ROOT, Stack, stack, wait_for
 from chatbot_ai.domain.conversation import ConversationKey
 from chatbot_ai.server.engines import DEMO_MODEL, free_port
-from chatbot_ai.storage.sqlite import SqliteConversationStore
+from chatbot_ai.storage.sqlite_conversations import SqliteConversationStore
 
 QUESTIONS = (
     "What is for dinner tonight?",

@@ -12,7 +12,7 @@ from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from chatbot_ai.domain.conversation import ConversationKey, NewTurn, TurnAnswer
 from chatbot_ai.domain.grounding import Source
-from chatbot_ai.storage.sqlite import SqliteConversationStore
+from chatbot_ai.storage.sqlite_conversations import SqliteConversationStore
 from support.page_steps import Api, Script, answered, events, occupied, place_of, say, user_of
 from support.process_group import Group, eventually
 

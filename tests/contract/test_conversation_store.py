@@ -19,7 +19,7 @@ from chatbot_ai.domain.conversation import ConversationKey, NewTurn, Turn, TurnA
 from chatbot_ai.domain.errors import InvalidRequest, NotFound, StoreUnavailable
 from chatbot_ai.domain.grounding import Source
 from chatbot_ai.domain.ports import ConversationStore
-from support.conversation_stores import KEY, Address, new_turn, stored_turn
+from support.conversation_stores import KEY, Address, build_turn, new_turn
 from support.mongodb_process import MongodbProcess
 
 OTHER_KEYS = [
@@ -285,8 +285,8 @@ CALLS: dict[str, Callable[[ConversationStore], Awaitable[object]]] = {
     "turns": lambda s: s.turns(KEY),
     "find_turn": lambda s: s.find_turn(KEY, "t"),
     "replace_from": lambda s: s.replace_from(KEY, 0, new_turn("t")),
-    "add_answer": lambda s: s.add_answer(KEY, stored_turn(0, "t"), OTHER),
-    "replace_answer": lambda s: s.replace_answer(KEY, stored_turn(0, "t"), OTHER),
+    "add_answer": lambda s: s.add_answer(KEY, build_turn(0, "t"), OTHER),
+    "replace_answer": lambda s: s.replace_answer(KEY, build_turn(0, "t"), OTHER),
     "select_output": lambda s: s.select_output(KEY, 0, 0),
     "truncate": lambda s: s.truncate(KEY, 0),
     "set_title": lambda s: s.set_title(KEY, "title"),
@@ -295,7 +295,7 @@ CALLS: dict[str, Callable[[ConversationStore], Awaitable[object]]] = {
     "delete_conversation": lambda s: s.delete_conversation(KEY),
     "delete_user": lambda s: s.delete_user("test_user"),
     "scan": lambda s: anext(s.scan()),
-    "restore": lambda s: s.restore(KEY, stored_turn(0, "t")),
+    "restore": lambda s: s.restore(KEY, build_turn(0, "t")),
 }
 
 
@@ -485,7 +485,7 @@ async def test_S12_deleting_a_user_removes_only_that_user(store: ConversationSto
 async def test_S13_scan_yields_every_turn_by_conversation(store: ConversationStore) -> None:
     """scan goes conversation by conversation, each in order, also beyond one page."""
     long = ConversationKey("office", "middle", "long")
-    turns = [stored_turn(n, f"t{n}", created_at=float(n)) for n in range(260)]
+    turns = [build_turn(n, f"t{n}", created_at=float(n)) for n in range(260)]
     await asyncio.gather(*(store.restore(long, turn) for turn in turns))
     keys = [
         ConversationKey("character" if number % 2 else "office", f"u{number % 7}", f"d{number}")
@@ -519,7 +519,7 @@ async def test_S14_find_turn_finds_by_id(store: ConversationStore) -> None:
 async def test_S15_restore_keeps_indices_in_any_order(store: ConversationStore) -> None:
     """Turns restored backwards, twice, form the same conversation once."""
     turns = [
-        stored_turn(
+        build_turn(
             n,
             f"t{n}",
             f"i{n}",
@@ -546,8 +546,8 @@ async def test_S15_restore_keeps_indices_in_any_order(store: ConversationStore) 
 async def test_S15_restore_does_not_overwrite_another_turn(store: ConversationStore) -> None:
     """An index or turn_id that is taken stays with the turn that has it."""
     stored = await fill(store, KEY, 2)
-    same_index = stored_turn(1, "other")
-    same_id = stored_turn(7, "t0")
+    same_index = build_turn(1, "other")
+    same_id = build_turn(7, "t0")
     assert await store.restore(KEY, same_index) is False
     assert await store.restore(KEY, same_id) is False
     assert await all_turns(store) == stored
@@ -561,7 +561,7 @@ async def test_S16_a_turn_takes_the_place_of_the_rest(store: ConversationStore) 
     stored = await fill(store, KEY, 5)
     await store.set_title(KEY, "제목")
     placed = await store.replace_from(KEY, 2, new_turn("edit", 9.0))
-    assert placed == stored_turn(2, "edit", "질문 edit", ("답 edit",), created_at=9.0)
+    assert placed == build_turn(2, "edit", "질문 edit", ("답 edit",), created_at=9.0)
     assert await all_turns(store) == [*stored[:2], placed]
     summary = await store.summary(KEY)
     assert summary is not None

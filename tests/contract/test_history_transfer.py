@@ -21,13 +21,12 @@ from chatbot_ai.domain.conversation import ConversationKey, Turn, TurnAnswer
 from chatbot_ai.domain.errors import ConfigurationError, StoreUnavailable
 from chatbot_ai.domain.grounding import Source
 from chatbot_ai.domain.ports import ConversationStore
-from chatbot_ai.storage.backup import read_backup, turns_in_backup, write_backup
-from chatbot_ai.storage.location import database_of, store_at
-from chatbot_ai.storage.operations import Appended
-from chatbot_ai.storage.outbox_files import outbox_file, waiting_in
-from chatbot_ai.storage.outbox_queue import OutboxQueue
+from chatbot_ai.storage.history_file import count_backup_turns, read_backup, write_backup
+from chatbot_ai.storage.outbox_operations import AppendTurn
+from chatbot_ai.storage.outbox_queue import OutboxQueue, count_waiting, outbox_file
+from chatbot_ai.storage.registry import build_store, parse_database
 from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
-from chatbot_ai.storage.transfer import Record, Tally, copy, history
+from chatbot_ai.storage.transfer import Record, Tally, copy_history, read_history
 from support.conversation_stores import new_turn
 from support.mongodb_process import MongodbProcess
 
@@ -87,14 +86,14 @@ async def fill(store: ConversationStore) -> int:
 
 
 async def opened(location: str) -> ConversationStore:
-    store = store_at(location)
+    store = build_store(location)
     await store.open()
     return store
 
 
 async def content(store: ConversationStore) -> dict[ConversationKey, tuple[str | None, list[Turn]]]:
     found: dict[ConversationKey, tuple[str | None, list[Turn]]] = {}
-    async for record in history(store):
+    async for record in read_history(store):
         _, turns = found.setdefault(record.key, (None, []))
         if record.turn is None:
             found[record.key] = (record.title, turns)
@@ -133,7 +132,7 @@ class CommandRunner:
 
     def __init__(self, configured: str, folder: Path) -> None:
         made = DataFolder(folder, folder / "characters.sqlite3")
-        self._app = build_history(lambda: store_at(configured), lambda: made)
+        self._app = build_history(lambda: build_store(configured), lambda: made)
         self.said = ""
 
     def __call__(self, *arguments: str, answer: str | None = None) -> int:
@@ -151,13 +150,13 @@ async def test_a_copy_is_the_same_history(sqlite: str, mongodb: str, direction: 
     places = (sqlite, mongodb) if direction.startswith("sqlite") else (mongodb, sqlite)
     source, target = [await opened(place) for place in places]
     count = await fill(source)
-    dry = await copy(history(source), target, apply=False)
+    dry = await copy_history(read_history(source), target, apply=False)
     assert (dry.read, dry.written, dry.agrees) == (count, count, True)
     assert await content(target) == {}
-    first = await copy(history(source), target)
+    first = await copy_history(read_history(source), target)
     assert (first.read, first.written, first.present, first.agrees) == (count, count, 0, True)
     assert first.conversations == 3
-    second = await copy(history(source), target)
+    second = await copy_history(read_history(source), target)
     assert (second.written, second.present, second.agrees) == (0, count, True)
     assert await content(target) == await content(source)
     for store in (source, target):
@@ -173,10 +172,10 @@ async def test_an_interrupted_copy_is_completed_by_the_next(sqlite: str, mongodb
         raise StoreUnavailable(f"after {tally.read}")
 
     with pytest.raises(StoreUnavailable):
-        await copy(history(source), target, on_progress=die)
+        await copy_history(read_history(source), target, on_progress=die)
     half = sum(len(turns) for _, turns in (await content(target)).values())
     assert 0 < half < count
-    tally = await copy(history(source), target)
+    tally = await copy_history(read_history(source), target)
     assert (tally.present, tally.written, tally.agrees) == (half, count - half, True)
     assert await content(target) == await content(source)
     for store in (source, target):
@@ -194,7 +193,7 @@ async def test_a_conflict_is_reported_and_harms_nothing(sqlite: str, apply: bool
         yield Record(KEYS[0], replace(turns_of(3)[1], turn_id="stranger"))
         yield Record(KEYS[0], replace(turns_of(3)[2], index=9))
 
-    tally = await copy(records(), store, apply=apply)
+    tally = await copy_history(records(), store, apply=apply)
     assert (tally.conflicts, tally.written, tally.agrees) == (2, 0, False)
     assert await content(store) == before
     await store.close()
@@ -205,9 +204,9 @@ async def test_a_backup_holds_everything(sqlite: str, mongodb: str, tmp_path: Pa
     source, target = await opened(sqlite), await opened(mongodb)
     count = await fill(source)
     path = tmp_path / "backup.jsonl"
-    assert await write_backup(path, history(source)) == count
-    assert turns_in_backup(path) == count
-    tally = await copy(read_backup(path), target)
+    assert await write_backup(path, read_history(source)) == count
+    assert count_backup_turns(path) == count
+    tally = await copy_history(read_backup(path), target)
     assert (tally.read, tally.agrees) == (count, True)
     assert await content(target) == await content(source)
     for store in (source, target):
@@ -223,7 +222,7 @@ def test_a_backup_is_private_and_complete_or_absent(sqlite: str, tmp_path: Path)
         store = await opened(sqlite)
 
         async def records() -> AsyncIterator[Record]:
-            async for record in history(store):
+            async for record in read_history(store):
                 yield record
             if fails:
                 raise StoreUnavailable("away")
@@ -239,7 +238,7 @@ def test_a_backup_is_private_and_complete_or_absent(sqlite: str, tmp_path: Path)
         asyncio.run(work(fails=True))
     assert path.read_bytes() == whole
     assert path.stat().st_mode & 0o777 == 0o600
-    assert turns_in_backup(path) == count
+    assert count_backup_turns(path) == count
 
 
 def test_export_import_and_delete_commands(
@@ -260,7 +259,7 @@ def test_export_import_and_delete_commands(
     assert set(content_at(mongodb)) == {KEYS[1]}
     partial = str(tmp_path / "partial.jsonl")
     assert command("export", partial, "--user", "홍길동", "--assistant", "character") == 0
-    assert turns_in_backup(Path(partial)) == 1
+    assert count_backup_turns(Path(partial)) == 1
 
 
 def left_in_the_outbox(folder: Path, *keys: ConversationKey) -> None:
@@ -272,7 +271,7 @@ def left_in_the_outbox(folder: Path, *keys: ConversationKey) -> None:
             await queue.open()
             for number, key in enumerate(keys):
                 if key.assistant == assistant:
-                    await queue.put(key, Appended(new_turn(f"w{number}", text="비밀" * 100)))
+                    await queue.put(key, AppendTurn(new_turn(f"w{number}", text="비밀" * 100)))
             await queue.close()
 
     asyncio.run(work())
@@ -313,7 +312,9 @@ def test_deleting_a_user_deletes_what_waits_and_the_characters(
     assert command("delete", "홍길동", "--yes", "--lang", "en") == 0
     assert "Deleted 1 turns that were waiting to be stored, and 2 characters." in command.said
     assert set(content_at(sqlite)) == {KEYS[1]}
-    assert asyncio.run(waiting_in(tmp_path)) == asyncio.run(waiting_in(tmp_path, "office", "u2"))
+    assert asyncio.run(count_waiting(tmp_path)) == asyncio.run(
+        count_waiting(tmp_path, "office", "u2")
+    )
     assert (counted_characters(tmp_path, "홍길동"), counted_characters(tmp_path, "u2")) == (0, 1)
 
 
@@ -324,8 +325,8 @@ def test_what_lies_here_is_deleted_while_the_database_is_away(tmp_path: Path) ->
     left_in_the_outbox(tmp_path, *KEYS)
     kept_characters(tmp_path, "홍길동")
     assert command("delete", "홍길동", "--yes") == UNAVAILABLE
-    assert asyncio.run(waiting_in(tmp_path, user_id="홍길동")) == 0
-    assert asyncio.run(waiting_in(tmp_path)) == 1
+    assert asyncio.run(count_waiting(tmp_path, user_id="홍길동")) == 0
+    assert asyncio.run(count_waiting(tmp_path)) == 1
     assert counted_characters(tmp_path, "홍길동") == 0
 
 
@@ -420,7 +421,7 @@ async def test_other_contents_are_told_and_kept(sqlite: str, apply: bool) -> Non
         yield Record(KEYS[0], replace(turns_of(3)[0], input="anders"))
         yield Record(KEYS[0], replace(turns_of(3)[2], answers=turn.answers))
 
-    tally = await copy(records(), store, apply=apply)
+    tally = await copy_history(records(), store, apply=apply)
     assert (tally.present, tally.different, tally.agrees) == (1, 2, False)
     assert tally.named == [
         ("different", "office/홍길동/test-uuid#0"),
@@ -506,7 +507,7 @@ def test_what_is_no_turn_is_counted_and_fails(
 ) -> None:
     """Damaged entries and names do not stop the others, but the exit code tells of them."""
     with MongoClient[dict[str, object]](server.url) as client:
-        collection = client[database_of(predecessor)]["office_log_u"]
+        collection = client[parse_database(predecessor)]["office_log_u"]
         collection.insert_many(
             [
                 {"id": "bad id!", "value": [{"index": 1, "input_data": "a", "output_data": "b"}]},
@@ -528,7 +529,7 @@ def test_what_is_no_turn_is_counted_and_fails(
 
 def test_locations() -> None:
     """A MongoDB URL names its database; anything else but sqlite:PATH is refused."""
-    assert database_of("mongodb://u:p%40@h:1,h2/chat%20bot?x=1") == "chat bot"
+    assert parse_database("mongodb://u:p%40@h:1,h2/chat%20bot?x=1") == "chat bot"
     for location in ("", "sqlite:", "/tmp/x.db", "mongodb://h", "mongodb://h/?a=/b"):
         with pytest.raises(ConfigurationError):
-            store_at(location)
+            build_store(location)

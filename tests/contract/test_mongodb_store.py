@@ -23,10 +23,10 @@ from pymongo.uri_parser import parse_uri
 from structlog.testing import capture_logs
 
 from chatbot_ai.domain.errors import ConfigurationError, StoreUnavailable
-from chatbot_ai.storage import mongodb_edits, mongodb_schema, mongodb_turns
-from chatbot_ai.storage.mongodb import MongoConversationStore
-from chatbot_ai.storage.mongodb_server import FAILURES, mongodb_url, server_name, unavailable
-from support.conversation_stores import KEY, new_turn, stored_turn
+from chatbot_ai.storage import mongodb_connection, mongodb_edits, mongodb_turns
+from chatbot_ai.storage.mongodb_connection import FAILURES, mongodb_url, server_error, server_name
+from chatbot_ai.storage.mongodb_conversations import MongoConversationStore
+from support.conversation_stores import KEY, build_turn, new_turn
 from support.mongodb_process import MongodbProcess
 from support.waiting import HANG_S
 
@@ -89,7 +89,7 @@ async def test_S4_reads_examine_only_what_they_return(
     store: MongoConversationStore, server: MongodbProcess, database: str
 ) -> None:
     """The newest 5 of 200 turns are found by an index whose bounds hold 5 entries."""
-    stored = [stored_turn(n, f"t{n}") for n in range(200)]
+    stored = [build_turn(n, f"t{n}") for n in range(200)]
     await asyncio.gather(*(store.restore(KEY, turn) for turn in stored))
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(server.url)
     turns = client[database]["turns"]
@@ -185,9 +185,9 @@ async def test_a_newer_schema_is_refused(
     async def nothing(_: object) -> None:
         return None
 
-    added = mongodb_schema.Migration("9999_notes", nothing)
+    added = mongodb_connection.Migration("9999_notes", nothing)
     with monkeypatch.context() as newer:
-        newer.setattr(mongodb_schema, "MIGRATIONS", (*mongodb_schema.MIGRATIONS, added))
+        newer.setattr(mongodb_connection, "MIGRATIONS", (*mongodb_connection.MIGRATIONS, added))
         for expected in range(2):
             store = MongoConversationStore(server.url, database)
             await store.open()
@@ -273,7 +273,7 @@ def test_S7_every_driver_error_is_mapped() -> None:
     assert all(issubclass(error_class, FAILURES) for error_class in classes)
     for code in (None, 13, 18, 14031, 9001):
         error = pymongo.errors.OperationFailure("text", code)
-        assert isinstance(unavailable("host", error), StoreUnavailable)
+        assert isinstance(server_error("host", error), StoreUnavailable)
 
 
 async def test_a_repeated_append_mends_what_a_dead_process_left(
@@ -352,7 +352,7 @@ async def test_S16_an_edit_that_died_before_it_decided_changes_nothing(
         raise Died
 
     with monkeypatch.context() as patched:
-        patched.setattr(mongodb_edits, "document_of", die)
+        patched.setattr(mongodb_edits, "turn_to_document", die)
         with pytest.raises(Died):
             await store.replace_from(KEY, 1, new_turn("edit"))
     assert (await store.append(KEY, new_turn("t3"))).index == 3
@@ -370,14 +370,14 @@ async def test_S12_a_turn_appended_while_its_conversation_is_deleted_can_be_foun
     """Another process deletes between the look at the conversation and the insertion: the turn
     is the first of a new conversation, listed and scanned as any."""
     await store.append(KEY, new_turn("t0"))
-    look = mongodb_turns.next_index
+    look = mongodb_turns.find_next_index
 
     async def look_late(*arguments: Any) -> int:
         await other.delete_conversation(KEY)
         return await look(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(mongodb_turns, "next_index", look_late)
+        patched.setattr(mongodb_turns, "find_next_index", look_late)
         turn = await store.append(KEY, new_turn("t1"))
     assert turn.index == 0
     assert [found async for _, found in other.scan()] == [turn]
@@ -396,14 +396,14 @@ async def test_S12_nothing_is_left_when_the_turn_goes_after_its_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Another process deletes between the insertion and the line: neither turn nor line stays."""
-    tell = mongodb_turns.tell_line
+    tell = mongodb_turns.update_conversation
 
     async def tell_late(*arguments: Any, **options: Any) -> None:
         await other.delete_conversation(KEY)
         await tell(*arguments, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(mongodb_turns, "tell_line", tell_late)
+        patched.setattr(mongodb_turns, "update_conversation", tell_late)
         await store.append(KEY, new_turn("t0"))
     assert await store.summary(KEY) is None
     assert await all_documents(server, database, "conversations") == []
@@ -418,7 +418,7 @@ async def test_S2_a_truncation_may_overtake_another_one(
     """Another process removes the last turn while the line is told about it: the line says so."""
     for number in range(5):
         await store.append(KEY, new_turn(f"t{number}"))
-    look = mongodb_turns.next_index
+    look = mongodb_turns.find_next_index
     left = [2, 1, 0]
 
     async def overtaken(*arguments: Any) -> int:
@@ -429,7 +429,7 @@ async def test_S2_a_truncation_may_overtake_another_one(
         return index
 
     with monkeypatch.context() as patched:
-        patched.setattr(mongodb_turns, "next_index", overtaken)
+        patched.setattr(mongodb_turns, "find_next_index", overtaken)
         await store.truncate(KEY, 4)
     assert await store.recent_turns(KEY, 9) == []
     (line,) = await all_documents(server, database, "conversations")

@@ -19,10 +19,10 @@ from chatbot_ai.domain.conversation import ConversationKey, TurnAnswer
 from chatbot_ai.domain.deadline import WRITE_LIMIT_S
 from chatbot_ai.domain.errors import InvalidRequest, StoreUnavailable
 from chatbot_ai.domain.grounding import Source
-from chatbot_ai.storage.mongodb import MongoConversationStore
+from chatbot_ai.storage.mongodb_conversations import MongoConversationStore
 from chatbot_ai.storage.outbox import OutboxConversationStore
-from chatbot_ai.storage.sqlite import SqliteConversationStore
-from support.conversation_stores import KEY, new_turn, stored_turn
+from chatbot_ai.storage.sqlite_conversations import SqliteConversationStore
+from support.conversation_stores import KEY, build_turn, new_turn
 from support.mongodb_process import MongodbProcess
 
 OTHER = ConversationKey("office", "test_user", "other")
@@ -320,7 +320,7 @@ async def test_turns_that_an_earlier_version_left_are_handed_over(
     await asyncio.to_thread(server.start)
     store = outbox_store(server, path)
     await store.open()
-    assert await store.recent_turns(KEY, 1) == [stored_turn(0, "old", created_at=3.0)]
+    assert await store.recent_turns(KEY, 1) == [build_turn(0, "old", created_at=3.0)]
     await store.close()
 
 

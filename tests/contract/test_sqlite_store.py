@@ -21,9 +21,9 @@ import pytest
 
 from chatbot_ai.domain.conversation import ConversationKey, TurnAnswer
 from chatbot_ai.domain.errors import StoreUnavailable
-from chatbot_ai.storage import sqlite_rows, sqlite_schema
-from chatbot_ai.storage.sqlite import SqliteConversationStore
-from chatbot_ai.storage.sqlite_connection import unavailable
+from chatbot_ai.sqlite import Migration, store_error
+from chatbot_ai.storage import sqlite_rows
+from chatbot_ai.storage.sqlite_conversations import SqliteConversationStore
 from support.conversation_stores import KEY, Address, new_turn
 
 
@@ -207,7 +207,7 @@ async def test_S7_a_read_only_file_is_unavailable() -> None:
         import asyncio, os, sys
         from pathlib import Path
         from chatbot_ai.domain.errors import StoreUnavailable
-        from chatbot_ai.storage.sqlite import SqliteConversationStore
+        from chatbot_ai.storage.sqlite_conversations import SqliteConversationStore
         if os.geteuid() == 0:
             os.seteuid(65534)
         Path({str(path)!r}).read_bytes()
@@ -256,9 +256,9 @@ async def test_a_new_migration_is_applied_once(path: Path, monkeypatch: pytest.M
     store = await opened(path)
     await store.append(KEY, new_turn("t"))
     await store.close()
-    added = sqlite_schema.Migration("9999_notes", ("ALTER TABLE turns ADD COLUMN note TEXT",))
+    added = Migration("9999_notes", ("ALTER TABLE turns ADD COLUMN note TEXT",))
     with monkeypatch.context() as newer:
-        newer.setattr(sqlite_schema, "MIGRATIONS", (*sqlite_schema.MIGRATIONS, added))
+        newer.setattr(sqlite_rows, "MIGRATIONS", (*sqlite_rows.MIGRATIONS, added))
         for _ in range(2):
             store = await opened(path)
             assert len(await store.recent_turns(KEY, 5)) == 1
@@ -272,7 +272,9 @@ def test_S7_every_sqlite_error_is_mapped() -> None:
     for name in dir(sqlite3):
         error_class = getattr(sqlite3, name)
         if isinstance(error_class, type) and issubclass(error_class, Exception):
-            assert isinstance(unavailable(Path("x"), error_class("text")), StoreUnavailable)
+            assert isinstance(
+                store_error("store", Path("x"), error_class("text")), StoreUnavailable
+            )
             assert issubclass(error_class, (sqlite3.Error, sqlite3.Warning))
 
 

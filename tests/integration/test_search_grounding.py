@@ -12,10 +12,11 @@ from structlog.testing import capture_logs
 
 from chatbot_ai.domain.errors import BackendUnavailable, ConfigurationError
 from chatbot_ai.domain.generation import likely_tokens
+from chatbot_ai.domain.grounding import GroundingResult
 from chatbot_ai.domain.ports import SearchResult, WebSearch
 from chatbot_ai.search.address import Address, AddressPolicy
 from chatbot_ai.search.chain import SearchChain
-from chatbot_ai.search.grounder import GroundingResult, WebGrounder, build_grounder
+from chatbot_ai.search.grounder import WebGrounder, build_grounder
 from chatbot_ai.search.page_fetch import PageFetcher
 from chatbot_ai.search.page_reader import PageReader
 from chatbot_ai.search.providers.naver import NaverSearch

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from chatbot_ai.access.key import Limits
 from chatbot_ai.access.keyed import KeyedAccess
 from chatbot_ai.access.ledger import FILE, KeyLedger
-from chatbot_ai.access.open import LoopbackAccess
+from chatbot_ai.access.loopback import LoopbackAccess
 from chatbot_ai.api.app import create_app
 from chatbot_ai.api.metrics import Metrics
 from chatbot_ai.api.request_line import LoggedAnswers
@@ -32,8 +32,8 @@ from chatbot_ai.domain.deadline import SystemClock
 from chatbot_ai.domain.ports import Clock
 from chatbot_ai.server.http import BoundedHttp
 from chatbot_ai.server.personas import read_personas
-from chatbot_ai.storage.sqlite import SqliteConversationStore
 from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
+from chatbot_ai.storage.sqlite_conversations import SqliteConversationStore
 from support.clocks import FakeClock
 from support.scripted_model import ScriptedModel
 from support.waiting import HANG_S, until

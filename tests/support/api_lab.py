@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import httpx2
 import uvicorn
 
-from chatbot_ai.access.open import LoopbackAccess
+from chatbot_ai.access.loopback import LoopbackAccess
 from chatbot_ai.api.app import create_app
 from chatbot_ai.api.metrics import Metrics
 from chatbot_ai.api.request_line import LoggedAnswers
@@ -40,8 +40,8 @@ from chatbot_ai.domain.limits import LimitState
 from chatbot_ai.domain.persona import Persona
 from chatbot_ai.llm.openai import OpenAIModel
 from chatbot_ai.server.personas import read_personas
-from chatbot_ai.storage.sqlite import SqliteConversationStore
 from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
+from chatbot_ai.storage.sqlite_conversations import SqliteConversationStore
 from support.waiting import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]

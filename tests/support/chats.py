@@ -23,7 +23,7 @@ from chatbot_ai.domain.deadline import SystemClock
 from chatbot_ai.domain.generation import Sampling
 from chatbot_ai.domain.persona import Persona
 from chatbot_ai.domain.ports import ChatModel
-from chatbot_ai.storage.sqlite import SqliteConversationStore
+from chatbot_ai.storage.sqlite_conversations import SqliteConversationStore
 from support.scripted_model import ScriptedModel
 
 KEY = ConversationKey("office", "test_user", "test-uuid")

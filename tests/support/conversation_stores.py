@@ -11,9 +11,9 @@ from subprocess import PIPE, Popen
 
 from chatbot_ai.domain.conversation import ConversationKey, NewTurn, Turn, TurnAnswer
 from chatbot_ai.domain.ports import ConversationStore
-from chatbot_ai.storage.mongodb import MongoConversationStore
+from chatbot_ai.storage.mongodb_conversations import MongoConversationStore
 from chatbot_ai.storage.outbox import OutboxConversationStore
-from chatbot_ai.storage.sqlite import SqliteConversationStore
+from chatbot_ai.storage.sqlite_conversations import SqliteConversationStore
 
 KEY = ConversationKey("office", "test_user", "test-uuid")
 
@@ -52,7 +52,7 @@ def new_turn(turn_id: str, created_at: float = 1.0, **fields: object) -> NewTurn
     return NewTurn(turn_id=turn_id, answer=TurnAnswer(**answer), **rest)  # type: ignore[arg-type]
 
 
-def stored_turn(
+def build_turn(
     index: int, turn_id: str, text: str = "i", outputs: tuple[str, ...] = ("o",), **fields: object
 ) -> Turn:
     """A turn as a store gives it back; its answers differ in their texts only. `fields` are those

@@ -16,8 +16,11 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+from chatbot_ai.domain.errors import Unauthorized
 
 KeyKind = Literal["backend", "user"]
 
@@ -76,3 +79,22 @@ def is_key(secret: str, key: Key | None) -> bool:
     """Whether `secret` is that key and may be used; takes as long where there is no such key."""
     same = hmac.compare_digest(digest_of(secret), key.digest if key else _NO_DIGEST)
     return same and key is not None and key.revoked_at is None
+
+
+def read_credential(headers: Mapping[str, str]) -> str | None:
+    """The key of `Authorization: Bearer` or `X-API-Key`; None where neither is sent.
+
+    Raises Unauthorized for two keys that differ and for another scheme than Bearer: whoever sends
+    them expects something else to count than what would.
+    """
+    authorization = headers.get("authorization", "").strip()
+    found = [headers.get("x-api-key", "").strip()]
+    if authorization:
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthorized("only the scheme Bearer is known")
+        found.append(token.strip())
+    sent = [key.encode("utf-8", "surrogatepass") for key in found if key]
+    if len(sent) > 1 and not hmac.compare_digest(sent[0], sent[1]):
+        raise Unauthorized("two keys that differ")
+    return sent[0].decode("utf-8", "surrogatepass") if sent else None

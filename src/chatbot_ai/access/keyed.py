@@ -16,11 +16,10 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from chatbot_ai.access import usage
-from chatbot_ai.access.credentials import credential_of
-from chatbot_ai.access.key import Key, id_of, is_key
+from chatbot_ai.access.key import Key, id_of, is_key, read_credential
 from chatbot_ai.access.ledger import KeyLedger
-from chatbot_ai.access.limits import Standing
-from chatbot_ai.access.open import LoopbackAccess
+from chatbot_ai.access.loopback import LoopbackAccess
+from chatbot_ai.access.usage import Standing
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.errors import ChatbotError, StoreUnavailable, Unauthorized
 from chatbot_ai.domain.limits import LimitState
@@ -83,7 +82,7 @@ class KeyedAccess:
             await asyncio.to_thread(thread.shutdown)
 
     async def admit(self, details: Mapping[str, str], address: str) -> Principal:
-        secret = credential_of(details)
+        secret = read_credential(details)
         key = self._match(secret)
         stale = self._clock.monotonic() - self._checked_at > STALE_AFTER_S
         if stale or (secret is not None and key is None):

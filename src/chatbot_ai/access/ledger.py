@@ -2,35 +2,80 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 from chatbot_ai.access.key import Key, KeyKind, Limits, digest_of, id_of, new_secret
-from chatbot_ai.access.schema import migrate
 from chatbot_ai.domain.errors import InvalidRequest, NotFound, StoreUnavailable
 from chatbot_ai.domain.limits import USER_ID_CHARS
 from chatbot_ai.domain.text import clean_text
+from chatbot_ai.sqlite import SqliteFile
 
 T = TypeVar("T")
 
 FILE = "keys.sqlite3"
-BUSY_TIMEOUT_S = 5.0
 _COLUMNS = (
     "id, digest, name, kind, user_id, requests_per_minute, tokens_per_day, concurrent,"
     " created_at, last_used_at, revoked_at"
 )
 _INSERT = f"INSERT INTO keys ({_COLUMNS}) VALUES ({', '.join('?' * 11)})"  # noqa: S608 - constants
 _SELECT = f"SELECT {_COLUMNS} FROM keys ORDER BY created_at, id"  # noqa: S608 - constants
-_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+#: Raise it with a further entry of _STEPS; never change a step that was released.
+VERSION = 1
+
+_STEPS: tuple[tuple[str, ...], ...] = (
+    (
+        """
+        CREATE TABLE keys (
+            id TEXT PRIMARY KEY,
+            digest BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),
+            name TEXT NOT NULL,
+            kind TEXT NOT NULL CHECK (kind IN ('backend', 'user')),
+            user_id TEXT,
+            requests_per_minute INTEGER CHECK (requests_per_minute > 0),
+            tokens_per_day INTEGER CHECK (tokens_per_day > 0),
+            concurrent INTEGER CHECK (concurrent > 0),
+            created_at REAL NOT NULL,
+            last_used_at REAL,
+            revoked_at REAL,
+            CHECK ((kind = 'user') = (user_id IS NOT NULL))
+        ) STRICT
+        """,
+        # raised with every change to what keys are, not with their use
+        "CREATE TABLE revision (number INTEGER NOT NULL) STRICT",
+        "INSERT INTO revision VALUES (1)",
+        """
+        CREATE TABLE requests (
+            key TEXT NOT NULL REFERENCES keys (id) ON DELETE CASCADE,
+            at REAL NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX requests_by_time ON requests (key, at)",
+        """
+        CREATE TABLE usage (
+            key TEXT NOT NULL REFERENCES keys (id) ON DELETE CASCADE,
+            day TEXT NOT NULL,
+            tokens INTEGER NOT NULL,
+            PRIMARY KEY (key, day)
+        ) STRICT, WITHOUT ROWID
+        """,
+        "CREATE TABLE processes (id TEXT PRIMARY KEY, seen_at REAL NOT NULL) STRICT",
+        """
+        CREATE TABLE running (
+            visit TEXT PRIMARY KEY,
+            key TEXT NOT NULL REFERENCES keys (id) ON DELETE CASCADE,
+            process TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID
+        """,
+        "CREATE INDEX running_by_key ON running (key)",
+    ),
+)
 
 
-def cleaned(kind: str, name: str, user_id: str | None) -> tuple[str, str | None]:
+def clean_names(kind: str, name: str, user_id: str | None) -> tuple[str, str | None]:
     """A key's name and user in the form that those of requests have, else a key of `user_id`
     would be another user's. Raises InvalidRequest where they do not fit the kind of key."""
     field = "name"
@@ -55,9 +100,9 @@ class KeyLedger:
 
     def __init__(self, path: Path, *, durable: bool = True) -> None:
         self.path = path
-        self._durable = durable
-        self._connection: sqlite3.Connection | None = None
-        self._identity: tuple[int, int] | None = None
+        self._file = SqliteFile(
+            path, migrate, synchronous="FULL" if durable else "NORMAL", label="the file of keys"
+        )
 
     def __enter__(self) -> Self:
         self.open()
@@ -73,41 +118,15 @@ class KeyLedger:
 
     def open(self) -> None:
         """Create or open the file, readable for this user alone, and bring it up to date."""
-        with self._translated():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            deadline = time.monotonic() + BUSY_TIMEOUT_S
-            while self._connection is None:
-                connection = sqlite3.connect(
-                    self.path,
-                    timeout=BUSY_TIMEOUT_S,
-                    isolation_level=None,
-                    check_same_thread=False,
-                )
-                try:
-                    self._prepare(connection)
-                except sqlite3.OperationalError as error:
-                    connection.close()
-                    # SQLite does not wait when two processes change a new file to WAL at once
-                    if error.sqlite_errorcode & 0xFF not in _BUSY or time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.02)
-                except BaseException:
-                    connection.close()
-                    raise
-                else:
-                    self._connection = connection
-                    self._identity = self._file_identity()
+        self._file.open()
 
     def close(self) -> None:
         """Closing twice does nothing."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        self._file.close()
 
     def reopen_if_replaced(self) -> bool:
         """Follow the path to another file where somebody has removed or replaced it."""
-        if self._file_identity() == self._identity:
+        if not self._file.is_replaced():
             return False
         self.close()
         self.open()
@@ -124,9 +143,9 @@ class KeyLedger:
     ) -> tuple[Key, str]:
         """Store a new key and return it with its text, which nothing can bring back later.
 
-        Raises InvalidRequest as `cleaned` does.
+        Raises InvalidRequest as `clean_names` does.
         """
-        name, user_id = cleaned(kind, name, user_id)
+        name, user_id = clean_names(kind, name, user_id)
         secret = new_secret()
         known = limits or Limits()
         key = Key(id_of(secret), digest_of(secret), name, kind, user_id, known, now)
@@ -168,13 +187,12 @@ class KeyLedger:
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """`work(connection)`, outside a transaction."""
-        with self._translated():
-            return work(self._open_connection())
+        return self._file.read(work)
 
     def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """`work(connection)` in one transaction; an error that it raises undoes all of it."""
-        with self._translated():
-            return _transaction(self._open_connection(), work)
+        self.reopen_if_replaced()
+        return self._file.write(work)
 
     def _change(self, statement: str, parameters: tuple[object, ...]) -> None:
         def change(connection: sqlite3.Connection) -> None:
@@ -183,34 +201,6 @@ class KeyLedger:
             _raise_revision(connection)
 
         self.write(change)
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
-        connection.execute("PRAGMA foreign_keys = ON")
-        _transaction(connection, migrate)
-
-    def _open_connection(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise StoreUnavailable(f"the file of keys {self.path} is not open")
-        return self._connection
-
-    def _file_identity(self) -> tuple[int, int] | None:
-        try:
-            status = self.path.stat()
-        except FileNotFoundError:
-            return None
-        return status.st_dev, status.st_ino
-
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailable(
-                f"the file of keys {self.path}: {error}; check that this user may write to it and "
-                f"its folder and that the disk has space [{type(error).__name__}]"
-            ) from error
 
 
 def has_keys(path: Path) -> bool:
@@ -233,13 +223,16 @@ def _raise_revision(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE revision SET number = number + 1")
 
 
-def _transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        result = work(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return result
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file up to VERSION; call inside a write transaction.
+
+    Raises StoreUnavailable for a file that a newer version of this program has written.
+    """
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found > VERSION:
+        raise StoreUnavailable("the file of keys was written by a newer version: install that one")
+    for statements in _STEPS[found:]:
+        for statement in statements:
+            connection.execute(statement)
+    if found < VERSION:
+        connection.execute(f"PRAGMA user_version = {VERSION}")

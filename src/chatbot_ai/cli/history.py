@@ -18,12 +18,12 @@ from chatbot_ai.domain.errors import ConfigurationError, Unavailable
 from chatbot_ai.domain.ports import ConversationStore
 from chatbot_ai.messages import Language, get_message
 from chatbot_ai.settings import process_environment
-from chatbot_ai.storage.backup import read_backup, turns_in_backup, write_backup
-from chatbot_ai.storage.location import database_of, store_at
-from chatbot_ai.storage.outbox_files import drop_user, waiting_in
+from chatbot_ai.storage.history_file import count_backup_turns, read_backup, write_backup
+from chatbot_ai.storage.outbox_queue import count_waiting, drop_user
 from chatbot_ai.storage.predecessor import PredecessorHistory
+from chatbot_ai.storage.registry import build_store, parse_database
 from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
-from chatbot_ai.storage.transfer import Record, Tally, copy, history
+from chatbot_ai.storage.transfer import Record, Tally, copy_history, read_history
 
 #: Exit codes beside 0 and Typer's 2 for a wrong command line.
 DISAGREES, BAD_INPUT, UNAVAILABLE = 1, 3, 4
@@ -51,7 +51,7 @@ class DataFolder:
 
     async def count_waiting(self, user_id: str | None, assistant: Assistant | None) -> int:
         """Return how many turns and answers wait for the database."""
-        return await waiting_in(self.outboxes, assistant, user_id)
+        return await count_waiting(self.outboxes, assistant, user_id)
 
     async def forget(self, user_id: str, assistant: Assistant | None) -> tuple[int, int]:
         """Delete what waits for a user and the user's characters; return how many of each."""
@@ -80,7 +80,7 @@ def build_history(
     def choose_store(location: str | None, *, must_exist: bool) -> ConversationStore:
         if location is None:
             return configured()
-        return store_at(resolve_location(location), must_exist=must_exist)
+        return build_store(resolve_location(location), must_exist=must_exist)
 
     @app.command("export", help="JSONL 파일로 백업 / back up to a JSONL file")
     def export(
@@ -95,7 +95,7 @@ def build_history(
                 with _start_progress(console) as progress:
                     task = progress.add_task(get_message("cli.history.exporting", lang), total=None)
                     records = _count_turns(
-                        history(source, assistant, user),
+                        read_history(source, assistant, user),
                         lambda: progress.advance(task),
                     )
                     count = await write_backup(file, records)
@@ -109,7 +109,7 @@ def build_history(
     @app.command("import", help="백업 복원, 다시 실행해도 안전 / restore a backup, safe to repeat")
     def import_(file: Path, store: StoreOption = None, lang: LanguageOption = "ko") -> None:
         async def work(console: Console) -> int:
-            expected = turns_in_backup(file)
+            expected = count_backup_turns(file)
             async with _open(choose_store(store, must_exist=False)) as target:
                 tally = await _copy(
                     console, read_backup(file), target, lang, total=expected, apply=True
@@ -153,7 +153,7 @@ def build_history(
             place = resolve_location(source)
             async with _open(choose_store(target, must_exist=False)) as to:
                 if predecessor:
-                    old = PredecessorHistory(place, database_of(place))
+                    old = PredecessorHistory(place, parse_database(place))
                     try:
                         total = await _print_size(console, old.records(Tally()), lang)
                         records = old.records(tally)
@@ -163,10 +163,16 @@ def build_history(
                     finally:
                         await old.close()
                 else:
-                    async with _open(store_at(place, must_exist=True)) as of:
-                        total = await _print_size(console, history(of), lang)
+                    async with _open(build_store(place, must_exist=True)) as of:
+                        total = await _print_size(console, read_history(of), lang)
                         await _copy(
-                            console, history(of), to, lang, apply=apply, tally=tally, total=total
+                            console,
+                            read_history(of),
+                            to,
+                            lang,
+                            apply=apply,
+                            tally=tally,
+                            total=total,
                         )
             if not apply:
                 console.print(get_message("cli.history.dry_run", lang))
@@ -223,7 +229,7 @@ async def _copy(
 ) -> Tally:
     with _start_progress(console) as progress:
         task = progress.add_task(get_message("cli.history.copying", lang), total=total)
-        return await copy(
+        return await copy_history(
             records,
             target,
             apply=apply,

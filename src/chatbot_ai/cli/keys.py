@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chatbot_ai.access.key import Key, Limits
-from chatbot_ai.access.ledger import FILE, KeyLedger, cleaned
+from chatbot_ai.access.ledger import FILE, KeyLedger, clean_names
 from chatbot_ai.cli.terminal import LanguageOption, parse_language
 from chatbot_ai.domain.errors import InvalidRequest, NotFound
 from chatbot_ai.messages import Language, get_message
@@ -137,7 +137,7 @@ def _check_names(
     kind: Kind, name: str, user: str | None, language: Language
 ) -> tuple[str, str | None]:
     try:
-        return cleaned(kind.value, name, user)
+        return clean_names(kind.value, name, user)
     except InvalidRequest as error:
         wrong = "cli.keys.name_wrong" if error.field == "name" else "cli.keys.user_needed"
         typer.echo(get_message(wrong, language), err=True)

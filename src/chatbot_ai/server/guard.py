@@ -6,7 +6,7 @@ from pathlib import Path
 
 from chatbot_ai.access.keyed import KeyedAccess
 from chatbot_ai.access.ledger import FILE, has_keys
-from chatbot_ai.access.open import LoopbackAccess
+from chatbot_ai.access.loopback import LoopbackAccess
 from chatbot_ai.domain.access import is_loopback
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.domain.ports import Clock

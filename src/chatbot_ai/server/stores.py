@@ -10,9 +10,9 @@ from chatbot_ai.domain.ports import ConversationStore
 from chatbot_ai.settings import Settings
 from chatbot_ai.settings.kinds import plain
 from chatbot_ai.storage.outbox import OutboxConversationStore
-from chatbot_ai.storage.outbox_files import outbox_file
-from chatbot_ai.storage.sqlite import SqliteConversationStore
+from chatbot_ai.storage.outbox_queue import outbox_file
 from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
+from chatbot_ai.storage.sqlite_conversations import SqliteConversationStore
 
 SQLITE_FILE = "chatbot.sqlite3"
 CHARACTERS_FILE = "characters.sqlite3"
@@ -24,7 +24,7 @@ def mongodb_address(shared: Settings) -> str | None:
     url = plain(shared.mongodb_url)
     if not url and not shared.mongo_host:
         return None
-    from chatbot_ai.storage.mongodb_server import mongodb_url  # noqa: PLC0415 - see below
+    from chatbot_ai.storage.mongodb_connection import mongodb_url  # noqa: PLC0415 - see below
 
     return mongodb_url(
         url,
@@ -41,7 +41,7 @@ def conversation_store(shared: Settings) -> ConversationStore:
     if address is None:
         return SqliteConversationStore(shared.data_dir / SQLITE_FILE)
     # PyMongo is loaded where it is used only: a start on the embedded file is quicker without it
-    from chatbot_ai.storage.mongodb import MongoConversationStore  # noqa: PLC0415
+    from chatbot_ai.storage.mongodb_conversations import MongoConversationStore  # noqa: PLC0415
 
     return MongoConversationStore(address, shared.mongo_database)
 
@@ -51,7 +51,7 @@ def store_name(shared: Settings) -> str:
     address = mongodb_address(shared)
     if address is None:
         return str(shared.data_dir.absolute() / SQLITE_FILE)
-    from chatbot_ai.storage.mongodb_server import server_name  # noqa: PLC0415
+    from chatbot_ai.storage.mongodb_connection import server_name  # noqa: PLC0415
 
     return f"MongoDB {server_name(address)}"
 

@@ -1,21 +1,155 @@
-"""One pooled, time-limited client of a MongoDB server, which may be away for a while."""
+"""One pooled, time-limited client of a MongoDB server, which may be away for a while.
+
+Its collections come about by an append-only list of named migrations:
+
+turns          one document a turn; unique on (key, index) and on (key, turn_id)
+conversations  one document a conversation: title, preview, updated_at, and `first_index` and
+               `next_index`, which only hint at where its turns are (see mongodb_turns.py)
+schema         the names of the migrations that this database has had, and the probe of `check`
+
+MongoDB has no transaction around these steps, so that each must be harmless when repeated.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote_plus
 
 import pymongo
 import structlog
-from pymongo import AsyncMongoClient, WriteConcern
-from pymongo.errors import ConnectionFailure, PyMongoError
+from bson.errors import BSONError
+from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, WriteConcern
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import (
+    ConnectionFailure,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WTimeoutError,
+)
 
 from chatbot_ai.domain.deadline import WRITE_LIMIT_S
 from chatbot_ai.domain.errors import ConfigurationError, StoreUnavailable
-from chatbot_ai.storage.mongodb_schema import Database, migrate, missing
-from chatbot_ai.storage.mongodb_server import FAILURES, server_name, unavailable
+
+#: All that the driver raises for a server's or a network's failure.
+FAILURES = (PyMongoError, BSONError, OSError, OverflowError)
+#: Server error codes. Source: MongoDB's error_codes.yml.
+_UNAUTHORIZED, _AUTHENTICATION_FAILED, _OUT_OF_DISK_SPACE = 13, 18, 14031
+
+
+def mongodb_url(
+    url: str | None = None,
+    *,
+    host: str | None = None,
+    port: int = 27017,
+    user: str | None = None,
+    password: str | None = None,
+) -> str:
+    """Return the server's URL: `url` itself, else one made of the parts.
+
+    User and password may hold any character; they are quoted. With a user, the credentials are
+    looked up in the `admin` database, where an administrator's are. Raises ConfigurationError
+    where neither `url` nor `host` is given, or only one of user and password.
+    """
+    if url:
+        return url
+    if not host:
+        raise ConfigurationError("set MONGODB_URL, or MONGO_HOST and its companions")
+    if bool(user) != bool(password):
+        raise ConfigurationError("set both MONGO_ADMIN_USER and MONGO_ADMIN_PASSWORD, or neither")
+    bare = host.strip("[]")
+    place = f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"
+    if not user or not password:
+        return f"mongodb://{place}/"
+    return f"mongodb://{quote_plus(user)}:{quote_plus(password)}@{place}/?authSource=admin"
+
+
+def server_name(url: str) -> str:
+    """Return the hosts of `url` for logs and errors: never its credentials, never its options."""
+    _, _, rest = url.partition("://")
+    return rest.rpartition("@")[2].partition("/")[0].partition("?")[0]
+
+
+def server_error(server: str, error: BaseException) -> StoreUnavailable:
+    """Return what a caller gets for `error`: the server, the cause and what to do about it."""
+    code = error.code if isinstance(error, OperationFailure) else None
+    if code in (_UNAUTHORIZED, _AUTHENTICATION_FAILED):
+        cause = "it refuses these credentials; check user, password and the user's rights"
+    elif code == _OUT_OF_DISK_SPACE:
+        cause = "its disk is full; free some space"
+    elif isinstance(error, WTimeoutError):
+        cause = "a majority of its members did not confirm the write in time"
+    elif isinstance(error, ServerSelectionTimeoutError):
+        cause = "it cannot be reached; check that it runs and that host and port are right"
+    elif isinstance(error, PyMongoError) and error.timeout:
+        cause = "it did not answer in time; check that it runs, is reachable and not overloaded"
+    elif isinstance(error, ConnectionFailure):
+        cause = "the connection was lost"
+    else:
+        cause = f"it failed with code {code}" if code else "the request failed"
+    return StoreUnavailable(f"MongoDB at {server}: {cause} [{type(error).__name__}]")
+
+
+Database = AsyncDatabase[dict[str, Any]]
+_KEY = [("assistant", ASCENDING), ("user_id", ASCENDING), ("db_id", ASCENDING)]
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step: a name that never changes, and what takes the step."""
+
+    name: str
+    apply: Callable[[Database], Awaitable[None]]
+
+
+async def _create_indexes(database: Database) -> None:
+    turns, conversations = database["turns"], database["conversations"]
+    await turns.create_index([*_KEY, ("index", ASCENDING)], unique=True, name="by_index")
+    await turns.create_index([*_KEY, ("turn_id", ASCENDING)], unique=True, name="by_turn_id")
+    await conversations.create_index(_KEY, unique=True, name="by_key")
+    await conversations.create_index(
+        [*_KEY[:2], ("updated_at", DESCENDING)], name="by_user_and_time"
+    )
+
+
+async def _nothing_to_change(database: Database) -> None:
+    """Answers may hold their end, sources and time from here on, and lack them before. Documents
+    stay, but an earlier version would drop them when it writes a turn anew, and is refused."""
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration("0001_indexes", _create_indexes),
+    Migration("0002_what_each_answer_rests_on", _nothing_to_change),
+)
+
+
+async def find_missing(database: Database) -> list[Migration]:
+    """Return the migrations that the database has not had, oldest first.
+
+    Raises StoreUnavailable where it has had one that this version does not know.
+    """
+    record = await database["schema"].find_one({"_id": "migrations"})
+    applied = set(record["names"]) if record else set()
+    unknown = applied - {migration.name for migration in MIGRATIONS}
+    if unknown:
+        raise StoreUnavailable(
+            f"the database was written by a newer version ({', '.join(sorted(unknown))}): "
+            "install that version, or restore a backup"
+        )
+    return [migration for migration in MIGRATIONS if migration.name not in applied]
+
+
+async def migrate(database: Database, migration: Migration) -> None:
+    """Take one step and record it."""
+    await migration.apply(database)
+    await database["schema"].update_one(
+        {"_id": "migrations"}, {"$addToSet": {"names": migration.name}}, upsert=True
+    )
+
 
 #: Building an index over a large old database takes longer than a request may.
 _PREPARE_TIMEOUT_S = 120.0
@@ -90,16 +224,16 @@ class MongoConnection:
             wished = WRITE_LIMIT_S.get()
             limit = self._timeout_s if wished is None else min(wished, self._timeout_s)
             async with asyncio.timeout(None if wished is None else limit):
-                await self._prepared(database)
+                await self._ensure_prepared(database)
             with pymongo.timeout(limit):
                 yield database
         except FAILURES as error:
             if isinstance(error, ConnectionFailure):
                 # Whoever comes back may be a new, empty server: look at its schema again.
                 self._preparation = None
-            raise unavailable(self.server, error) from error
+            raise server_error(self.server, error) from error
 
-    async def _prepared(self, database: Database) -> None:
+    async def _ensure_prepared(self, database: Database) -> None:
         """Wait until the schema was looked at; all callers share one look, also its failure."""
         preparation = self._preparation
         if preparation is None:
@@ -110,7 +244,7 @@ class MongoConnection:
 
     async def _prepare(self, database: Database) -> None:
         with pymongo.timeout(self._timeout_s):
-            steps = await missing(database)
+            steps = await find_missing(database)
         for step in steps:
             with pymongo.timeout(_PREPARE_TIMEOUT_S):
                 await migrate(database, step)
@@ -137,6 +271,6 @@ class MongoConnection:
             raise ConfigurationError(
                 f"MongoDB at {self.server}: URL or database name is not valid"
                 f" [{type(error).__name__}]; special characters in user and password must be"
-                " percent-encoded"
+                " percent-encode_answers"
             ) from None
         return client

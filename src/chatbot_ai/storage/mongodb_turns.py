@@ -1,9 +1,9 @@
-"""Where a MongoDB conversation's turns are: reads bounded on both sides, and the next index.
+"""Turns and conversations as MongoDB documents, and where a conversation's turns are.
 
-A line of `conversations` says at which index the next turn goes, but only as a hint: turn and
-line are two documents, and a plain mongod has no transaction over both. So everything here is
-right with a wrong hint, and only slower. Reads name a range of indices instead of asking for "the
-last n": such a range costs the same on every server that speaks the protocol.
+A document of `conversations` says at which index the next turn goes, but only as a hint: turn and
+conversation are two documents, and a plain mongod has no transaction over both. So everything here
+is right with a wrong hint, and only slower. Reads name a range of indices instead of asking for
+"the last n": such a range costs the same on every server that speaks the protocol.
 """
 
 from __future__ import annotations
@@ -13,19 +13,68 @@ from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
-from chatbot_ai.domain.conversation import ConversationKey, Turn
-from chatbot_ai.storage.mongodb_documents import Document, document_of, identity
-from chatbot_ai.storage.mongodb_schema import Database
-from chatbot_ai.storage.records import preview
+from chatbot_ai.domain.conversation import ConversationKey, ConversationSummary, Turn
+from chatbot_ai.storage.mongodb_connection import Database
+from chatbot_ai.storage.records import answer_from_dict, answer_to_dict, build_preview
+
+Document = dict[str, Any]
+
+
+def identity(key: ConversationKey) -> Document:
+    """Return the filter that names a conversation."""
+    return {"assistant": key.assistant, "user_id": key.user_id, "db_id": key.db_id}
+
+
+def key_from_document(document: Document) -> ConversationKey:
+    return ConversationKey(document["assistant"], document["user_id"], document["db_id"])
+
+
+def turn_to_document(key: ConversationKey, turn: Turn) -> Document:
+    return {
+        **identity(key),
+        "index": turn.index,
+        "turn_id": turn.turn_id,
+        "input": turn.input,
+        "answers": [answer_to_dict(answer) for answer in turn.answers],
+        "selected": turn.selected,
+        "sent": turn.sent,
+        "window_start": turn.window_start,
+        "created_at": float(turn.created_at),
+    }
+
+
+def turn_from_document(document: Document) -> Turn:
+    created_at = document["created_at"]
+    return Turn(
+        index=document["index"],
+        turn_id=document["turn_id"],
+        input=document["input"],
+        answers=tuple(answer_from_dict(fields, created_at) for fields in document["answers"]),
+        selected=document["selected"],
+        created_at=created_at,
+        sent=document["sent"],
+        window_start=document["window_start"],
+    )
+
+
+def summary_from_document(conversation: Document) -> ConversationSummary:
+    return ConversationSummary(
+        key=key_from_document(conversation),
+        title=conversation.get("title"),
+        preview=conversation.get("preview", ""),
+        turns=conversation["next_index"] - conversation.get("first_index", 0),
+        updated_at=conversation["updated_at"],
+    )
+
 
 _INDEX_ONLY = {"_id": 0, "index": 1}
 
 
-async def next_index(database: Database, key: ConversationKey, hint: int) -> int:
+async def find_next_index(database: Database, key: ConversationKey, hint: int) -> int:
     """Return the first index behind the conversation's turns."""
     low, high, width = max(hint - 1, 0), None, 1
     while True:
-        found = await between(database, key, low, high, projection=_INDEX_ONLY)
+        found = await find_between(database, key, low, high, projection=_INDEX_ONLY)
         if found:
             return int(found[-1]["index"]) + 1
         if low == 0:
@@ -34,29 +83,31 @@ async def next_index(database: Database, key: ConversationKey, hint: int) -> int
         low, high = max(low - width, 0), low
 
 
-async def newest(database: Database, key: ConversationKey, hint: int, limit: int) -> list[Document]:
+async def find_newest(
+    database: Database, key: ConversationKey, hint: int, limit: int
+) -> list[Document]:
     """Return the newest `limit` turns, oldest first."""
     low, width = max(hint - limit, 0), limit
-    found = await between(database, key, low, None)
+    found = await find_between(database, key, low, None)
     while len(found) < limit and low > 0:
         width *= 2
         lower = max(low - width, 0)
-        found = await between(database, key, lower, low) + found
+        found = await find_between(database, key, lower, low) + found
         low = lower
     return found[-limit:]
 
 
-async def from_index(
+async def find_from(
     database: Database, key: ConversationKey, first: int, limit: int
 ) -> list[Document]:
     """Return up to `limit` turns from index `first` on, also where a restore is half done."""
-    found = await between(database, key, first, first + limit)
+    found = await find_between(database, key, first, first + limit)
     if len(found) < limit:
-        found += await between(database, key, first + limit, None, limit=limit - len(found))
+        found += await find_between(database, key, first + limit, None, limit=limit - len(found))
     return found
 
 
-async def between(
+async def find_between(
     database: Database,
     key: ConversationKey,
     low: int,
@@ -72,7 +123,9 @@ async def between(
     return await cursor.to_list()
 
 
-async def with_turn_id(database: Database, key: ConversationKey, turn_id: str) -> Document | None:
+async def find_by_turn_id(
+    database: Database, key: ConversationKey, turn_id: str
+) -> Document | None:
     return await database["turns"].find_one({**identity(key), "turn_id": turn_id})
 
 
@@ -85,22 +138,22 @@ async def is_gapless(database: Database, key: ConversationKey, index: int) -> bo
 
 
 async def insert(database: Database, key: ConversationKey, turn: Turn, *, is_new: bool) -> bool:
-    """Insert `turn`; False where its index or turn_id is taken. `tell_line` must follow.
+    """Insert `turn`; False where its index or turn_id is taken. `update_conversation` must follow.
 
-    With `is_new` the conversation's line is made first, so that no turn is ever without one:
-    deleting a user and scanning go by the lines.
+    With `is_new` the conversation's document is made first, so that no turn is ever without one:
+    deleting a user and scanning go by these documents.
     """
     if is_new:
-        await make_line(database, key)
+        await ensure_conversation(database, key)
     try:
-        await database["turns"].insert_one(document_of(key, turn))
+        await database["turns"].insert_one(turn_to_document(key, turn))
     except DuplicateKeyError:
         return False
     return True
 
 
-async def make_line(database: Database, key: ConversationKey) -> None:
-    """Make the conversation's line, unless it is there."""
+async def ensure_conversation(database: Database, key: ConversationKey) -> None:
+    """Make the conversation's document, unless it is there."""
     blank = {"title": None, "next_index": 0, "updated_at": 0.0}
     with suppress(DuplicateKeyError):
         await database["conversations"].update_one(
@@ -108,10 +161,10 @@ async def make_line(database: Database, key: ConversationKey) -> None:
         )
 
 
-async def tell_line(
+async def update_conversation(
     database: Database, key: ConversationKey, turn: Turn, *, may_be_first: bool
 ) -> None:
-    """Bring the conversation's line up to date with a turn that was inserted.
+    """Bring the conversation's document up to date with a turn that was inserted.
 
     `may_be_first` says whether a turn with an index above 0 may be the conversation's first one,
     as while it is restored.
@@ -120,26 +173,27 @@ async def tell_line(
         "$max": {"next_index": turn.index + 1, "updated_at": float(turn.created_at)},
         "$min": {"first_index": turn.index},
     }
-    show = {"$set": {"preview": preview(turn.input)}}
+    show = {"$set": {"preview": build_preview(turn.input)}}
     if turn.index == 0:
         update |= show
     # update_one, not find_one_and_update: one server that we test on scans the collection for
     # the latter (70 ms at 3,000 documents), and none needs it.
     result = await database["conversations"].update_one(identity(key), update)
     if not result.matched_count:
-        await _line_again(database, key, turn, update)
+        await _recreate_conversation(database, key, turn, update)
     if turn.index > 0 and may_be_first:
         first = {**identity(key), "first_index": turn.index}
         await database["conversations"].update_one(first, show)
 
 
-async def _line_again(
+async def _recreate_conversation(
     database: Database, key: ConversationKey, turn: Turn, update: Document
 ) -> None:
-    """Make the line anew that a deletion took while `turn` was inserted, if the turn is left."""
-    await make_line(database, key)
+    """Create the document again that a deletion removed while `turn` was inserted, if the turn is
+    still there."""
+    await ensure_conversation(database, key)
     await database["conversations"].update_one(identity(key), update)
-    if await with_turn_id(database, key, turn.turn_id) is None:
+    if await find_by_turn_id(database, key, turn.turn_id) is None:
         ghost = {**identity(key), "next_index": turn.index + 1}
         await database["conversations"].delete_one(ghost)
 
@@ -153,10 +207,10 @@ async def remove(database: Database, chosen: Document) -> int:
 
 
 async def shorten(database: Database, key: ConversationKey, first: int) -> None:
-    """Tell the conversation's line that its turns from `first` on were removed."""
-    index, last = await next_index(database, key, first), []
-    while index > 0 and not (last := await between(database, key, index - 1, index)):
-        index = await next_index(database, key, index)  # that one went too, meanwhile
+    """Note in the conversation's document that its turns from `first` on were removed."""
+    index, last = await find_next_index(database, key, first), []
+    while index > 0 and not (last := await find_between(database, key, index - 1, index)):
+        index = await find_next_index(database, key, index)  # that one went too, meanwhile
     if index == 0:
         update: Document = {
             "$set": {"next_index": 0, "updated_at": 0.0},

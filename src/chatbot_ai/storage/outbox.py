@@ -22,19 +22,19 @@ from chatbot_ai.domain.conversation import (
 )
 from chatbot_ai.domain.errors import InvalidRequest, NotFound, StoreUnavailable
 from chatbot_ai.domain.ports import ConversationStore
-from chatbot_ai.storage.operations import (
-    AnsweredAgain,
-    Appended,
-    Continued,
-    Edited,
+from chatbot_ai.storage.outbox_operations import (
+    AddAnswer,
+    AppendTurn,
+    ContinueAnswer,
     Operation,
-    answered,
+    ReplaceTurns,
+    apply_answer,
     index_after,
     perform,
 )
 from chatbot_ai.storage.outbox_queue import OutboxQueue
-from chatbot_ai.storage.records import checked_answer, checked_key, stored_turn
-from chatbot_ai.storage.uninterrupted import settled, uninterrupted
+from chatbot_ai.storage.records import build_turn, normalize_answer, validate_key
+from chatbot_ai.storage.uninterrupted import finish_when_cancelled, wait_until_done
 
 #: Conversations whose next index is remembered, for the index of a waiting turn.
 _REMEMBERED = 10_000
@@ -85,7 +85,7 @@ class OutboxConversationStore:
         if worker is not None:
             worker.cancel()
             await asyncio.wait([worker])
-        await settled(self._running)
+        await wait_until_done(self._running)
         await self._primary.close()
         await self._queue.close()
 
@@ -93,109 +93,109 @@ class OutboxConversationStore:
         await self._primary.check()
 
     async def append(self, key: ConversationKey, turn: NewTurn) -> Turn:
-        checked_key(key)
-        expected = stored_turn(0, turn)  # what no store would ever take must not wait for one
-        return await self._done_or_kept(key, Appended(turn), expected)
+        validate_key(key)
+        expected = build_turn(0, turn)  # what no store would ever take must not wait for one
+        return await self._perform_or_keep(key, AppendTurn(turn), expected)
 
     async def replace_from(self, key: ConversationKey, first: int, turn: NewTurn) -> Turn:
-        checked_key(key)
-        return await self._done_or_kept(key, Edited(first, turn), stored_turn(first, turn))
+        validate_key(key)
+        return await self._perform_or_keep(key, ReplaceTurns(first, turn), build_turn(first, turn))
 
     async def add_answer(self, key: ConversationKey, turn: Turn, answer: TurnAnswer) -> Turn:
-        checked_key(key)
-        again = AnsweredAgain(turn.index, turn.turn_id, checked_answer(answer))
-        return await self._done_or_kept(key, again, answered(turn, again))
+        validate_key(key)
+        again = AddAnswer(turn.index, turn.turn_id, normalize_answer(answer))
+        return await self._perform_or_keep(key, again, apply_answer(turn, again))
 
     async def replace_answer(self, key: ConversationKey, turn: Turn, answer: TurnAnswer) -> Turn:
-        checked_key(key)
-        whole = Continued(turn.index, turn.turn_id, turn.selected, checked_answer(answer))
-        return await self._done_or_kept(key, whole, answered(turn, whole))
+        validate_key(key)
+        whole = ContinueAnswer(turn.index, turn.turn_id, turn.selected, normalize_answer(answer))
+        return await self._perform_or_keep(key, whole, apply_answer(turn, whole))
 
     async def recent_turns(self, key: ConversationKey, limit: int) -> list[Turn]:
-        await self._settle(key)
+        await self._hand_over_or_fail(key)
         turns = await self._primary.recent_turns(key, limit)
         if limit > 0:
             self._remember(key, turns[-1].index + 1 if turns else 0)
         return turns
 
     async def turns(self, key: ConversationKey, *, first: int = 0, limit: int = 50) -> list[Turn]:
-        await self._settle(key)
+        await self._hand_over_or_fail(key)
         return await self._primary.turns(key, first=first, limit=limit)
 
     async def find_turn(self, key: ConversationKey, turn_id: str) -> Turn | None:
-        await self._settle(key)
+        await self._hand_over_or_fail(key)
         return await self._primary.find_turn(key, turn_id)
 
     async def select_output(self, key: ConversationKey, index: int, selected: int) -> Turn:
-        await self._settle(key)
+        await self._hand_over_or_fail(key)
         return await self._primary.select_output(key, index, selected)
 
     async def truncate(self, key: ConversationKey, first: int) -> int:
-        await self._settle(key)
+        await self._hand_over_or_fail(key)
         self._next_index.pop(key, None)
         return await self._primary.truncate(key, first)
 
     async def set_title(self, key: ConversationKey, title: str | None) -> None:
-        await self._settle(key)
+        await self._hand_over_or_fail(key)
         await self._primary.set_title(key, title)
 
     async def summary(self, key: ConversationKey) -> ConversationSummary | None:
-        await self._settle(key)
+        await self._hand_over_or_fail(key)
         return await self._primary.summary(key)
 
     async def list_conversations(
         self, assistant: Assistant, user_id: str, *, limit: int = 50, before: float | None = None
     ) -> list[ConversationSummary]:
-        await self._settle_all(assistant, user_id)
+        await self._hand_over_for_user(assistant, user_id)
         return await self._primary.list_conversations(
             assistant, user_id, limit=limit, before=before
         )
 
     async def delete_conversation(self, key: ConversationKey) -> int:
         async with self._lock(key):
-            dropped = await self._drop(key)
+            dropped = await self._drop_waiting(key)
             return dropped + await self._primary.delete_conversation(key)
 
     async def delete_user(self, user_id: str, assistant: Assistant | None = None) -> int:
         dropped = 0
-        for key in self._waiting(assistant, user_id):
+        for key in self._find_waiting(assistant, user_id):
             async with self._lock(key):
-                dropped += await self._drop(key)
+                dropped += await self._drop_waiting(key)
         return dropped + await self._primary.delete_user(user_id, assistant)
 
     async def scan(
         self, assistant: Assistant | None = None, user_id: str | None = None
     ) -> AsyncIterator[tuple[ConversationKey, Turn]]:
-        await self._settle_all(assistant, user_id)
+        await self._hand_over_for_user(assistant, user_id)
         async for item in self._primary.scan(assistant, user_id):
             yield item
 
     async def restore(self, key: ConversationKey, turn: Turn) -> bool:
-        await self._settle(key)
+        await self._hand_over_or_fail(key)
         return await self._primary.restore(key, turn)
 
-    @uninterrupted
-    async def _done_or_kept(
+    @finish_when_cancelled
+    async def _perform_or_keep(
         self, key: ConversationKey, operation: Operation, expected: Turn
     ) -> Turn:
         """Do it, after what waits already; where the primary is away, keep it and return
         `expected`, of a new turn at the index that it will have."""
         async with self._lock(key):
-            if await self._handed_over(key):
+            if await self._hand_over(key):
                 with suppress(StoreUnavailable):
-                    return await self._performed(key, operation)
+                    return await self._perform(key, operation)
             before = await self._queue.put(key, operation)
             self._counts = await self._queue.counts()
         structlog.get_logger().warning("store.turn_waits", pending=self.pending())
         self._wake.set()
-        if isinstance(operation, Appended):
+        if isinstance(operation, AppendTurn):
             start = self._next_index.get(key, expected.window_start)
             return replace(expected, index=index_after(before, start))
         return expected
 
-    async def _performed(self, key: ConversationKey, operation: Operation) -> Turn:
+    async def _perform(self, key: ConversationKey, operation: Operation) -> Turn:
         stored = await perform(self._primary, key, operation)
-        if isinstance(operation, Appended | Edited):
+        if isinstance(operation, AppendTurn | ReplaceTurns):
             self._remember(key, stored.index + 1)
         return stored
 
@@ -208,30 +208,32 @@ class OutboxConversationStore:
         if len(self._next_index) > _REMEMBERED:
             self._next_index.pop(next(iter(self._next_index)))
 
-    def _waiting(self, assistant: Assistant | None, user_id: str | None) -> list[ConversationKey]:
+    def _find_waiting(
+        self, assistant: Assistant | None, user_id: str | None
+    ) -> list[ConversationKey]:
         return [
             key
             for key in self._counts
             if assistant in {None, key.assistant} and user_id in {None, key.user_id}
         ]
 
-    async def _settle(self, key: ConversationKey) -> None:
+    async def _hand_over_or_fail(self, key: ConversationKey) -> None:
         if key in self._counts:
             async with self._lock(key):
-                if not await self._handed_over(key):
+                if not await self._hand_over(key):
                     raise StoreUnavailable("turns of this conversation wait for the database")
 
-    async def _settle_all(self, assistant: Assistant | None, user_id: str | None) -> None:
-        for key in self._waiting(assistant, user_id):
-            await self._settle(key)
+    async def _hand_over_for_user(self, assistant: Assistant | None, user_id: str | None) -> None:
+        for key in self._find_waiting(assistant, user_id):
+            await self._hand_over_or_fail(key)
 
-    async def _handed_over(self, key: ConversationKey) -> bool:
+    async def _hand_over(self, key: ConversationKey) -> bool:
         """Hand over what waits; False where some still does. The caller holds the lock."""
         while key in self._counts:
             waiting = await self._queue.first(key)
             if waiting is not None:
                 try:
-                    await self._performed(key, waiting.operation)
+                    await self._perform(key, waiting.operation)
                 except StoreUnavailable:
                     return False
                 except (NotFound, InvalidRequest) as error:
@@ -243,7 +245,7 @@ class OutboxConversationStore:
             self._counts = await self._queue.counts()
         return True
 
-    async def _drop(self, key: ConversationKey) -> int:
+    async def _drop_waiting(self, key: ConversationKey) -> int:
         """Forget waiting turns before the primary's are deleted, so that none comes back."""
         self._next_index.pop(key, None)
         if key not in self._counts:
@@ -275,6 +277,6 @@ class OutboxConversationStore:
         """Try every conversation; one that the database refuses does not stop the others."""
         for key in list(self._counts):
             async with self._lock(key):
-                handed_over = await self._handed_over(key)
+                handed_over = await self._hand_over(key)
             if not handed_over:
                 await self._primary.check()

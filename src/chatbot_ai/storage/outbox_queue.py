@@ -1,16 +1,23 @@
-"""What waits for its database, in a small SQLite file."""
+"""What waits for its database, in a small SQLite file for each service."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from chatbot_ai.domain.conversation import ConversationKey
-from chatbot_ai.storage.operations import Operation, fields_of, name_of, operation_of
-from chatbot_ai.storage.sqlite_connection import SqliteConnection
-from chatbot_ai.storage.sqlite_schema import Migration
+from chatbot_ai.domain.conversation import Assistant, ConversationKey
+from chatbot_ai.sqlite import Migration, SqliteConnection
+from chatbot_ai.storage.outbox_operations import (
+    Operation,
+    name_operation,
+    operation_from_dict,
+    operation_to_dict,
+)
 
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(
@@ -58,7 +65,7 @@ class OutboxQueue:
 
     async def put(self, key: ConversationKey, operation: Operation) -> list[Operation]:
         """Keep it, unless it waits already, and return what waits before it."""
-        name, text = name_of(operation), json.dumps(fields_of(operation))
+        name, text = name_operation(operation), json.dumps(operation_to_dict(operation))
 
         def work(connection: sqlite3.Connection) -> list[str]:
             connection.execute(
@@ -73,13 +80,13 @@ class OutboxQueue:
             )
             return [row[0] for row in rows]
 
-        return [operation_of(json.loads(row)) for row in await self._connection.write(work)]
+        return [operation_from_dict(json.loads(row)) for row in await self._connection.write(work)]
 
     async def first(self, key: ConversationKey) -> Waiting | None:
         """Return the conversation's oldest waiting operation."""
         statement = f"SELECT number, turn FROM waiting WHERE {_OF_KEY} ORDER BY number LIMIT 1"  # noqa: S608
         row = await self._connection.read(lambda c: c.execute(statement, _identity(key)).fetchone())
-        return None if row is None else Waiting(row[0], operation_of(json.loads(row[1])))
+        return None if row is None else Waiting(row[0], operation_from_dict(json.loads(row[1])))
 
     async def remove(self, number: int) -> None:
         await self._connection.write(
@@ -104,3 +111,53 @@ class OutboxQueue:
 
 def _identity(key: ConversationKey) -> tuple[str, str, str]:
     return key.assistant, key.user_id, key.db_id
+
+
+def outbox_file(folder: Path, assistant: Assistant) -> Path:
+    """Where the service of an assistant keeps what waits for its database."""
+    return folder / f"outbox-{assistant}.sqlite3"
+
+
+async def count_waiting(
+    folder: Path, assistant: Assistant | None = None, user_id: str | None = None
+) -> int:
+    """Return how many turns and answers wait. Raises StoreUnavailable."""
+    total = 0
+    for path in await asyncio.to_thread(_find_files, folder):
+        async with _open_queue(path) as queue:
+            counts = await queue.counts()
+        total += sum(n for key, n in counts.items() if _is_meant(key, assistant, user_id))
+    return total
+
+
+async def drop_user(folder: Path, user_id: str, assistant: Assistant | None = None) -> int:
+    """Forget what waits for a user, so that it does not come back, and return how much it was.
+
+    A service that runs meanwhile sees that it is gone. Raises StoreUnavailable.
+    """
+    dropped = 0
+    for path in await asyncio.to_thread(_find_files, folder):
+        async with _open_queue(path) as queue:
+            for key in await queue.counts():
+                if _is_meant(key, assistant, user_id):
+                    dropped += await queue.drop(key)
+    return dropped
+
+
+def _find_files(folder: Path) -> list[Path]:
+    """Those that are there, whatever name a replica gave its own."""
+    return sorted(folder.glob("outbox-*.sqlite3"))
+
+
+def _is_meant(key: ConversationKey, assistant: Assistant | None, user_id: str | None) -> bool:
+    return assistant in {None, key.assistant} and user_id in {None, key.user_id}
+
+
+@asynccontextmanager
+async def _open_queue(path: Path) -> AsyncIterator[OutboxQueue]:
+    queue = OutboxQueue(path)
+    await queue.open()
+    try:
+        yield queue
+    finally:
+        await queue.close()

@@ -20,8 +20,8 @@ from chatbot_ai.domain.conversation import (
     Turn,
     TurnAnswer,
 )
-from chatbot_ai.storage.mongodb_server import FAILURES, server_name, unavailable
-from chatbot_ai.storage.records import clean
+from chatbot_ai.storage.mongodb_connection import FAILURES, server_error, server_name
+from chatbot_ai.storage.records import repair_surrogates
 from chatbot_ai.storage.transfer import Record, Tally
 
 #: Model name of migrated turns: the predecessor did not record which model answered.
@@ -60,13 +60,15 @@ class PredecessorHistory:
                 match = _COLLECTION.fullmatch(name)
                 if match is not None:
                     async for document in self._database[name].find():
-                        for record in _turns_of(match[1], match[2], document, tally):
+                        for record in _read_turns(match[1], match[2], document, tally):
                             yield record
         except FAILURES as error:
-            raise unavailable(self._server, error) from error
+            raise server_error(self._server, error) from error
 
 
-def _turns_of(assistant: str, user_id: str, document: dict[str, Any], tally: Tally) -> list[Record]:
+def _read_turns(
+    assistant: str, user_id: str, document: dict[str, Any], tally: Tally
+) -> list[Record]:
     db_id, entries = document.get("id"), document.get("value")
     place = f"{assistant}/{user_id}/{db_id} [_id {document['_id']}]"
     if not isinstance(entries, list):
@@ -90,8 +92,8 @@ def _turns_of(assistant: str, user_id: str, document: dict[str, Any], tally: Tal
             Turn(
                 index=index,
                 turn_id=str(uuid5(_NAMESPACE, f"{identifier}/{index}")),
-                input=clean(entry["input_data"]),
-                answers=(TurnAnswer(clean(entry["output_data"]), MODEL, at),),
+                input=repair_surrogates(entry["input_data"]),
+                answers=(TurnAnswer(repair_surrogates(entry["output_data"]), MODEL, at),),
                 selected=0,
                 created_at=at,
             ),

@@ -14,8 +14,7 @@ from chatbot_ai.domain.character import (
     StoredCharacter,
 )
 from chatbot_ai.domain.errors import NotFound
-from chatbot_ai.storage.sqlite_connection import SqliteConnection
-from chatbot_ai.storage.sqlite_schema import Migration
+from chatbot_ai.sqlite import Migration, SqliteConnection
 
 #: Cards and pictures have a table of their own: a list then never reads over their pages.
 CHARACTER_MIGRATIONS = (
@@ -109,7 +108,7 @@ class SqliteCharacterStore:
             sheet = CharacterSheet(name, tagline, card, picture, media_type, carried)
             return StoredCharacter(character_id, user_id, sheet, created_at, updated_at)
 
-        return _found(await self._file.read(work), character_id)
+        return _require(await self._file.read(work), character_id)
 
     async def replace(
         self, user_id: str, character_id: str, sheet: CharacterSheet, updated_at: float
@@ -127,7 +126,7 @@ class SqliteCharacterStore:
             _write_sheet(connection, character_id, sheet)
             return True
 
-        _found(await self._file.write(work), character_id)
+        _require(await self._file.write(work), character_id)
 
     async def list(
         self, user_id: str, *, limit: int = 50, before: float | None = None
@@ -158,7 +157,7 @@ class SqliteCharacterStore:
             query = "DELETE FROM characters WHERE id = ? AND user_id = ?"
             return bool(connection.execute(query, (character_id, user_id)).rowcount) or None
 
-        _found(await self._file.write(work), character_id)
+        _require(await self._file.write(work), character_id)
 
     async def delete_user(self, user_id: str) -> int:
         def work(connection: sqlite3.Connection) -> int:
@@ -181,7 +180,7 @@ def _write_sheet(connection: sqlite3.Connection, character_id: str, sheet: Chara
     )
 
 
-def _found(value: T | None, character_id: str) -> T:
+def _require(value: T | None, character_id: str) -> T:
     if value is None:
         raise NotFound(f"character {character_id}")
     return value

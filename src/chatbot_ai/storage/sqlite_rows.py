@@ -1,4 +1,14 @@
-"""The statements of the SQLite store, and turns as rows. Every function runs in a transaction."""
+"""The SQLite store's schema, its statements, and turns as rows.
+
+Every function runs in a transaction.
+
+Never change a migration that was released: add one. A file records the names it has had, so any
+older file is brought up to date when it is opened, and a newer one is refused.
+
+Why `answers` is a JSON column and no table of its own: alternatives are few, are always read and
+written with their turn, and one row a turn keeps a read of n turns at n rows. Why turns refer to
+a conversation's number: both unique indexes then hold two short values instead of four strings.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +24,52 @@ from chatbot_ai.domain.conversation import (
     TurnAnswer,
 )
 from chatbot_ai.domain.errors import NotFound
-from chatbot_ai.storage.records import answer_fields, answer_from, preview
+from chatbot_ai.sqlite import Migration
+from chatbot_ai.storage.records import answer_from_dict, answer_to_dict, build_preview
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(
+        "0001_conversations_and_turns",
+        (
+            """
+            CREATE TABLE conversations (
+                id INTEGER PRIMARY KEY,
+                assistant TEXT NOT NULL,
+                user_id TEXT NOT NULL,
+                db_id TEXT NOT NULL,
+                title TEXT,
+                preview TEXT NOT NULL DEFAULT '',
+                turns INTEGER NOT NULL DEFAULT 0,
+                updated_at REAL NOT NULL DEFAULT 0,
+                UNIQUE (assistant, user_id, db_id)
+            ) STRICT
+            """,
+            """
+            CREATE INDEX conversations_by_time
+                ON conversations (assistant, user_id, updated_at DESC)
+            """,
+            """
+            CREATE TABLE turns (
+                conversation INTEGER NOT NULL REFERENCES conversations (id),
+                idx INTEGER NOT NULL CHECK (idx >= 0),
+                turn_id TEXT NOT NULL,
+                input TEXT NOT NULL,
+                answers TEXT NOT NULL,
+                selected INTEGER NOT NULL,
+                sent TEXT,
+                window_start INTEGER NOT NULL,
+                created_at REAL NOT NULL,
+                UNIQUE (conversation, idx),
+                UNIQUE (conversation, turn_id)
+            ) STRICT
+            """,
+            "CREATE TABLE probe (id INTEGER PRIMARY KEY, checked_at REAL NOT NULL) STRICT",
+        ),
+    ),
+    # `answers` may hold an answer's end, sources and time from here on, and lacks them before. No
+    # statement is needed, but an earlier version would drop them when it writes a turn anew.
+    Migration("0002_what_each_answer_rests_on", ()),
+)
 
 #: Turns that a scan holds in memory at once.
 PAGE = 256
@@ -52,14 +107,14 @@ def identity(key: ConversationKey) -> tuple[str, str, str]:
     return key.assistant, key.user_id, key.db_id
 
 
-def turn_of(row: Sequence[Any]) -> Turn:
+def turn_from_row(row: Sequence[Any]) -> Turn:
     """Return the turn of a row of COLUMNS."""
     index, turn_id, text, answers_json, selected, sent, window_start, created_at = row
     return Turn(
         index=index,
         turn_id=turn_id,
         input=text,
-        answers=tuple(answer_from(fields, created_at) for fields in json.loads(answers_json)),
+        answers=tuple(answer_from_dict(fields, created_at) for fields in json.loads(answers_json)),
         selected=selected,
         created_at=created_at,
         sent=sent,
@@ -67,11 +122,11 @@ def turn_of(row: Sequence[Any]) -> Turn:
     )
 
 
-def encoded(answers: Sequence[TurnAnswer]) -> str:
-    return json.dumps([answer_fields(answer) for answer in answers], ensure_ascii=False)
+def encode_answers(answers: Sequence[TurnAnswer]) -> str:
+    return json.dumps([answer_to_dict(answer) for answer in answers], ensure_ascii=False)
 
 
-def summary_of(row: Sequence[Any]) -> ConversationSummary:
+def summary_from_row(row: Sequence[Any]) -> ConversationSummary:
     """Return the summary of a row of _SUMMARY_COLUMNS."""
     assistant, user_id, db_id, title, first_input, turns, updated_at = row
     key = ConversationKey(assistant, user_id, db_id)
@@ -107,7 +162,7 @@ def insert_turn(connection: sqlite3.Connection, conversation: int, turn: Turn) -
             turn.index,
             turn.turn_id,
             turn.input,
-            encoded(turn.answers),
+            encode_answers(turn.answers),
             turn.selected,
             turn.sent,
             turn.window_start,
@@ -115,7 +170,7 @@ def insert_turn(connection: sqlite3.Connection, conversation: int, turn: Turn) -
         ),
     ).rowcount
     if inserted:
-        refresh(connection, conversation, added=1)
+        update_summary(connection, conversation, added=1)
     return inserted == 1
 
 
@@ -124,11 +179,11 @@ def truncate(connection: sqlite3.Connection, conversation: int, first: int) -> i
     removed = connection.execute(
         "DELETE FROM turns WHERE conversation = ? AND idx >= ?", (conversation, first)
     ).rowcount
-    refresh(connection, conversation, added=-removed)
+    update_summary(connection, conversation, added=-removed)
     return removed
 
 
-def refresh(connection: sqlite3.Connection, conversation: int, added: int) -> None:
+def update_summary(connection: sqlite3.Connection, conversation: int, added: int) -> None:
     """Bring a conversation's line up to date after `added` turns came (or, negative, went)."""
     first = connection.execute(
         "SELECT input FROM turns WHERE conversation = ? ORDER BY idx LIMIT 1", (conversation,)
@@ -139,7 +194,7 @@ def refresh(connection: sqlite3.Connection, conversation: int, added: int) -> No
     ).fetchone()
     connection.execute(
         "UPDATE conversations SET turns = turns + ?, preview = ?, updated_at = ? WHERE id = ?",
-        (added, preview(first[0]) if first else "", newest[0] if newest else 0, conversation),
+        (added, build_preview(first[0]) if first else "", newest[0] if newest else 0, conversation),
     )
 
 
@@ -152,18 +207,18 @@ def turn_at(connection: sqlite3.Connection, key: ConversationKey, index: int) ->
     ).fetchone()
     if row is None:
         raise NotFound(f"no turn {index} in this conversation")
-    return row[0], turn_of(row[1:])
+    return row[0], turn_from_row(row[1:])
 
 
 def update_answers(connection: sqlite3.Connection, conversation: int, turn: Turn) -> None:
     """Write a turn's answers and selection."""
     connection.execute(
         "UPDATE turns SET answers = ?, selected = ? WHERE conversation = ? AND idx = ?",
-        (encoded(turn.answers), turn.selected, conversation, turn.index),
+        (encode_answers(turn.answers), turn.selected, conversation, turn.index),
     )
 
 
-def page(
+def read_page(
     connection: sqlite3.Connection,
     after: tuple[str, str, str, int] | None,
     assistant: str | None,
@@ -194,4 +249,4 @@ def page(
             " ORDER BY c.assistant, c.user_id, c.db_id, t.idx LIMIT ?",
             (*(after[:3] if after else ("", "", "")), *arguments, PAGE - len(found)),
         ).fetchall()
-    return [(ConversationKey(*row[:3]), turn_of(row[3:])) for row in found]
+    return [(ConversationKey(*row[:3]), turn_from_row(row[3:])) for row in found]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from chatbot_ai.domain.conversation import Assistant, ConversationKey, Turn
 from chatbot_ai.domain.errors import NotFound
 from chatbot_ai.domain.ports import ConversationStore
-from chatbot_ai.storage.records import restored_turn
+from chatbot_ai.storage.records import normalize_turn
 
 #: Turns that are written at once; each is confirmed before the next batch begins.
 _BATCH = 32
@@ -63,29 +63,29 @@ class Tally:
         return self.read == self.written + self.present and lost == 0
 
 
-async def history(
+async def read_history(
     store: ConversationStore, assistant: Assistant | None = None, user_id: str | None = None
 ) -> AsyncIterator[Record]:
     """Yield a store's turns, conversation by conversation, each followed by its title if any."""
     current: ConversationKey | None = None
     async for key, turn in store.scan(assistant, user_id):
         if current is not None and key != current:
-            async for title in _title(store, current):
+            async for title in _read_title(store, current):
                 yield title
         current = key
         yield Record(key, turn)
     if current is not None:
-        async for title in _title(store, current):
+        async for title in _read_title(store, current):
             yield title
 
 
-async def _title(store: ConversationStore, key: ConversationKey) -> AsyncIterator[Record]:
+async def _read_title(store: ConversationStore, key: ConversationKey) -> AsyncIterator[Record]:
     summary = await store.summary(key)
     if summary is not None and summary.title is not None:
         yield Record(key, None, summary.title)
 
 
-async def copy(
+async def copy_history(
     records: AsyncIterator[Record],
     target: ConversationStore,
     *,
@@ -138,24 +138,24 @@ async def _finish(
     if key is not None and apply:
         summary = await target.summary(key)
         if summary is None or summary.turns < expected:
-            tally.note("incomplete", place_of(key))
+            tally.note("incomplete", describe_place(key))
 
 
 async def _write(
     batch: list[Placed], target: ConversationStore, tally: Tally, *, apply: bool
 ) -> None:
     outcomes = await asyncio.gather(
-        *(_outcome(key, turn, target, apply=apply) for key, turn in batch)
+        *(_restore(key, turn, target, apply=apply) for key, turn in batch)
     )
     tally.written += outcomes.count("written")
     tally.present += outcomes.count("present")
     for (key, turn), outcome in zip(batch, outcomes, strict=True):
         if outcome in ("conflicts", "different"):
-            tally.note(outcome, place_of(key, turn.index))
+            tally.note(outcome, describe_place(key, turn.index))
     batch.clear()
 
 
-async def _outcome(
+async def _restore(
     key: ConversationKey, turn: Turn, target: ConversationStore, *, apply: bool
 ) -> str:
     if apply and await target.restore(key, turn):
@@ -164,7 +164,7 @@ async def _outcome(
     if known is not None:
         if known.index != turn.index:
             return "conflicts"
-        return "present" if known == restored_turn(turn) else "different"
+        return "present" if known == normalize_turn(turn) else "different"
     there = await target.turns(key, first=turn.index, limit=1)
     is_taken = any(other.index == turn.index for other in there)
     return "conflicts" if apply or is_taken else "written"
@@ -174,10 +174,10 @@ async def _set_title(target: ConversationStore, record: Record, tally: Tally) ->
     try:
         await target.set_title(record.key, record.title)
     except NotFound:
-        tally.note("incomplete", place_of(record.key))
+        tally.note("incomplete", describe_place(record.key))
 
 
-def place_of(key: ConversationKey, index: int | None = None) -> str:
+def describe_place(key: ConversationKey, index: int | None = None) -> str:
     """Name a conversation, or a turn in it, in a report."""
     place = f"{key.assistant}/{key.user_id}/{key.db_id}"
     return place if index is None else f"{place}#{index}"

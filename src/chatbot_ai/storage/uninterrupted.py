@@ -19,7 +19,7 @@ class HasRunning(Protocol):
 S = TypeVar("S", bound=HasRunning)
 
 
-def uninterrupted(
+def finish_when_cancelled(
     method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
     """Let a cancelled caller stop waiting while the call itself goes on to its end.
@@ -32,18 +32,18 @@ def uninterrupted(
         task = asyncio.create_task(method(self, *args, **kwargs))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        task.add_done_callback(_take_failure)
+        task.add_done_callback(_mark_as_seen)
         return await asyncio.shield(task)
 
     return call
 
 
-async def settled(running: set[asyncio.Task[Any]]) -> None:
+async def wait_until_done(running: set[asyncio.Task[Any]]) -> None:
     """Wait until every call that is under way has ended."""
     if running:
         await asyncio.wait(running)
 
 
-def _take_failure(task: asyncio.Task[Any]) -> None:
+def _mark_as_seen(task: asyncio.Task[Any]) -> None:
     if not task.cancelled():
         task.exception()

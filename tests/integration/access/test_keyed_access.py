@@ -18,8 +18,7 @@ import pytest
 from chatbot_ai.access.key import Limits
 from chatbot_ai.access.keyed import STALE_AFTER_S
 from chatbot_ai.access.ledger import FILE, KeyLedger, has_keys
-from chatbot_ai.access.limits import WINDOW_S
-from chatbot_ai.access.usage import LEASE_S
+from chatbot_ai.access.usage import LEASE_S, WINDOW_S
 from chatbot_ai.api.middleware import build_limit_headers
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.errors import (
@@ -364,3 +363,25 @@ def test_several_processes_create_at_once(path: Path) -> None:
     with KeyLedger(path) as ledger:
         assert len({key.id for key in ledger.list_keys()}) == 40
         assert json.dumps(ledger.tokens_of_day("2026-01-01")) == "{}"
+
+
+def test_looking_for_keys_keeps_the_locks_of_an_open_file(path: Path, ledger: KeyLedger) -> None:
+    """A key that is created after somebody looked for keys, and another process came and went, is
+    in the file.
+
+    SQLite's locks belong to the process: closing any descriptor of the file drops them, and the
+    other process, believing itself the last, would remove the log that is being written.
+    """
+    ledger.create("backend", name="first", now=1.0)
+    assert has_keys(path)
+    code = (
+        "import sys; from pathlib import Path; from chatbot_ai.access.ledger import KeyLedger\n"
+        "with KeyLedger(Path(sys.argv[1])) as ledger:\n"
+        "    ledger.create('backend', name='second', now=2.0)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+    ledger.create("backend", name="third", now=3.0)
+    script = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute(sys.argv[2]))"
+    statement = "SELECT name FROM keys ORDER BY created_at"
+    seen = subprocess.check_output([sys.executable, "-c", script, str(path), statement], text=True)
+    assert [name.strip("(',)") for name in seen.split()] == ["first", "second", "third"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from chatbot_ai.access.credentials import credential_of
 from chatbot_ai.access.key import (
     ID_LENGTH,
     KEY_PATTERN,
@@ -16,8 +15,9 @@ from chatbot_ai.access.key import (
     id_of,
     is_key,
     new_secret,
+    read_credential,
 )
-from chatbot_ai.access.limits import Standing
+from chatbot_ai.access.usage import Standing
 from chatbot_ai.api.middleware import LIMIT_HEADERS, build_limit_headers
 from chatbot_ai.domain.errors import CallerLimited, Unauthorized
 
@@ -62,7 +62,7 @@ def test_only_the_key_itself_is_the_key() -> None:
 )
 def test_both_headers_are_alike(headers: dict[str, str], found: str | None) -> None:
     """A key counts the same in either header, or in both."""
-    assert credential_of(headers) == found
+    assert read_credential(headers) == found
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_both_headers_are_alike(headers: dict[str, str], found: str | None) -> N
 def test_contradictions_are_refused(headers: dict[str, str]) -> None:
     """Two different keys, or a scheme nobody knows, are no key."""
     with pytest.raises(Unauthorized):
-        credential_of(headers)
+        read_credential(headers)
 
 
 @pytest.mark.parametrize(

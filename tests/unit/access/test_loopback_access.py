@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from starlette.datastructures import Headers
 
-from chatbot_ai.access.open import LoopbackAccess
+from chatbot_ai.access.loopback import LoopbackAccess
 from chatbot_ai.api.caller import caller_address
 from chatbot_ai.domain.errors import Unauthorized
 

@@ -18,23 +18,23 @@ from chatbot_ai.domain.conversation import (
     Turn,
 )
 from chatbot_ai.domain.errors import NotFound
+from chatbot_ai.sqlite import SqliteConnection
 from chatbot_ai.storage import sqlite_rows as rows
-from chatbot_ai.storage import sqlite_schema
-from chatbot_ai.storage.answers import Answers, AnswersInOneStep
 from chatbot_ai.storage.records import (
-    checked_key,
-    checked_name,
-    clean,
+    Answers,
+    ChangesAnswers,
+    build_turn,
     is_same_turn,
-    restored_turn,
-    stored_turn,
+    normalize_turn,
+    repair_surrogates,
+    validate_key,
+    validate_name,
 )
-from chatbot_ai.storage.sqlite_connection import SqliteConnection
 
 _MAX_INTEGER = 2**63 - 1
 
 
-class SqliteConversationStore(AnswersInOneStep):
+class SqliteConversationStore(ChangesAnswers):
     """The embedded ConversationStore: WAL journal, one fsync a write, no server.
 
     Reads have a connection of their own, so that they never wait behind a write's fsync. Every
@@ -44,8 +44,8 @@ class SqliteConversationStore(AnswersInOneStep):
     """
 
     def __init__(self, path: Path, busy_timeout_s: float = 5) -> None:
-        self._writer = SqliteConnection(path, busy_timeout_s, sqlite_schema.MIGRATIONS)
-        self._reader = SqliteConnection(path, busy_timeout_s, sqlite_schema.MIGRATIONS)
+        self._writer = SqliteConnection(path, busy_timeout_s, rows.MIGRATIONS)
+        self._reader = SqliteConnection(path, busy_timeout_s, rows.MIGRATIONS)
 
     async def open(self) -> None:
         try:
@@ -67,12 +67,12 @@ class SqliteConversationStore(AnswersInOneStep):
         await self._reader.read(lambda c: c.execute("SELECT checked_at FROM probe").fetchone())
 
     async def append(self, key: ConversationKey, turn: NewTurn) -> Turn:
-        checked_key(key)
-        new = stored_turn(0, turn)
+        validate_key(key)
+        new = build_turn(0, turn)
 
         def work(connection: sqlite3.Connection) -> Turn:
             conversation = rows.ensure_conversation(connection, key)
-            known = _found(connection, key, new.turn_id)
+            known = _find_turn(connection, key, new.turn_id)
             if known is not None:
                 return known
             (index,) = connection.execute(rows.NEXT_INDEX, (conversation,)).fetchone()
@@ -83,12 +83,12 @@ class SqliteConversationStore(AnswersInOneStep):
         return await self._writer.write(work)
 
     async def replace_from(self, key: ConversationKey, first: int, turn: NewTurn) -> Turn:
-        checked_key(key)
-        new = stored_turn(0, turn)
+        validate_key(key)
+        new = build_turn(0, turn)
 
         def work(connection: sqlite3.Connection) -> Turn:
             conversation = rows.ensure_conversation(connection, key)
-            known = _found(connection, key, new.turn_id)
+            known = _find_turn(connection, key, new.turn_id)
             if known is not None and (known.index != first or is_same_turn(known, new)):
                 return known
             rows.truncate(connection, conversation, first)
@@ -100,20 +100,20 @@ class SqliteConversationStore(AnswersInOneStep):
         return await self._writer.write(work)
 
     async def recent_turns(self, key: ConversationKey, limit: int) -> list[Turn]:
-        arguments = (*rows.identity(checked_key(key)), min(max(limit, 0), _MAX_INTEGER))
+        arguments = (*rows.identity(validate_key(key)), min(max(limit, 0), _MAX_INTEGER))
         return (await self._turns(rows.RECENT_TURNS, arguments))[::-1]
 
     async def turns(self, key: ConversationKey, *, first: int = 0, limit: int = 50) -> list[Turn]:
         limit = min(max(limit, 0), _MAX_INTEGER)
-        return await self._turns(rows.TURNS_FROM, (*rows.identity(checked_key(key)), first, limit))
+        return await self._turns(rows.TURNS_FROM, (*rows.identity(validate_key(key)), first, limit))
 
     async def find_turn(self, key: ConversationKey, turn_id: str) -> Turn | None:
-        checked_key(key)
-        checked_name("turn_id", turn_id)
-        return await self._reader.read(lambda connection: _found(connection, key, turn_id))
+        validate_key(key)
+        validate_name("turn_id", turn_id)
+        return await self._reader.read(lambda connection: _find_turn(connection, key, turn_id))
 
     async def truncate(self, key: ConversationKey, first: int) -> int:
-        checked_key(key)
+        validate_key(key)
 
         def work(connection: sqlite3.Connection) -> int:
             conversation = rows.conversation_id(connection, key)
@@ -124,8 +124,8 @@ class SqliteConversationStore(AnswersInOneStep):
         return await self._writer.write(work)
 
     async def set_title(self, key: ConversationKey, title: str | None) -> None:
-        text = None if title is None else clean(title)
-        arguments = (text, *rows.identity(checked_key(key)))
+        text = None if title is None else repair_surrogates(title)
+        arguments = (text, *rows.identity(validate_key(key)))
 
         def work(connection: sqlite3.Connection) -> None:
             named = connection.execute(
@@ -139,28 +139,28 @@ class SqliteConversationStore(AnswersInOneStep):
         await self._writer.write(work)
 
     async def summary(self, key: ConversationKey) -> ConversationSummary | None:
-        arguments = rows.identity(checked_key(key))
+        arguments = rows.identity(validate_key(key))
         row = await self._reader.read(lambda c: c.execute(rows.SUMMARY, arguments).fetchone())
-        return None if row is None else rows.summary_of(row)
+        return None if row is None else rows.summary_from_row(row)
 
     async def list_conversations(
         self, assistant: Assistant, user_id: str, *, limit: int = 50, before: float | None = None
     ) -> list[ConversationSummary]:
-        checked_name("user_id", user_id)
+        validate_name("user_id", user_id)
         until = float("inf") if before is None else before
         arguments = (assistant, user_id, until, min(max(limit, 0), _MAX_INTEGER))
         found = await self._reader.read(
             lambda c: c.execute(rows.LIST_CONVERSATIONS, arguments).fetchall()
         )
-        return [rows.summary_of(row) for row in found]
+        return [rows.summary_from_row(row) for row in found]
 
     async def delete_conversation(self, key: ConversationKey) -> int:
         return await self._delete(
-            "assistant = ? AND user_id = ? AND db_id = ?", rows.identity(checked_key(key))
+            "assistant = ? AND user_id = ? AND db_id = ?", rows.identity(validate_key(key))
         )
 
     async def delete_user(self, user_id: str, assistant: Assistant | None = None) -> int:
-        checked_name("user_id", user_id)
+        validate_name("user_id", user_id)
         chosen = ASSISTANTS if assistant is None else (assistant,)
         marks = ", ".join("?" for _ in chosen)
         return await self._delete(f"assistant IN ({marks}) AND user_id = ?", (*chosen, user_id))
@@ -169,10 +169,10 @@ class SqliteConversationStore(AnswersInOneStep):
         self, assistant: Assistant | None = None, user_id: str | None = None
     ) -> AsyncIterator[tuple[ConversationKey, Turn]]:
         if user_id is not None:
-            checked_name("user_id", user_id)
+            validate_name("user_id", user_id)
         last: tuple[str, str, str, int] | None = None
         while True:
-            read_page = partial(rows.page, after=last, assistant=assistant, user_id=user_id)
+            read_page = partial(rows.read_page, after=last, assistant=assistant, user_id=user_id)
             page = await self._reader.read(read_page)
             for key, turn in page:
                 yield key, turn
@@ -181,8 +181,8 @@ class SqliteConversationStore(AnswersInOneStep):
                 return
 
     async def restore(self, key: ConversationKey, turn: Turn) -> bool:
-        checked_key(key)
-        restored = restored_turn(turn)
+        validate_key(key)
+        restored = normalize_turn(turn)
 
         def work(connection: sqlite3.Connection) -> bool:
             conversation = rows.ensure_conversation(connection, key)
@@ -192,7 +192,7 @@ class SqliteConversationStore(AnswersInOneStep):
 
     async def _turns(self, statement: str, arguments: tuple[object, ...]) -> list[Turn]:
         return await self._reader.read(
-            lambda c: [rows.turn_of(row) for row in c.execute(statement, arguments)]
+            lambda c: [rows.turn_from_row(row) for row in c.execute(statement, arguments)]
         )
 
     async def _change(
@@ -202,7 +202,7 @@ class SqliteConversationStore(AnswersInOneStep):
         change: Callable[[Answers], tuple[Answers, int]],
         turn_id: str | None = None,
     ) -> Turn:
-        checked_key(key)
+        validate_key(key)
 
         def work(connection: sqlite3.Connection) -> Turn:
             conversation, turn = rows.turn_at(connection, key, index)
@@ -230,6 +230,6 @@ class SqliteConversationStore(AnswersInOneStep):
         return removed
 
 
-def _found(connection: sqlite3.Connection, key: ConversationKey, turn_id: str) -> Turn | None:
+def _find_turn(connection: sqlite3.Connection, key: ConversationKey, turn_id: str) -> Turn | None:
     row = connection.execute(rows.FIND_TURN, (*rows.identity(key), turn_id)).fetchone()
-    return None if row is None else rows.turn_of(row)
+    return None if row is None else rows.turn_from_row(row)

@@ -13,7 +13,7 @@ from typing import Any, cast, get_args
 
 from chatbot_ai.domain.conversation import Assistant, ConversationKey, Turn
 from chatbot_ai.domain.errors import ConfigurationError, InvalidRequest
-from chatbot_ai.storage.records import answer_fields, answer_from, restored_turn
+from chatbot_ai.storage.records import answer_from_dict, answer_to_dict, normalize_turn
 from chatbot_ai.storage.transfer import Record
 
 FORMAT = "chatbot-ai-history"
@@ -36,7 +36,7 @@ async def write_backup(path: Path, records: AsyncIterator[Record]) -> int:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         async for record in records:
             count += record.turn is not None
-            lines.append(_line_of(record))
+            lines.append(_record_to_dict(record))
             if len(lines) == _LINES:
                 await asyncio.to_thread(_write, file, lines)
         lines.append({"turns": count})
@@ -46,13 +46,13 @@ async def write_backup(path: Path, records: AsyncIterator[Record]) -> int:
     return count
 
 
-def turns_in_backup(path: Path) -> int:
+def count_backup_turns(path: Path) -> int:
     """Return how many turns a backup holds; raise ConfigurationError where it is not whole."""
     first, last = b"", b""
     with path.open("rb") as file:
         for line in file:
             first, last = first or line, line
-    header, footer = _parsed(path, first), _parsed(path, last)
+    header, footer = _parse_line(path, first), _parse_line(path, last)
     if header.get("format") != FORMAT or header.get("version") not in _READABLE:
         raise ConfigurationError(f"{path} is no {FORMAT} file of version 1 to {VERSION}")
     if not isinstance(footer.get("turns"), int):
@@ -65,9 +65,9 @@ async def read_backup(path: Path) -> AsyncIterator[Record]:
     with path.open(encoding="utf-8") as file:
         while lines := await asyncio.to_thread(lambda: list(islice(file, _LINES))):
             for line in lines:
-                entry = _parsed(path, line.encode())
+                entry = _parse_line(path, line.encode())
                 if "conversation" in entry:
-                    yield _record_of(path, entry)
+                    yield _record_from_dict(path, entry)
 
 
 def _write(file: Any, lines: list[dict[str, Any]]) -> None:
@@ -76,14 +76,14 @@ def _write(file: Any, lines: list[dict[str, Any]]) -> None:
     lines.clear()
 
 
-def _line_of(record: Record) -> dict[str, Any]:
+def _record_to_dict(record: Record) -> dict[str, Any]:
     key = [record.key.assistant, record.key.user_id, record.key.db_id]
     if record.turn is None:
         return {"conversation": key, "title": record.title}
-    return {"conversation": key, "turn": _turn_fields(record.turn)}
+    return {"conversation": key, "turn": _turn_to_dict(record.turn)}
 
 
-def _record_of(path: Path, entry: dict[str, Any]) -> Record:
+def _record_from_dict(path: Path, entry: dict[str, Any]) -> Record:
     try:
         assistant, user_id, db_id = entry["conversation"]
         key = ConversationKey(cast("Assistant", assistant), user_id, db_id)
@@ -92,17 +92,17 @@ def _record_of(path: Path, entry: dict[str, Any]) -> Record:
             raise ConfigurationError(f"{path} holds a record that is neither turn nor title")
         if turn is None:
             return Record(key, None, entry["title"])
-        return Record(key, _turn_of(turn))
+        return Record(key, _turn_from_dict(turn))
     except (KeyError, TypeError, ValueError, InvalidRequest) as error:
         raise ConfigurationError(f"{path} holds a record that is no turn") from error
 
 
-def _turn_fields(turn: Turn) -> dict[str, Any]:
+def _turn_to_dict(turn: Turn) -> dict[str, Any]:
     plain = {name: getattr(turn, name) for name in _PLAIN_FIELDS}
-    return {**plain, "answers": [answer_fields(answer) for answer in turn.answers]}
+    return {**plain, "answers": [answer_to_dict(answer) for answer in turn.answers]}
 
 
-def _turn_of(turn: dict[str, Any]) -> Turn:
+def _turn_from_dict(turn: dict[str, Any]) -> Turn:
     """Return a turn of either version. What version 1 did not keep of an alternative is taken
     from the selected answer, as it was there."""
     known: dict[str, Any] = {name: turn[name] for name in _PLAIN_FIELDS if name in turn}
@@ -110,11 +110,11 @@ def _turn_of(turn: dict[str, Any]) -> Turn:
     if answers is None:
         same = {"model": turn["model"], "status": turn.get("status", "complete")}
         answers = [{"text": text, **same} for text in turn["outputs"]]
-    made = tuple(answer_from(answer, turn["created_at"]) for answer in answers)
-    return restored_turn(Turn(**known, answers=made))
+    made = tuple(answer_from_dict(answer, turn["created_at"]) for answer in answers)
+    return normalize_turn(Turn(**known, answers=made))
 
 
-def _parsed(path: Path, line: bytes) -> dict[str, Any]:
+def _parse_line(path: Path, line: bytes) -> dict[str, Any]:
     try:
         entry = json.loads(line)
     except ValueError as error:

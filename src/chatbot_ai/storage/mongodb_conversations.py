@@ -18,32 +18,33 @@ from chatbot_ai.domain.conversation import (
 )
 from chatbot_ai.domain.errors import NotFound
 from chatbot_ai.storage import mongodb_edits as edits
-from chatbot_ai.storage import mongodb_turns as places
-from chatbot_ai.storage.answers import Answers, AnswersInOneStep
+from chatbot_ai.storage import mongodb_turns as queries
 from chatbot_ai.storage.mongodb_connection import MongoConnection
-from chatbot_ai.storage.mongodb_documents import (
+from chatbot_ai.storage.mongodb_turns import (
     Document,
     identity,
-    key_of,
-    summary_of,
-    turn_of,
+    key_from_document,
+    summary_from_document,
+    turn_from_document,
 )
 from chatbot_ai.storage.records import (
-    answer_fields,
-    checked_key,
-    checked_name,
-    clean,
-    restored_turn,
-    stored_turn,
+    Answers,
+    ChangesAnswers,
+    answer_to_dict,
+    build_turn,
+    normalize_turn,
+    repair_surrogates,
+    validate_key,
+    validate_name,
 )
-from chatbot_ai.storage.uninterrupted import settled, uninterrupted
+from chatbot_ai.storage.uninterrupted import finish_when_cancelled, wait_until_done
 
 #: Documents that `scan` holds in memory at once.
 _PAGE = 256
 _MAX_LIMIT = 2**31 - 1
 
 
-class MongoConversationStore(AnswersInOneStep):
+class MongoConversationStore(ChangesAnswers):
     """ConversationStore over PyMongo's asynchronous API: majority-confirmed, journalled writes.
 
     Works on a standalone server, a replica set and a sharded cluster: it needs no transaction.
@@ -74,89 +75,93 @@ class MongoConversationStore(AnswersInOneStep):
         await self._connection.open()
 
     async def close(self) -> None:
-        await settled(self._running)
+        await wait_until_done(self._running)
         await self._connection.close()
 
-    @uninterrupted
+    @finish_when_cancelled
     async def check(self) -> None:
         async with self._connection.access() as database:
             probe = {"$set": {"checked_at": time.time()}}
             await database["schema"].update_one({"_id": "probe"}, probe, upsert=True)
             await database["schema"].find_one({"_id": "probe"})
 
-    @uninterrupted
+    @finish_when_cancelled
     async def append(self, key: ConversationKey, turn: NewTurn) -> Turn:
-        checked_key(key)
-        new = stored_turn(0, turn)
+        validate_key(key)
+        new = build_turn(0, turn)
         async with self._connection.access() as database:
             return await edits.append(database, key, new)
 
-    @uninterrupted
+    @finish_when_cancelled
     async def replace_from(self, key: ConversationKey, first: int, turn: NewTurn) -> Turn:
-        checked_key(key)
-        new = stored_turn(0, turn)
+        validate_key(key)
+        new = build_turn(0, turn)
         async with self._connection.access() as database:
             stored = await edits.replace_from(database, key, first, new)
             return stored or await edits.append(database, key, new)
 
-    @uninterrupted
+    @finish_when_cancelled
     async def recent_turns(self, key: ConversationKey, limit: int) -> list[Turn]:
-        checked_key(key)
+        validate_key(key)
         if limit <= 0:
             return []
         async with self._connection.access() as database:
-            line = await edits.mended_line(database, key)
-            hint = line["next_index"] if line else 0
-            found = await places.newest(database, key, hint, min(limit, _MAX_LIMIT))
-        return [turn_of(document) for document in found]
+            conversation = await edits.repair_conversation(database, key)
+            hint = conversation["next_index"] if conversation else 0
+            found = await queries.find_newest(database, key, hint, min(limit, _MAX_LIMIT))
+        return [turn_from_document(document) for document in found]
 
-    @uninterrupted
+    @finish_when_cancelled
     async def turns(self, key: ConversationKey, *, first: int = 0, limit: int = 50) -> list[Turn]:
-        checked_key(key)
+        validate_key(key)
         if limit <= 0:
             return []
         async with self._connection.access() as database:
-            found = await places.from_index(database, key, first, min(limit, _MAX_LIMIT))
-        return [turn_of(document) for document in found]
+            found = await queries.find_from(database, key, first, min(limit, _MAX_LIMIT))
+        return [turn_from_document(document) for document in found]
 
-    @uninterrupted
+    @finish_when_cancelled
     async def find_turn(self, key: ConversationKey, turn_id: str) -> Turn | None:
-        checked_key(key)
-        checked_name("turn_id", turn_id)
+        validate_key(key)
+        validate_name("turn_id", turn_id)
         async with self._connection.access() as database:
-            found = await places.with_turn_id(database, key, turn_id)
-        return None if found is None else turn_of(found)
+            found = await queries.find_by_turn_id(database, key, turn_id)
+        return None if found is None else turn_from_document(found)
 
-    @uninterrupted
+    @finish_when_cancelled
     async def truncate(self, key: ConversationKey, first: int) -> int:
-        checked_key(key)
+        validate_key(key)
         async with self._connection.access() as database:
-            removed = await places.remove(database, {**identity(key), "index": {"$gte": first}})
+            removed = await queries.remove(database, {**identity(key), "index": {"$gte": first}})
             if removed:
-                await places.shorten(database, key, max(first, 0))
+                await queries.shorten(database, key, max(first, 0))
             return removed
 
-    @uninterrupted
+    @finish_when_cancelled
     async def set_title(self, key: ConversationKey, title: str | None) -> None:
-        named = {**identity(checked_key(key)), "next_index": {"$gt": 0}}
-        text = None if title is None else clean(title)
+        named = {**identity(validate_key(key)), "next_index": {"$gt": 0}}
+        text = None if title is None else repair_surrogates(title)
         async with self._connection.access() as database:
             result = await database["conversations"].update_one(named, {"$set": {"title": text}})
         if not result.matched_count:
             raise NotFound("no such conversation")
 
-    @uninterrupted
+    @finish_when_cancelled
     async def summary(self, key: ConversationKey) -> ConversationSummary | None:
-        checked_key(key)
+        validate_key(key)
         async with self._connection.access() as database:
-            line = await edits.mended_line(database, key)
-        return summary_of(line) if line is not None and line["next_index"] > 0 else None
+            conversation = await edits.repair_conversation(database, key)
+        return (
+            summary_from_document(conversation)
+            if conversation is not None and conversation["next_index"] > 0
+            else None
+        )
 
-    @uninterrupted
+    @finish_when_cancelled
     async def list_conversations(
         self, assistant: Assistant, user_id: str, *, limit: int = 50, before: float | None = None
     ) -> list[ConversationSummary]:
-        checked_name("user_id", user_id)
+        validate_name("user_id", user_id)
         if limit <= 0:
             return []
         query: Document = {"assistant": assistant, "user_id": user_id, "next_index": {"$gt": 0}}
@@ -164,14 +169,14 @@ class MongoConversationStore(AnswersInOneStep):
             query["updated_at"] = {"$lt": before}
         async with self._connection.access() as database:
             cursor = database["conversations"].find(query).sort("updated_at", -1)
-            lines = await cursor.limit(min(limit, _MAX_LIMIT)).to_list()
-        return [summary_of(line) for line in lines]
+            conversations = await cursor.limit(min(limit, _MAX_LIMIT)).to_list()
+        return [summary_from_document(conversation) for conversation in conversations]
 
     async def delete_conversation(self, key: ConversationKey) -> int:
-        return await self._delete(identity(checked_key(key)))
+        return await self._delete(identity(validate_key(key)))
 
     async def delete_user(self, user_id: str, assistant: Assistant | None = None) -> int:
-        checked_name("user_id", user_id)
+        validate_name("user_id", user_id)
         chosen = ASSISTANTS if assistant is None else (assistant,)
         removed = 0
         for name in chosen:
@@ -184,42 +189,44 @@ class MongoConversationStore(AnswersInOneStep):
         wanted = {"assistant": assistant, "user_id": user_id}
         query: Document = {name: value for name, value in wanted.items() if value is not None}
         while True:
-            lines = await self._lines(query)
-            for line in lines:
-                key, first = key_of(line), 0
+            conversations = await self._read_conversations(query)
+            for conversation in conversations:
+                key, first = key_from_document(conversation), 0
                 while page := await self.turns(key, first=first, limit=_PAGE):
                     for turn in page:
                         yield key, turn
                     first = page[-1].index + 1
                     if len(page) < _PAGE:
                         break
-            if len(lines) < _PAGE:
+            if len(conversations) < _PAGE:
                 return
-            query["_id"] = {"$gt": lines[-1]["_id"]}
+            query["_id"] = {"$gt": conversations[-1]["_id"]}
 
-    @uninterrupted
+    @finish_when_cancelled
     async def restore(self, key: ConversationKey, turn: Turn) -> bool:
-        checked_key(key)
-        restored = restored_turn(turn)
+        validate_key(key)
+        restored = normalize_turn(turn)
         async with self._connection.access() as database:
-            is_written = await places.insert(database, key, restored, is_new=True)
-            # Told again where the turn was there: the process may have died before telling.
-            known = await places.with_turn_id(database, key, restored.turn_id)
+            is_written = await queries.insert(database, key, restored, is_new=True)
+            # Also where the turn was there: the process may have died before this update.
+            known = await queries.find_by_turn_id(database, key, restored.turn_id)
             if known is not None:
-                await places.tell_line(database, key, turn_of(known), may_be_first=True)
+                await queries.update_conversation(
+                    database, key, turn_from_document(known), may_be_first=True
+                )
             return is_written
 
-    @uninterrupted
-    async def _lines(self, query: Document) -> list[Document]:
+    @finish_when_cancelled
+    async def _read_conversations(self, query: Document) -> list[Document]:
         async with self._connection.access() as database:
             cursor = database["conversations"].find(query, sort=[("_id", 1)], limit=_PAGE)
-            lines = await cursor.to_list()
-            for line in lines:
-                if "cut" in line:
-                    await edits.mended_line(database, key_of(line))
-            return lines
+            conversations = await cursor.to_list()
+            for conversation in conversations:
+                if "cut" in conversation:
+                    await edits.repair_conversation(database, key_from_document(conversation))
+            return conversations
 
-    @uninterrupted
+    @finish_when_cancelled
     async def _change(
         self,
         key: ConversationKey,
@@ -228,22 +235,22 @@ class MongoConversationStore(AnswersInOneStep):
         turn_id: str | None = None,
     ) -> Turn:
         """Write `change(answers)`, unless another caller did meanwhile: then again."""
-        named = {**identity(checked_key(key)), "index": index}
+        named = {**identity(validate_key(key)), "index": index}
         named |= {} if turn_id is None else {"turn_id": turn_id}
         async with self._connection.access() as database:
             while True:
                 document = await database["turns"].find_one(named)
                 if document is None:
                     raise NotFound(f"no such turn {index} in this conversation")
-                turn = turn_of(document)
+                turn = turn_from_document(document)
                 answers, selected = change(turn.answers)
-                after = {"answers": [answer_fields(a) for a in answers], "selected": selected}
+                after = {"answers": [answer_to_dict(a) for a in answers], "selected": selected}
                 unchanged = {name: document[name] for name in ("_id", *after)}
                 result = await database["turns"].update_one(unchanged, {"$set": after})
                 if result.matched_count:
                     return replace(turn, answers=answers, selected=selected)
 
-    @uninterrupted
+    @finish_when_cancelled
     async def _delete(self, chosen: Document) -> int:
         async with self._connection.access() as database:
             return await edits.delete(database, chosen)

@@ -7,14 +7,14 @@ from urllib.parse import unquote
 
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.domain.ports import ConversationStore
-from chatbot_ai.storage.mongodb import MongoConversationStore
-from chatbot_ai.storage.mongodb_server import server_name
-from chatbot_ai.storage.sqlite import SqliteConversationStore
+from chatbot_ai.storage.mongodb_connection import server_name
+from chatbot_ai.storage.mongodb_conversations import MongoConversationStore
+from chatbot_ai.storage.sqlite_conversations import SqliteConversationStore
 
 _MONGODB = ("mongodb://", "mongodb+srv://")
 
 
-def store_at(location: str, *, must_exist: bool = False) -> ConversationStore:
+def build_store(location: str, *, must_exist: bool = False) -> ConversationStore:
     """Return the store at `location`, not yet open; ConfigurationError for any other form.
 
     With `must_exist` a SQLite file that is not there is an error, not a new, empty store.
@@ -24,10 +24,10 @@ def store_at(location: str, *, must_exist: bool = False) -> ConversationStore:
         if must_exist and not path.is_file():
             raise ConfigurationError(f"there is no file {path}")
         return SqliteConversationStore(path)
-    return MongoConversationStore(location, database_of(location), timeout_s=30.0)
+    return MongoConversationStore(location, parse_database(location), timeout_s=30.0)
 
 
-def database_of(url: str) -> str:
+def parse_database(url: str) -> str:
     """Return the database that a MongoDB URL names in its path; ConfigurationError if none."""
     if not url.startswith(_MONGODB):
         raise ConfigurationError("a store is named sqlite:PATH or mongodb://HOST/DATABASE")
