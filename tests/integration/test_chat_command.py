@@ -15,7 +15,7 @@ END = {
     "model": "tiny",
     "backup": True,
     "context": {"turns_left_out": 3},
-    "warnings": ["search_unavailable"],
+    "warnings": ["search_unavailable", "of_a_newer_service"],
     "sources": [{"n": 1, "title": "[red]제목[/nope]", "url": "https://example.com/"}],
 }
 
@@ -42,6 +42,7 @@ def test_an_answer_is_shown_with_what_it_rests_on() -> None:
         "*[smiles]* [/x] 안녕",
         "[1] [red]제목[/nope] https://example.com/",
         "Web search is unavailable",
+        "of_a_newer_service",
         "cut off at the maximum length",
         "oldest 3 turns were left out",
         "answered by a backup model: tiny",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import string
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,15 @@ def is_named(part: str) -> bool:
     """Whether the source names this part of a key, or both halves of it (`model_` and a state)."""
     begin, _, end = part.partition("_")
     return part in STRINGS or {f"{begin}_", end} <= STRINGS
+
+
+def test_the_tables_are_shipped() -> None:
+    """Each area has its table, and a wheel takes it along."""
+    project = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text("utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["chatbot_ai"]
+    tables = sorted(SOURCE.rglob("messages/*.toml"))
+    assert [table.stem for table in tables] == sorted(AREAS)
+    assert all(any(map(table.relative_to(SOURCE).match, patterns)) for table in tables)
 
 
 def test_every_key_is_used() -> None:

@@ -14,7 +14,7 @@ from rich.text import Text
 from chatbot_ai.cli.terminal import LanguageOption, parse_language
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.llm.sse import EventTooLong, SseDecoder
-from chatbot_ai.messages import Language, get_message
+from chatbot_ai.messages import Language, get_message, has_message
 from chatbot_ai.settings import load_config
 
 #: Longer than any deadline a service may have.
@@ -126,7 +126,9 @@ def print_event(event: dict[str, Any], console: Console, language: Language) -> 
 def _print_end(done: dict[str, Any], console: Console, language: Language) -> None:
     """What the answer rests on, what went otherwise than asked for, and who gave it."""
     notes = [f"[{source['n']}] {source['title']} {source['url']}" for source in done["sources"]]
-    notes += [get_message(f"api.{warning}", language) for warning in done["warnings"]]
+    for warning in done["warnings"]:
+        key = f"api.{warning}"
+        notes.append(get_message(key, language) if has_message(key) else warning)
     if done["finish_reason"] == "length":
         notes.append(get_message("cli.chat.too_long", language))
     if left_out := done["context"]["turns_left_out"]:
