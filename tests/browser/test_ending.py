@@ -72,6 +72,18 @@ def test_stopping_before_the_first_word_gives_the_message_back(page: Page) -> No
     assert len(waiting) == 1
 
 
+def test_a_stopped_message_and_the_next_one_are_both_kept(page: Page) -> None:
+    """Stopped while the next message is being typed: both are in the field, the older first."""
+    held(page, "**/Llama")
+    say(page, "보낸 글")
+    expect(page.locator(".send.stop")).to_be_visible()
+    page.locator("#message").fill("쓰던 글")
+    page.get_by_role("button", name="중지").click()
+    expect(page.locator("#message")).to_have_value("보낸 글\n\n쓰던 글")
+    page.reload()
+    expect(page.locator("#message")).to_have_value("보낸 글\n\n쓰던 글")
+
+
 def test_stopping_an_edit_leaves_the_conversation_as_it_was(page: Page, group: Group) -> None:
     """The old turn is there again, at the server too, and the new wording is not lost."""
     say(page, "Hello!")

@@ -106,9 +106,10 @@ function scheduleRefresh(assistant, dbId, index) {
   }
 }
 
-/** Put a message that got no answer back into its field. */
+/** Put a message that got no answer back into its field, before what is being written there. */
 export function restoreDraft(key, input) {
-  if (!readDraft(key)) saveDraft(key, input);
+  const draft = readDraft(key);
+  if (!draft.startsWith(input)) saveDraft(key, draft ? `${input}\n\n${draft}` : input);
   saveSetting(`unsent:${key}`, null);
   notifyTab({ type: "draft", key });
 }
