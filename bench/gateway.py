@@ -22,17 +22,18 @@ from typing import TYPE_CHECKING, Any
 
 from bench.claims import Claim, arguments, report
 from bench.stack import ROOT, wait_for_port
-from chatbot_ai.gateway.config import TEMPLATE, render
-from chatbot_ai.gateway.options import GatewayOptions
-from chatbot_ai.gateway.process import (
+from chatbot_ai.gateway.config import GatewayOptions, install_config
+from chatbot_ai.gateway.nginx import (
     check_config,
-    command,
+    choose_worker_user,
     end_workers,
-    nginx_binary,
-    nginx_version,
-    worker_user,
+    find_nginx,
+    nginx_command,
+    read_nginx_version,
 )
 from chatbot_ai.server.engines import free_port
+from chatbot_ai.server.gateway_spec import SITE_FOLDER, gateway_options
+from chatbot_ai.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +85,7 @@ class Connection:
 
 @contextmanager
 def _running(arguments: list[str], port: int) -> Iterator[None]:
-    process = subprocess.Popen(arguments, start_new_session=True)
+    process = subprocess.Popen(arguments, start_new_session=True, stdout=subprocess.DEVNULL)
     try:
         wait_for_port(port, process)
         yield
@@ -95,12 +96,12 @@ def _running(arguments: list[str], port: int) -> Iterator[None]:
 
 
 def _gateway(binary: Path, folder: Path, options: GatewayOptions) -> list[str]:
-    conf = folder / f"{options.port}.conf"
-    run = folder / str(options.port)
+    run = folder / str(options.listen_port)
     run.mkdir()
-    conf.write_text(render(replace(options, run_folder=run)), encoding="utf-8")
+    conf = install_config(options, run)
     check_config(binary, conf)
-    return command(binary, conf)
+    pages = [SITE_FOLDER / name for name in ("nginx", "web", "dashboard")]
+    return nginx_command(binary, conf, choose_worker_user(*pages))
 
 
 def measure(binary: Path, requests: int) -> dict[str, list[float]]:
@@ -113,25 +114,21 @@ def measure(binary: Path, requests: int) -> dict[str, list[float]]:
                   "bench.gateway:app", "--port", str(upstream), "--log-level", "error",
                   "--no-access-log"]  # fmt: skip
         stack.enter_context(_running(server, upstream))
-        kept = GatewayOptions(
-            office_upstream=f"127.0.0.1:{upstream}",
-            character_upstream=f"127.0.0.1:{upstream}",
-            run_folder=folder,
-            page_folder=TEMPLATE.parent,
-            access_log=str(folder / "access.log"),
-            port=free_port(),
-            loopback_only=True,
-            rate_per_s=100_000,
-            rate_burst=100_000,
-            worker_user=worker_user(TEMPLATE.parent),
+        kept = gateway_options(
+            Settings(_env_file=None, gateway_rate_per_s=100_000, gateway_rate_burst=100_000),
+            office=f"127.0.0.1:{upstream}",
+            character=f"127.0.0.1:{upstream}",
+            listen_host="127.0.0.1",
+            listen_port=free_port(),
+            reports_folder=folder,
         )
-        fresh = replace(kept, port=free_port(), resolver="127.0.0.1")
+        fresh = replace(kept, listen_port=free_port(), resolver="127.0.0.1")
         for options in (kept, fresh):
-            stack.enter_context(_running(_gateway(binary, folder, options), options.port))
+            stack.enter_context(_running(_gateway(binary, folder, options), options.listen_port))
         ways = {
             "direct": Connection(upstream, "/Llama"),
-            "nginx_kept": Connection(kept.port, "/office/Llama"),
-            "nginx_fresh": Connection(fresh.port, "/office/Llama"),
+            "nginx_kept": Connection(kept.listen_port, "/office/Llama"),
+            "nginx_fresh": Connection(fresh.listen_port, "/office/Llama"),
         }
         taken: dict[str, list[float]] = {name: [] for name in ways}
         names = list(ways)
@@ -174,8 +171,8 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=3000)
     parser.add_argument("--nginx")
     chosen = parser.parse_args()
-    binary = nginx_binary(chosen.nginx)
-    version = ".".join(map(str, nginx_version(binary)))
+    binary = find_nginx(chosen.nginx)
+    version = ".".join(map(str, read_nginx_version(binary)))
     report(claims_of(measure(binary, chosen.requests), version), chosen.json)
 
 

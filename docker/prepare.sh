@@ -44,7 +44,7 @@ export TMPDIR=$libs/.tmp
 rm -rf "$TMPDIR" && mkdir "$TMPDIR"
 PYTHONPATH="/app/src:$(readlink -f "$libs/current")"
 export PYTHONPATH
-python -m chatbot_ai.server.gateway_settings /gateway-settings/gateway.conf
+python -m chatbot_ai.server.gateway_spec /gateway-settings
 # with a command, `models pull` say, whether the demo model can be had does not matter
 [ $# = 0 ] || exec chatbot-ai "$@"
 demo_model.py

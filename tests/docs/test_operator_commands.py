@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from chatbot_ai.gateway.process import nginx_binary
+from chatbot_ai.gateway.nginx import find_nginx
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -108,7 +108,7 @@ def test_nginx_takes_the_tls_example(tmp_path: Path, language: str) -> None:
         f"client_body_temp_path {tmp_path};\nproxy_temp_path {tmp_path};\n{text}}}\n"
     )
     done = subprocess.run(
-        [nginx_binary(), "-t", "-e", "stderr", "-p", tmp_path, "-c", config],
+        [find_nginx(), "-t", "-e", "stderr", "-p", tmp_path, "-c", config],
         capture_output=True,
         text=True,
         check=False,

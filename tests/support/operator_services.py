@@ -16,19 +16,19 @@ import httpx2
 
 from chatbot_ai.access.ledger import FILE, KeyLedger
 from chatbot_ai.domain.conversation import ASSISTANTS, Assistant
-from chatbot_ai.gateway.config import render
-from chatbot_ai.gateway.options import GatewayOptions
-from chatbot_ai.gateway.process import (
+from chatbot_ai.gateway.config import GatewayOptions, install_config
+from chatbot_ai.gateway.nginx import (
     check_config,
-    command,
+    choose_worker_user,
     end_workers,
-    nginx_binary,
-    worker_user,
+    find_nginx,
+    nginx_command,
 )
-from chatbot_ai.server.group import DASHBOARD_FOLDER, NGINX_FOLDER
+from chatbot_ai.server.gateway_spec import SITE_FOLDER, gateway_options
+from chatbot_ai.settings import Settings
 from support.waiting import HANG_S
 
-ROOT = NGINX_FOLDER.parent
+ROOT = SITE_FOLDER
 START_S = HANG_S
 
 
@@ -85,31 +85,31 @@ def keyed_services(folder: Path) -> Iterator[Keyed]:
     operator, user = new_keys(data)
     with ExitStack() as stack:
         upstreams = {name: stack.enter_context(service(name, data)) for name in ASSISTANTS}
-        options = GatewayOptions(
-            office_upstream=upstreams["office"],
-            character_upstream=upstreams["character"],
-            run_folder=run,
-            page_folder=NGINX_FOLDER,
-            dashboard_folder=DASHBOARD_FOLDER,
+        options = gateway_options(
+            Settings(_env_file=None),
+            office=upstreams["office"],
+            character=upstreams["character"],
+            listen_host="127.0.0.1",
+            listen_port=free_port(),
             reports_folder=reports,
-            access_log=str(folder / "access.log"),
-            port=free_port(),
-            loopback_only=True,
-            worker_user=worker_user(NGINX_FOLDER, DASHBOARD_FOLDER, run, reports),
         )
-        stack.enter_context(_nginx(options))
-        yield Keyed(f"http://127.0.0.1:{options.port}", operator, user)
+        stack.enter_context(_nginx(options, run))
+        yield Keyed(f"http://127.0.0.1:{options.listen_port}", operator, user)
 
 
 @contextmanager
-def _nginx(options: GatewayOptions) -> Iterator[None]:
-    conf = options.run_folder / "nginx.conf"
-    conf.write_text(render(options), encoding="utf-8")
-    binary = nginx_binary()
+def _nginx(options: GatewayOptions, run: Path) -> Iterator[None]:
+    conf = install_config(options, run)
+    binary = find_nginx()
     check_config(binary, conf)
-    process = subprocess.Popen(command(binary, conf), start_new_session=True)
+    pages = [SITE_FOLDER / name for name in ("nginx", "web", "dashboard")]
+    user = choose_worker_user(*pages, run, options.reports_folder)
+    with (run / "access.log").open("ab") as log:
+        process = subprocess.Popen(
+            nginx_command(binary, conf, user), start_new_session=True, stdout=log
+        )
     try:
-        until(lambda: answers(f"http://127.0.0.1:{options.port}/healthz"))
+        until(lambda: answers(f"http://127.0.0.1:{options.listen_port}/healthz"))
         yield
     finally:
         process.terminate()

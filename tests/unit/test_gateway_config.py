@@ -1,7 +1,8 @@
-"""The rendered gateway configuration, without starting nginx."""
+"""The gateway's configuration, without starting nginx."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,108 +10,95 @@ from typing import Any
 import pytest
 
 from chatbot_ai.domain.errors import ConfigurationError
-from chatbot_ai.gateway.__main__ import COMPOSE_CONF, main
-from chatbot_ai.gateway.config import render
-from chatbot_ai.gateway.operator_settings import render_settings
-from chatbot_ai.gateway.options import GatewayOptions, compose_options
-from chatbot_ai.server.gateway_settings import main as write_settings
+from chatbot_ai.domain.limits import UPLOAD_BYTES
+from chatbot_ai.gateway.config import NGINX_FOLDER, GatewayOptions, install_config, write_settings
+from chatbot_ai.server import service
+from chatbot_ai.server.gateway_spec import compose_options, gateway_options
+from chatbot_ai.server.gateway_spec import main as write_compose_settings
+from chatbot_ai.settings import Settings, load_config
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104
-LOCAL = GatewayOptions(
-    office_upstream="127.0.0.1:8002",
-    character_upstream="[::1]:8003",
-    run_folder=Path("/run/한글 폴더"),
-    page_folder=Path("/srv/page"),
-    access_log="/var/log/access.log",
+NGINX_CONF = (NGINX_FOLDER / "nginx.conf").read_text(encoding="utf-8")
+LOCAL = gateway_options(
+    Settings(_env_file=None),
+    office="127.0.0.1:8002",
+    character="[::1]:8003",
+    listen_host="127.0.0.1",
+    listen_port=8001,
+    site_folder=Path("/srv/한글 폴더"),
+    reports_folder=Path("/srv/reports"),
 )
 
 
-def test_committed_compose_file_is_current(tmp_path: Path) -> None:
-    """nginx/nginx.conf is what the template and the defaults give today."""
-    written = tmp_path / "nginx.conf"
-    main(["render", "--compose", "--output", str(written)])
-    assert written.read_text(encoding="utf-8") == COMPOSE_CONF.read_text(encoding="utf-8")
-
-
-def _directives(options: GatewayOptions, name: str) -> list[str]:
-    lines = (line.strip() for line in render(options).splitlines())
+def _directives(options: GatewayOptions, folder: Path, name: str) -> list[str]:
+    """Values of every directive `name` in what is written for `options`."""
+    write_settings(options, folder)
+    text = "".join(file.read_text(encoding="utf-8") for file in sorted(folder.iterdir()))
+    lines = (line.strip() for line in text.splitlines())
     return [line.removeprefix(name).strip(" ;") for line in lines if line.startswith(f"{name} ")]
 
 
-def test_read_timeout_outlasts_the_deadline() -> None:
+def test_read_timeout_outlasts_the_deadline(tmp_path: Path) -> None:
     """nginx waits 30 s longer than the services may take, so that they speak first."""
     options = replace(LOCAL, request_deadline_s=120.5)
-    assert _directives(options, "proxy_read_timeout") == ["150s"]
+    assert _directives(options, tmp_path, "proxy_read_timeout") == ["150s"]
+
+
+def test_a_worker_that_shuts_down_outlasts_every_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fixed limit of nginx.conf is at least what the longest deadline gives an answer."""
+    monkeypatch.setenv("REQUEST_DEADLINE_S", "3600")
+    options = compose_options(load_config(None).shared)
+    (longest,) = _directives(options, tmp_path, "proxy_read_timeout")
+    found = re.search(r"^worker_shutdown_timeout (\d+s);", NGINX_CONF, re.MULTILINE)
+    assert found is not None
+    assert int(found[1][:-1]) >= int(longest[:-1])
+
+
+def test_services_keep_connections_longer_than_the_gateway(tmp_path: Path) -> None:
+    """Else a request may meet a connection that its service is just closing."""
+    for kept in _directives(LOCAL, tmp_path, "keepalive_timeout"):
+        assert int(kept[:-1]) < service.KEEP_ALIVE_S
 
 
 @pytest.mark.parametrize(
-    ("hosts", "loopback_only", "listens"),
-    [
-        ((EVERYWHERE,), False, [f"{EVERYWHERE}:8001"]),
-        ((EVERYWHERE, "::"), False, [f"{EVERYWHERE}:8001", "[::]:8001"]),
-        ((EVERYWHERE, "::"), True, ["127.0.0.1:8001", "[::1]:8001"]),
-        (("127.0.0.5",), True, ["127.0.0.5:8001"]),
-    ],
+    ("host", "listens"),
+    [(EVERYWHERE, f"{EVERYWHERE}:8001"), ("::", "[::]:8001"), ("127.0.0.5", "127.0.0.5:8001")],
 )
-def test_loopback_only_narrows_the_listeners(
-    hosts: tuple[str, ...], loopback_only: bool, listens: list[str]
-) -> None:
-    """The switch turns "every address" into "this machine" and refuses any other."""
-    options = replace(LOCAL, listen_hosts=hosts, loopback_only=loopback_only)
-    assert _directives(options, "listen") == listens
+def test_where_the_gateway_listens(tmp_path: Path, host: str, listens: str) -> None:
+    """nginx wants brackets around an IPv6 address."""
+    assert _directives(replace(LOCAL, listen_host=host), tmp_path, "listen") == [listens]
 
 
-@pytest.mark.parametrize(
-    ("changes", "upstream", "server"),
-    [
-        ({}, "office_service", ["127.0.0.1:8002", "[::1]:8003"]),
-        ({"resolver": "10.0.0.1"}, "127.0.0.1:8002", []),
-        (
-            {"resolver": "10.0.0.1", "upstream_resolve": True},
-            "office_service",
-            ["127.0.0.1:8002 resolve", "[::1]:8003 resolve"],
-        ),
-    ],
-)
-def test_every_proxy_pass_is_a_variable(
-    changes: dict[str, Any], upstream: str, server: list[str]
-) -> None:
-    """A service is an upstream with kept connections, or with a resolver alone its name."""
-    options = replace(LOCAL, **changes)
-    assert set(_directives(options, "proxy_pass")) == {"http://$gateway_upstream"}
-    assert upstream in _directives(options, "set $gateway_upstream")
-    assert _directives(options, "server")[:-1] == server
+@pytest.mark.parametrize(("resolver", "suffix"), [(None, ""), ("10.0.0.1", " resolve")])
+def test_every_service_is_an_upstream(tmp_path: Path, resolver: str | None, suffix: str) -> None:
+    """With kept connections, and looked up again where there is a resolver."""
+    options = replace(LOCAL, resolver=resolver)
+    servers = [f"127.0.0.1:8002{suffix}", f"[::1]:8003{suffix}"]
+    assert _directives(options, tmp_path, "server") == servers
+    assert _directives(options, tmp_path, "resolver") == ([resolver] if resolver else [])
+    passes = set(re.findall(r"proxy_pass (\S+);", NGINX_CONF))
+    assert {address.split("/")[2] for address in passes} == {"office_service", "character_service"}
+
+
+@pytest.mark.parametrize(("body", "upload"), [(4096, UPLOAD_BYTES), (99_999_999, 99_999_999)])
+def test_uploads_may_be_larger_than_other_requests(tmp_path: Path, body: int, upload: int) -> None:
+    """The limit of uploads is the one of domain/limits, or the operator's larger one."""
+    options = replace(LOCAL, max_body_bytes=body)
+    assert _directives(options, tmp_path, "client_max_body_size") == [str(body), str(upload)]
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"office_upstream": "office"},
-        {"character_upstream": "a:1; return 200"},
-        {"run_folder": Path("relative")},
-        {"page_folder": Path("/srv/$host")},
-        {"chat_folder": Path('/srv/"')},
-        {"access_log": "/log;\n"},
-        {"error_log": "/log-{day}"},
-        {"port": 0},
-        {"port": 65_536},
-        {"request_deadline_s": 0.0},
-        {"body_limit_bytes": -1},
-        {"rate_per_s": 0},
-        {"rate_burst": -1},
-        {"workers": 0},
-        {"listen_hosts": ()},
-        {"listen_hosts": ("localhost",)},
-        {"listen_hosts": ("192.0.2.1",), "loopback_only": True},
-        {"resolver": "1.1.1.1; include /etc/passwd"},
-        {"upstream_resolve": True},
-        {"default_language": "fr"},
-        {"hidden_paths": ("metrics",)},
-        {"trusted_proxies": ("everyone",)},
-        {"allowed_origins": ("*",)},
-        {"allowed_origins": ('https://a"; }',)},
-        {"settings_file": Path("gateway.conf")},
-        {"worker_user": "root; daemon on"},
+        {"office": "office"},
+        {"character": "a:1; return 200"},
+        {"site_folder": Path("relative")},
+        {"site_folder": Path("/srv/$host")},
+        {"reports_folder": Path('/srv/"')},
+        {"listen_host": "localhost"},
+        {"listen_host": ""},
     ],
     ids="-".join,
 )
@@ -121,17 +109,39 @@ def test_impossible_option_is_refused(changes: dict[str, Any]) -> None:
     assert next(iter(changes)) in str(caught.value)
 
 
-def test_what_the_operator_decides_is_in_a_file_of_its_own() -> None:
-    """Compose's fixed nginx.conf includes what the other world has within: the same lines."""
-    apart = replace(LOCAL, settings_file=Path("/etc/gateway.conf"))
-    line = '    include "/etc/gateway.conf";\n'
-    assert line in render(apart)
-    timeout = f"worker_shutdown_timeout {LOCAL.read_timeout_s}s"
-    fixed = render(apart).replace("worker_shutdown_timeout 3630s", timeout)
-    assert fixed.replace(line, render_settings(LOCAL)) == render(LOCAL)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GATEWAY_PORT", "0"),
+        ("GATEWAY_PORT", "65536"),
+        ("REQUEST_DEADLINE_S", "0"),
+        ("MAX_BODY_BYTES", "-1"),
+        ("GATEWAY_RATE_PER_S", "0"),
+        ("GATEWAY_RATE_BURST", "-1"),
+        ("DEFAULT_LANGUAGE", "fr"),
+        ("GATEWAY_TRUSTED_PROXIES", "everyone"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", 'https://a"; }'),
+    ],
+)
+def test_impossible_setting_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """What nginx could not take, or would add directives, names its setting."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=name):
+        load_config(None)
 
 
-def test_settings_reach_the_gateways_file(
+def test_nginx_conf_is_one_file_for_all(tmp_path: Path) -> None:
+    """It is used as it stands in the repository, and includes all that is written beside it."""
+    conf = install_config(LOCAL, tmp_path)
+    assert conf.read_text(encoding="utf-8") == NGINX_CONF
+    included = set(re.findall(r"include (\S+);", NGINX_CONF))
+    assert included == {f"settings/{file.name}" for file in (tmp_path / "settings").iterdir()}
+
+
+def test_settings_reach_the_gateways_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What python-libs-init writes carries every setting of the gateway, or nothing and why."""
@@ -146,8 +156,8 @@ def test_settings_reach_the_gateways_file(
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    target = tmp_path / "gateway.conf"
-    assert write_settings([str(target)]) == 0
+    target = tmp_path / "http.conf"
+    assert write_compose_settings([str(tmp_path)]) == 0
     written = target.read_text("utf-8")
     for line in (
         "rate=7r/s;",
@@ -162,12 +172,15 @@ def test_settings_reach_the_gateways_file(
     ):
         assert line in written
     monkeypatch.setenv("GATEWAY_TRUSTED_PROXIES", "everybody")
-    assert write_settings([str(target)]) == 1
-    assert "trusted_proxies" in capsys.readouterr().err
+    assert write_compose_settings([str(tmp_path)]) == 1
+    assert "TRUSTED_PROXIES" in capsys.readouterr().err
     assert target.read_text("utf-8") == written
 
 
-def test_missing_template_is_a_configuration_error(tmp_path: Path) -> None:
-    """A clone without the template is the operator's to mend."""
+def test_missing_nginx_conf_is_a_configuration_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clone without the file is the operator's to complete."""
+    monkeypatch.setattr("chatbot_ai.gateway.config.NGINX_FOLDER", tmp_path / "nowhere")
     with pytest.raises(ConfigurationError):
-        render(compose_options(), tmp_path / "nowhere")
+        install_config(LOCAL, tmp_path)

@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from chatbot_ai.gateway.config import TEMPLATE
+from chatbot_ai.gateway.config import NGINX_FOLDER
 
-PAGE = TEMPLATE.with_name("404.html").read_text(encoding="utf-8")
+PAGE = (NGINX_FOLDER / "404.html").read_text(encoding="utf-8")
 
 
 class _Elements(HTMLParser):

@@ -1,1 +1,1 @@
-"""The nginx gateway: its configuration, rendered from one template, and its process."""
+"""The nginx gateway: the settings that its nginx.conf includes, and its process."""

@@ -6,7 +6,7 @@ import shutil
 
 from chatbot_ai.domain.conversation import ASSISTANTS
 from chatbot_ai.domain.errors import ConfigurationError
-from chatbot_ai.gateway.process import nginx_binary
+from chatbot_ai.gateway.nginx import find_nginx
 from chatbot_ai.models.hub import Hub
 from chatbot_ai.models.library import ModelLibrary
 from chatbot_ai.server.engine_plan import plan_engines
@@ -60,7 +60,7 @@ def plan_checks(config: Config, *, compose: bool = False) -> Plan:
         spread=frozenset(spread),
         cache_bytes=caches,
         wants_mlock=config.office.mlock or config.character.mlock,
-        nginx_binary=_nginx(shared.nginx_binary),
+        nginx_binary=_find_nginx(shared.nginx_binary),
         mongodb_url=mongodb_address(shared),
         mongodb_version=_mongodb_version(config, compose),
         has_google_key=shared.google_api_key is not None,
@@ -84,8 +84,8 @@ def _wanted_gpus(config: Config) -> frozenset[int]:
     return frozenset(settings.gpu_index for settings in own if settings.layers_on_gpu != 0)
 
 
-def _nginx(configured: str | None) -> str | None:
+def _find_nginx(configured: str | None) -> str | None:
     try:
-        return str(nginx_binary(configured))
+        return str(find_nginx(configured))
     except ConfigurationError:
         return configured

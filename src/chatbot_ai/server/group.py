@@ -14,13 +14,10 @@ from pathlib import Path
 
 from chatbot_ai.domain.conversation import ASSISTANTS, Assistant
 from chatbot_ai.domain.errors import ConfigurationError
-from chatbot_ai.gateway.config import render
-from chatbot_ai.gateway.options import GatewayOptions
-from chatbot_ai.gateway.process import check_config, command, nginx_binary, worker_user
 from chatbot_ai.server import engines
 from chatbot_ai.server.engine_plan import EnginePlan, plan_engines
 from chatbot_ai.server.engines import ModelChoice
-from chatbot_ai.server.gateway_settings import with_settings
+from chatbot_ai.server.gateway_spec import gateway_spec
 from chatbot_ai.server.guard import refuse_unguarded
 from chatbot_ai.server.logs import DailyFile
 from chatbot_ai.server.personas import LLAMA_FILE, OPENAI_FILE, read_personas
@@ -30,16 +27,8 @@ from chatbot_ai.server.readiness import Place, is_store_away
 from chatbot_ai.server.supervisor import ProcessSpec, Supervisor
 from chatbot_ai.settings import Config, process_environment
 
-#: Folder of nginx.conf.template and 404.html in the source tree.
-NGINX_FOLDER = Path(__file__).resolve().parents[3] / "nginx"
-#: The chat page, served as it lies there.
-WEB_FOLDER = NGINX_FOLDER.with_name("web")
 #: Each of them ends the group in order.
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-#: Folder of the operators' page.
-DASHBOARD_FOLDER = NGINX_FOLDER.parent / "dashboard"
-#: Where `chatbot-ai loadtest` writes, seen from where it and this are started.
-REPORTS_FOLDER = Path("loadtest/results")
 #: Free space below which nothing is started: logs and conversations need some.
 MIN_FREE_BYTES = 200 * 1024 * 1024
 
@@ -88,7 +77,7 @@ def plan(config: Config) -> Group:
 
     specs, environments = _engines(config, plans, log_file)
     specs += [_service(config, name, environments[name], log_file) for name in ASSISTANTS]
-    specs.append(_gateway(config, run_folder, log_file))
+    specs.append(gateway_spec(config, run_folder, log_file("gateway").write))
     url = f"http://localhost:{shared.gateway_port}"
     models = {name: plan.model for plan in plans for name in plan.assistants}
     places = [Place(config.assistant(name).service_port, name in models) for name in ASSISTANTS]
@@ -184,44 +173,6 @@ def _service(
         on_line=log_file(f"{assistant}-console").write,
         start_timeout_s=settings.engine_start_timeout_s + 30,
     )
-
-
-def _gateway(config: Config, run_folder: Path, log_file: Callable[[str], DailyFile]) -> ProcessSpec:
-    shared = config.shared
-    reports = REPORTS_FOLDER.absolute()
-    options = GatewayOptions(
-        office_upstream=f"127.0.0.1:{config.office.service_port}",
-        character_upstream=f"127.0.0.1:{config.character.service_port}",
-        run_folder=run_folder,
-        page_folder=NGINX_FOLDER,
-        chat_folder=WEB_FOLDER,
-        dashboard_folder=DASHBOARD_FOLDER,
-        reports_folder=reports,
-        access_log="/dev/stdout",
-        listen_hosts=(shared.gateway_host,),
-        port=shared.gateway_port,
-        upstream_idle_s=60,
-        worker_user=worker_user(
-            NGINX_FOLDER, WEB_FOLDER, DASHBOARD_FOLDER, run_folder, _existing(reports)
-        ),
-    )
-    conf = run_folder / "nginx.conf"
-    conf.write_text(render(with_settings(options, shared)), encoding="utf-8")
-    binary = nginx_binary(shared.nginx_binary)
-    check_config(binary, conf)
-    host = "127.0.0.1" if shared.gateway_host == "0.0.0.0" else shared.gateway_host  # noqa: S104
-    return ProcessSpec(
-        name="gateway",
-        command=command(binary, conf),
-        ready=lambda: answers(host, shared.gateway_port, "/healthz"),
-        on_line=log_file("gateway").write,
-        start_timeout_s=20,
-    )
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there already."""
-    return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 
 def _check_ports(config: Config) -> None:

@@ -6,9 +6,10 @@ import asyncio
 import json
 from pathlib import Path
 
-from chatbot_ai.gateway.config import PROCESSES_FILE
 from chatbot_ai.server.supervisor import Supervisor
 
+#: In the run folder; nginx.conf serves it to operators.
+PROCESSES_FILE = "processes.json"
 #: Seconds between two looks at the processes.
 LOOK_EVERY_S = 0.5
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -154,7 +155,7 @@ class Settings(BaseSettings):
 
     @property
     def allowed_origins(self) -> tuple[str, ...]:
-        return tuple(o.strip() for o in self.cors_origins.split(",") if o.strip())
+        return listed(self.cors_origins)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -163,12 +164,19 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _are_origins(cls, value: str) -> str:
-        for origin in (part.strip() for part in value.split(",") if part.strip()):
+        for origin in listed(value):
             if ORIGIN.fullmatch(origin) is None:
                 raise ValueError(
                     f"{origin!r} is no origin; write each like https://chat.example.com, without "
                     "path, and * not at all: a list says which pages"
                 )
+        return value
+
+    @field_validator("gateway_trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        for network in listed(value):
+            ip_network(network)
         return value
 
     @field_validator("timezone")

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from support.gateway_lab import Gateway, binaries, binary_name, gateway_options, running
+from support.gateway_lab import Gateway, binaries, binary_name, lab_options, running
 from support.gateway_upstream import Upstream
 from support.waiting import HANG_S
 
@@ -38,12 +38,16 @@ def gateway(
 ) -> Iterator[Gateway]:
     """One gateway for all tests that leave it as they found it."""
     folder = tmp_path_factory.mktemp("gateway")
-    chat = folder / "chat"
+    chat = folder / "web"
     chat.mkdir()
     (chat / "index.html").write_text("<!doctype html><p>chat", encoding="utf-8")
     (chat / "app.js").write_text("const text = 'x';\n" * 200, encoding="utf-8")
-    options = gateway_options(
-        folder, shared_upstream.address, chat_folder=chat, rate_per_s=1000, rate_burst=1000
+    options = lab_options(
+        folder,
+        shared_upstream.address,
+        max_body_bytes=65_536,
+        gateway_rate_per_s=1000,
+        gateway_rate_burst=1000,
     )
     with running(binary, options) as started:
         yield started

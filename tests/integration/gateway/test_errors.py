@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from support.gateway_lab import Gateway, eventually, free_port, gateway_options, running
+from support.gateway_lab import Gateway, eventually, free_port, lab_options, running
 from support.gateway_upstream import DEADLINE_S, Upstream
 
 _LONG = b"x" * 40_000
@@ -105,7 +105,7 @@ def test_default_language_is_the_operators(
     binary: Path, tmp_path: Path, upstream: Upstream
 ) -> None:
     """Who names neither language reads the configured one."""
-    options = gateway_options(tmp_path, upstream.address, default_language="en")
+    options = lab_options(tmp_path, upstream.address, default_language="en")
     is_english = {}
     with running(binary, options) as gateway:
         for asked in ("fr", "ko", "fr,ko;q=0.5", "en"):
@@ -137,7 +137,7 @@ def test_slow_header_is_cut(gateway: Gateway) -> None:
 
 def test_too_many_answers_asked_for(binary: Path, tmp_path: Path, upstream: Upstream) -> None:
     """Beyond the rate an address gets 429 with Retry-After for POST; reading stays free."""
-    options = gateway_options(tmp_path, upstream.address, rate_per_s=1, rate_burst=2)
+    options = lab_options(tmp_path, upstream.address, gateway_rate_per_s=1, gateway_rate_burst=2)
     with running(binary, options) as gateway, httpx2.Client(base_url=gateway.url) as client:
         answers = [client.post("/office/Llama") for _ in range(5)]
         reads = [client.get("/office/performance").status_code for _ in range(5)]
@@ -153,7 +153,7 @@ def test_too_many_answers_asked_for(binary: Path, tmp_path: Path, upstream: Upst
 
 def test_reading_has_a_wider_limit(binary: Path, tmp_path: Path, upstream: Upstream) -> None:
     """Requests of every kind count against a limit ten times as wide as that of answers."""
-    options = gateway_options(tmp_path, upstream.address, rate_per_s=1, rate_burst=2)
+    options = lab_options(tmp_path, upstream.address, gateway_rate_per_s=1, gateway_rate_burst=2)
     with running(binary, options) as gateway, httpx2.Client(base_url=gateway.url) as client:
         answers = [client.get("/office/performance") for _ in range(60)]
         unknown = [client.get("/nowhere") for _ in range(60)]
@@ -177,7 +177,7 @@ def test_openai_callers_read_openai_errors(
 ) -> None:
     """Under /v1 what nginx answers has the fields that OpenAI's clients look for."""
     nobody = f"127.0.0.1:{free_port()}"
-    options = gateway_options(tmp_path, nobody, rate_per_s=1, rate_burst=0)
+    options = lab_options(tmp_path, nobody, gateway_rate_per_s=1, gateway_rate_burst=0)
     with running(binary, options) as gateway:
         if status == 429:
             gateway.raw(b"POST /office/x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
@@ -196,7 +196,7 @@ def test_pages_of_allowed_origins_may_read_the_gateways_errors(
 ) -> None:
     """An allowed origin is named in the answer, any other is not."""
     allowed = "https://chat.example.com"
-    options = gateway_options(
+    options = lab_options(
         tmp_path, f"127.0.0.1:{free_port()}", allowed_origins=("http://localhost:3000", allowed)
     )
     with running(binary, options) as gateway, httpx2.Client(base_url=gateway.url) as client:
@@ -214,12 +214,11 @@ def test_pages_of_allowed_origins_may_read_the_gateways_errors(
 
 def test_no_log_holds_what_stands_behind_the_question_mark(binary: Path, tmp_path: Path) -> None:
     """Not even when a service is away, which nginx reports with the whole request line."""
-    errors = tmp_path / "errors.log"
-    options = gateway_options(tmp_path, f"127.0.0.1:{free_port()}", error_log=str(errors))
+    options = lab_options(tmp_path, f"127.0.0.1:{free_port()}")
     with running(binary, options) as gateway:
         answer = httpx2.get(f"{gateway.url}/office/x", params={"q": "a-private-question"})
         assert answer.status_code == 503
         assert eventually(gateway.log)[-1]["upstream_status"] == "502"
-    written = errors.read_text(encoding="utf-8") + Path(options.access_log).read_text("utf-8")
+    written = gateway.errors.read_text("utf-8") + (tmp_path / "access.log").read_text("utf-8")
     assert "/office/x" in written
     assert "private" not in written

