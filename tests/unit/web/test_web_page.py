@@ -8,7 +8,7 @@ import json
 import re
 from pathlib import Path
 
-WEB = Path(__file__).parents[2] / "web"
+WEB = Path(__file__).parents[3] / "web"
 MAX_COMPRESSED_BYTES = 200_000
 SCRIPTS = [*(WEB / "app").glob("*.js"), WEB / "messages.js"]
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class Render(Protocol):

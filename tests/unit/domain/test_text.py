@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chatbot_ai.domain.text import MAX_MARKS, clean_text, normalize
 
-SOURCE = Path(__file__).parents[2] / "src" / "chatbot_ai"
+SOURCE = Path(__file__).parents[3] / "src" / "chatbot_ai"
 #: Two marks of different classes, which the normal form puts in order.
 MARKS = "\u0316\u0301"
 
