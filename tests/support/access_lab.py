@@ -21,7 +21,7 @@ from chatbot_ai.access.ledger import FILE, KeyLedger
 from chatbot_ai.access.loopback import LoopbackAccess
 from chatbot_ai.api.app import create_app
 from chatbot_ai.api.metrics import Metrics
-from chatbot_ai.api.request_line import LoggedAnswers
+from chatbot_ai.api.middleware import AnswerLog
 from chatbot_ai.api.services import ApiOptions, Services
 from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.queue import RequestQueue
@@ -125,7 +125,7 @@ async def serving(
         await characters.open()
         access = keyed_access(folder / FILE, unkeyed=LoopbackAccess(origins=cors_origins))
         await access.open()
-        statistics = Statistics(clock, metrics.observe, LoggedAnswers(assistant).observe)
+        statistics = Statistics(clock, metrics.observe, AnswerLog(assistant).observe)
         queue = RequestQueue(slots=4, max_waiting=20, clock=clock)
         chat = Chat(
             assistant=assistant,

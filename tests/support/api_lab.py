@@ -18,7 +18,7 @@ import uvicorn
 from chatbot_ai.access.loopback import LoopbackAccess
 from chatbot_ai.api.app import create_app
 from chatbot_ai.api.metrics import Metrics
-from chatbot_ai.api.request_line import LoggedAnswers
+from chatbot_ai.api.middleware import AnswerLog
 from chatbot_ai.api.services import ApiOptions, Services
 from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.queue import RequestQueue
@@ -184,7 +184,7 @@ async def running_lab(
         characters = SqliteCharacterStore(folder / "characters.sqlite3")
         await characters.open()
         opened_access = access or LoopbackAccess()
-        statistics = Statistics(clock, metrics.observe, LoggedAnswers(assistant).observe)
+        statistics = Statistics(clock, metrics.observe, AnswerLog(assistant).observe)
         queue = RequestQueue(slots=slots, max_waiting=max_waiting, clock=clock)
         chat = Chat(
             assistant=assistant,

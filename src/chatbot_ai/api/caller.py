@@ -18,8 +18,7 @@ from fastapi import Depends, Query, Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chatbot_ai.api.middleware import build_limit_headers
-from chatbot_ai.api.request_line import note
+from chatbot_ai.api.middleware import build_limit_headers, note
 from chatbot_ai.api.schemas import UserName
 from chatbot_ai.api.services import Services
 from chatbot_ai.core.idempotency import Claim

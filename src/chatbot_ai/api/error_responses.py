@@ -13,8 +13,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from chatbot_ai.api.middleware import note
 from chatbot_ai.api.openai_errors import speaks_openai, to_openai
-from chatbot_ai.api.request_line import note
 from chatbot_ai.cards.errors import CardError
 from chatbot_ai.domain.errors import (
     CallerLimited,

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from chatbot_ai.api.app import create_app
 from chatbot_ai.api.metrics import Metrics
-from chatbot_ai.api.request_line import LoggedAnswers
+from chatbot_ai.api.middleware import AnswerLog
 from chatbot_ai.api.services import ApiOptions, Services
 from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.queue import RequestQueue
@@ -60,7 +60,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
     async def open_services() -> AsyncIterator[Services]:
         async with AsyncExitStack() as stack:
             clock = SystemClock()
-            statistics = Statistics(clock, metrics.observe, LoggedAnswers(assistant).observe)
+            statistics = Statistics(clock, metrics.observe, AnswerLog(assistant).observe)
             store, outbox_turns = service_store(assistant, shared)
             await store.open()
             stack.push_async_callback(store.close)
