@@ -34,7 +34,7 @@ MAY_BLOCK = {
     "chatbot_ai/storage/predecessor.py": {"__init__", "records"},
     "chatbot_ai/storage/registry.py": {"build_store"},
     "chatbot_ai/storage/mongodb_connection.py": {"_new_client", "access", "_prepare"},
-    "chatbot_ai/api/docs.py": {"install"},
+    "chatbot_ai/api/openapi.py": {"complete_document"},
     "chatbot_ai/server/compose.py": {"build_app"},
     "chatbot_ai/settings/load.py": {"load_config"},
     "chatbot_ai/server/personas.py": {"read_personas"},

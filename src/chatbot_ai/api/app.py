@@ -8,7 +8,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatbot_ai import __version__
@@ -17,9 +16,9 @@ from chatbot_ai.api import (
     chat,
     conversation_answers,
     conversations,
-    docs,
     error_responses,
     openai_compat,
+    openapi,
     operations,
     streaming,
 )
@@ -84,6 +83,7 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
     routers = [
         own_model,
         operations.router,
+        openapi.router,
         conversations.router,
         conversation_answers.ROUTERS[options.assistant],
         openai_compat.router(options),
@@ -93,12 +93,10 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
         routers += [characters.router]
     # last, as /{model} takes every other POST
     routers.append(other_models)
-    docs.install(app, title=TITLES[options.assistant])
+    openapi.complete_document(app)
     for router in routers:
         app.include_router(router)
-    app.state.api_routes = [route for router in routers for route in router.routes] + [
-        route for route in app.routes if isinstance(route, Route)
-    ]
+    app.state.api_routes = [route for router in routers for route in router.routes]
 
     def body_limit(path: str) -> int:
         is_upload = options.assistant == "character" and f"{path}/".startswith(

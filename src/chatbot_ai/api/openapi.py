@@ -1,8 +1,17 @@
-"""What of our interface the framework cannot see for itself: keys, and headers read by hand."""
+"""The document of our interface: what the framework cannot see for itself (keys, headers read by
+hand, errors), and the routes /openapi.json and /docs, which need nothing from outside."""
 
 from __future__ import annotations
 
+import mimetypes
+from importlib.resources import files
 from typing import Any
+
+import fastapi_offline
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from starlette.staticfiles import StaticFiles
 
 from chatbot_ai.domain.limits import IDEMPOTENCY_KEY_CHARS
 
@@ -42,7 +51,54 @@ def headers(*names: str) -> dict[str, Any]:
 MAKING = headers("Idempotency-Key")
 ANSWERING = headers("Idempotency-Key", "X-Resumable")
 SPEAKING = headers("Idempotency-Key", "X-Resumable", "X-Include-Sources")
-
+ERROR_SCHEMA = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message", "request_id"],
+            "properties": {
+                "code": {"type": "string", "description": "Stable, for programs."},
+                "message": {"type": "string", "description": "For people; Korean or English."},
+                "request_id": {"type": ["string", "null"]},
+                "retry_after_s": {"type": "integer", "minimum": 1},
+                "limit": {
+                    "type": "string",
+                    "enum": ["requests_per_minute", "tokens_per_day", "concurrent_requests"],
+                    "description": "With 429: the limit of this caller that is used up.",
+                },
+                "fields": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["field", "message"],
+                        "properties": {
+                            "field": {"type": "string"},
+                            "message": {"type": "string"},
+                        },
+                    },
+                },
+            },
+        }
+    },
+}
+OPENAI_ERROR_SCHEMA = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
 
@@ -76,8 +132,70 @@ ANSWER_RESPONSES: dict[int | str, dict[str, Any]] = {
     **document_error(503, "Busy, or something it needs is down; see Retry-After."),
 }
 
+#: Swagger UI comes from the package that `fastapi-offline` carries.
+_ASSETS = StaticFiles(directory=str(files(fastapi_offline) / "static"))
 
-def secure(schema: dict[str, Any]) -> None:
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/openapi.json")
+async def read_document(request: Request) -> JSONResponse:
+    """The document, with the prefix under which the caller sees us."""
+    app: FastAPI = request.app
+    prefix = request.scope.get("root_path", "")
+    return JSONResponse({**app.openapi(), "servers": [{"url": prefix or "/"}]})
+
+
+# a route and no mount: a mount looks for the gateway's prefix in a path that has lost it
+@router.get("/docs-static/{file}")
+async def read_asset(file: str, request: Request) -> Response:
+    """A file of the interactive reference."""
+    return await _ASSETS.get_response(file, request.scope)
+
+
+@router.get("/docs")
+async def read_docs(request: Request) -> HTMLResponse:
+    """The interactive reference."""
+    prefix = request.scope.get("root_path", "")
+    return get_swagger_ui_html(
+        openapi_url=f"{prefix}/openapi.json",
+        title=request.app.title,
+        swagger_js_url=f"{prefix}/docs-static/swagger-ui-bundle.js",
+        swagger_css_url=f"{prefix}/docs-static/swagger-ui.css",
+        swagger_favicon_url=f"{prefix}/docs-static/favicon.png",
+    )
+
+
+def complete_document(app: FastAPI) -> None:
+    """Have the application's document tell what the framework does not see."""
+    mimetypes.init()  # reads the system's list now, not within the first answer
+    make_schema = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = make_schema()
+            components = schema.setdefault("components", {}).setdefault("schemas", {})
+            components |= {"Error": ERROR_SCHEMA, "OpenAIError": OPENAI_ERROR_SCHEMA}
+            for name in ("HTTPValidationError", "ValidationError"):
+                components.pop(name, None)
+            _drop_framework_errors(schema)
+            _add_security(schema)
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _drop_framework_errors(schema: dict[str, Any]) -> None:
+    """Take away the 422 that FastAPI adds where a route does not document its own."""
+    for path in schema["paths"].values():
+        for operation in path.values():
+            content = operation["responses"].get("422", {}).get("content", {})
+            found = content.get("application/json", {}).get("schema", {})
+            if found.get("$ref", "").endswith("/HTTPValidationError"):
+                del operation["responses"]["422"]
+
+
+def _add_security(schema: dict[str, Any]) -> None:
     """Say how keys are sent, on every operation that may answer 401."""
     schema.setdefault("components", {})["securitySchemes"] = SECURITY_SCHEMES
     for path in schema["paths"].values():
