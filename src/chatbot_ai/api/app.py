@@ -28,6 +28,7 @@ from chatbot_ai.api.middleware import LIMIT_HEADERS, BodyLimit, CrashAnswer, Req
 from chatbot_ai.api.services import ApiOptions, Services
 from chatbot_ai.domain.errors import CallerLeft, ChatbotError
 from chatbot_ai.domain.limits import UPLOAD_BYTES
+from chatbot_ai.messages import read_table
 
 OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
 
@@ -73,6 +74,8 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
     app.state.options, app.state.metrics = options, metrics
     app.state.readiness = operations.ReadinessCache()
     error_responses.install_error_handlers(app)
+    for area in ("api", "cards"):
+        read_table(area)  # now, not from the disk within the first error
 
     @app.exception_handler(CallerLeft)
     async def _left(_request: Request, _error: CallerLeft) -> Response:
