@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatbot_ai.models.tensors import BLOCKS, BrokenHeader, least_bytes
+from chatbot_ai.models.gguf import BLOCKS, BrokenHeader, compute_least_bytes
 from support.gguf_files import LLAMA_8B, TENSOR_BYTES, header, small_gguf
 
 
@@ -21,16 +21,16 @@ def written(folder: Path, content: bytes) -> Path:
 
 def test_the_demo_models_length_is_exact(model_file: Path) -> None:
     """A real file of llama.cpp's own tools ends where its last tensor does."""
-    assert least_bytes(model_file) == model_file.stat().st_size
+    assert compute_least_bytes(model_file) == model_file.stat().st_size
 
 
 def test_header_and_tensors_add_up(tmp_path: Path) -> None:
     """Vocabulary is passed over, alignment kept, blocks counted as ggml does."""
-    assert least_bytes(written(tmp_path, small_gguf())) == len(header()) + TENSOR_BYTES
+    assert compute_least_bytes(written(tmp_path, small_gguf())) == len(header()) + TENSOR_BYTES
     facts = {**LLAMA_8B, "tokenizer.ggml.tokens": ["a", "한", ""] * 100, "general.alignment": 64}
     start = header(facts, alignment=64)
-    assert least_bytes(written(tmp_path, start)) == len(start) + TENSOR_BYTES
-    assert least_bytes(written(tmp_path, header(tensors=()))) == len(header(tensors=()))
+    assert compute_least_bytes(written(tmp_path, start)) == len(start) + TENSOR_BYTES
+    assert compute_least_bytes(written(tmp_path, header(tensors=()))) == len(header(tensors=()))
 
 
 @pytest.mark.parametrize("kind", [*BLOCKS, 77])
@@ -39,7 +39,7 @@ def test_every_type_has_its_size(tmp_path: Path, kind: int) -> None:
     in_block, block_bytes = BLOCKS.get(kind, (1, 0))
     start = header(tensors=[("w", (512, 3), kind, 64)])
     expected = len(start) + 64 + 1536 // in_block * block_bytes
-    assert least_bytes(written(tmp_path, start)) == expected
+    assert compute_least_bytes(written(tmp_path, start)) == expected
 
 
 @given(st.integers(0, len(header()) - 40), st.binary(max_size=12))
@@ -50,12 +50,12 @@ def test_any_damage_to_the_header_is_a_broken_header(
     folder = tmp_path_factory.mktemp("gguf")
     whole = header()
     with contextlib.suppress(BrokenHeader):
-        least_bytes(written(folder, whole[:cut] + garbage + whole[cut + len(garbage) :]))
+        compute_least_bytes(written(folder, whole[:cut] + garbage + whole[cut + len(garbage) :]))
     with pytest.raises(BrokenHeader):
-        least_bytes(written(folder, whole[:cut]))
+        compute_least_bytes(written(folder, whole[:cut]))
 
 
 def test_an_empty_file_is_no_model(tmp_path: Path) -> None:
     """Nothing can be read of nothing."""
     with pytest.raises(BrokenHeader):
-        least_bytes(written(tmp_path, b""))
+        compute_least_bytes(written(tmp_path, b""))

@@ -18,8 +18,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from chatbot_ai.models.download import download
-from chatbot_ai.models.errors import ModelFileError
-from chatbot_ai.models.wire import DownloadPolicy
+from chatbot_ai.models.manifest import ModelFileError
+from chatbot_ai.models.retrying import DownloadPolicy
 from support.model_hub import Fault, ModelHub, model_hub
 from support.waiting import HANG_S
 

@@ -12,11 +12,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from chatbot_ai.models.errors import ModelFileError
 from chatbot_ai.models.hub import Hub
 from chatbot_ai.models.library import FileState, ModelLibrary
-from chatbot_ai.models.manifest import ModelFile, WheelSource
-from chatbot_ai.models.wire import DownloadPolicy
+from chatbot_ai.models.manifest import ModelFile, ModelFileError, WheelSource
+from chatbot_ai.models.retrying import DownloadPolicy
 from support.gguf_files import random_gguf
 from support.model_hub import Fault, ModelHub, model_hub
 

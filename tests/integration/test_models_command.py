@@ -17,7 +17,7 @@ import pytest
 from chatbot_ai import models
 from chatbot_ai.cli.terminal import parse_language
 from chatbot_ai.messages import Language, get_message, read_table
-from chatbot_ai.models.errors import ModelFileError
+from chatbot_ai.models.manifest import ModelFileError
 from support.gguf_files import random_gguf
 from support.model_hub import Fault, ModelHub, model_hub
 from support.waiting import HANG_S

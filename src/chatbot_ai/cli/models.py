@@ -16,9 +16,9 @@ from rich.table import Table
 
 from chatbot_ai.cli.terminal import LanguageOption, parse_language, show_bytes
 from chatbot_ai.messages import Language, get_message
-from chatbot_ai.models.errors import ModelFileError
 from chatbot_ai.models.hub import Hub
 from chatbot_ai.models.library import FileState, FileStatus, ModelLibrary
+from chatbot_ai.models.manifest import ModelFileError
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 

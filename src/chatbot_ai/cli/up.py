@@ -12,7 +12,7 @@ from chatbot_ai.cli.terminal import show_bytes
 from chatbot_ai.domain.conversation import ASSISTANTS
 from chatbot_ai.messages import Language, get_message
 from chatbot_ai.models.manifest import DEMO
-from chatbot_ai.models.note import Note
+from chatbot_ai.models.sidecar import Note
 from chatbot_ai.server import group, logs
 from chatbot_ai.server.engines import DEMO_MODEL, choose_model
 from chatbot_ai.server.stores import store_name

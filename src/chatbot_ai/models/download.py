@@ -19,16 +19,16 @@ import httpx2
 import structlog
 from filelock import FileLock
 
-from chatbot_ai.models.errors import ModelFileError
-from chatbot_ai.models.part import PartFile
-from chatbot_ai.models.wire import (
+from chatbot_ai.models.manifest import ModelFileError
+from chatbot_ai.models.retrying import (
     DownloadPolicy,
     Interrupted,
-    http_client,
+    build_client,
     raise_for_status,
     retry,
-    translated,
+    translate_errors,
 )
+from chatbot_ai.models.sidecar import PartFile
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there and the total, None while unknown."""
@@ -83,7 +83,7 @@ def download(
                 raise ModelFileError(
                     "download_corrupt", path=target, sha256=part.sha256, expected=sha256
                 )
-            part.become(target)
+            part.move_to(target)
             return Downloaded(target, part.size_bytes, part.sha256)
     except OSError as error:
         cause = error.strerror or str(error)
@@ -123,15 +123,15 @@ class _Transfer:
     def run(self, headers: Mapping[str, str]) -> None:
         """Fill the part to its end; returns with every byte on disk."""
         if self._sha256 is not None:
-            self._part.belong_to(self._sha256)
+            self._part.assign_version(self._sha256)
         resumed_bytes = self._part.size_bytes
         self._check_disk()
-        with http_client(self._policy, headers) as client:
+        with build_client(self._policy, headers) as client:
             retry(
                 lambda: self._attempt(client),
                 name=self._target.name,
                 policy=self._policy,
-                gained=lambda: self._part.size_bytes,
+                count_gained=lambda: self._part.size_bytes,
             )
         _LOG.info(
             "model.downloaded",
@@ -145,7 +145,7 @@ class _Transfer:
             return
         name = self._target.name
         with (
-            translated(self._url, name),
+            translate_errors(self._url, name),
             client.stream(
                 "GET", self._url, headers=self._range(), follow_redirects=True
             ) as response,
@@ -185,7 +185,7 @@ class _Transfer:
             self._part.restart()
             if self._sha256 is None:
                 etag = response.headers.get("ETag")
-                self._part.belong_to(etag if etag and etag.startswith('"') else None)
+                self._part.assign_version(etag if etag and etag.startswith('"') else None)
         self._expect(total_bytes)
 
     def _expect(self, total_bytes: int | None) -> None:

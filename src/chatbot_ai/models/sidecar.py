@@ -1,14 +1,71 @@
-"""The half-arrived file: bytes on disk, their running hash, and what they are a part of."""
+"""What lies beside a model file: the hash that was once computed, and a part that is arriving."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """`<file>.sha256.json` beside a model file; it holds while size and mtime are the file's."""
+
+    sha256: str
+    size_bytes: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path, sha256: str) -> Note:
+        status = path.stat()
+        return cls(sha256, status.st_size, status.st_mtime_ns)
+
+    @classmethod
+    def read(cls, path: Path) -> Note | None:
+        """Return the note beside `path`, whether it still holds or not."""
+        try:
+            fields = json.loads(note_path(path).read_text(encoding="utf-8"))
+            return cls(str(fields["sha256"]), int(fields["size_bytes"]), int(fields["mtime_ns"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def holds(self, path: Path) -> bool:
+        """Tell whether the file is, by size and mtime, the one that was hashed."""
+        return self == Note.of(path, self.sha256)
+
+    def write(self, path: Path) -> bool:
+        """Keep the note beside `path`; False where the folder cannot be written."""
+        target = note_path(path)
+        draft = target.with_name(f"{target.name}.part")
+        try:
+            draft.write_text(json.dumps(asdict(self)), encoding="utf-8")
+            draft.replace(target)
+        except OSError:
+            return False
+        return True
+
+
+def note_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256.json")
+
+
+def hash_file(path: Path, progress: Callable[[int, int | None], None] | None = None) -> str:
+    """Read the whole file (5 GB take some seconds from a page cache, longer from a disk)."""
+    total_bytes, have_bytes, digest = path.stat().st_size, 0, hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            have_bytes += len(block)
+            if progress is not None:
+                progress(have_bytes, total_bytes)
+    return digest.hexdigest()
+
 
 _BLOCK_BYTES = 1 << 20
 
@@ -22,7 +79,7 @@ class PartFile:
     """`<target>.part`, kept across processes; `<target>.part.json` names the version it is of.
 
     Opening reads what is there once, so that the hash goes on where the bytes do. `version` is a
-    hash or a strong ETag; bytes of another version are dropped by `belong_to`.
+    hash or a strong ETag; bytes of another version are dropped by `assign_version`.
     """
 
     def __init__(self, target: Path) -> None:
@@ -74,7 +131,7 @@ class PartFile:
         self._hash = hashlib.sha256()
         self.size_bytes = 0
 
-    def belong_to(self, version: str | None) -> None:
+    def assign_version(self, version: str | None) -> None:
         """Say which version the bytes are of; those of another one, or of none, are dropped."""
         if version is None or version != self.version:
             self.restart()
@@ -88,7 +145,7 @@ class PartFile:
         self.path.unlink(missing_ok=True)
         self._note.unlink(missing_ok=True)
 
-    def become(self, target: Path) -> None:
+    def move_to(self, target: Path) -> None:
         """Take the final name in one step, with the bytes safely on the disk before."""
         os.fsync(self._file.fileno())
         self.path.replace(target)
