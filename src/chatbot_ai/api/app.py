@@ -82,20 +82,19 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
         # nobody reads this; 499 is nginx's own number for it and shows in the log
         return Response(status_code=499)
 
-    own_model, other_models = chat.routers(options)
     routers = [
-        own_model,
+        chat.OWN[options.assistant],
         operations.router,
         openapi.router,
         conversations.router,
         conversation_answers.ROUTERS[options.assistant],
-        openai_compat.router(options),
+        openai_compat.router,
         streaming.router,
     ]
     if options.assistant == "character":
         routers += [characters.router]
     # last, as /{model} takes every other POST
-    routers.append(other_models)
+    routers.append(chat.OTHERS[options.assistant])
     openapi.complete_document(app)
     for router in routers:
         app.include_router(router)

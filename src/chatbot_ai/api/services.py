@@ -73,6 +73,12 @@ def services_of(request: Request) -> Services:
     return found
 
 
+def deadline_of(request: Request) -> float:
+    """When the answer to this request must be stored, on the monotonic clock."""
+    options: ApiOptions = request.app.state.options
+    return services_of(request).chat.clock.monotonic() + options.deadline_s
+
+
 async def _services(request: Request) -> Services:
     """A coroutine, as are all dependencies of routes that answer: FastAPI calls any other function
     in a thread."""

@@ -79,10 +79,11 @@ OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")}
 def routes_of(assistant: Any) -> Iterator[APIRoute]:
     options = ApiOptions(assistant, "ko", 60, 1000)
     for router in (
-        *chat.routers(options),
+        chat.OWN[assistant],
+        chat.OTHERS[assistant],
         conversations.router,
         conversation_answers.ROUTERS[options.assistant],
-        openai_compat.router(options),
+        openai_compat.router,
         operations.router,
         streaming.router,
         *([characters.router] if assistant == "character" else []),
