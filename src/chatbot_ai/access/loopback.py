@@ -23,7 +23,7 @@ class LoopbackAccess:
 
     A page of another site is refused although the browser that shows it is on this machine: by
     its Origin, and, where it has made its own name point to this machine (DNS rebinding), by the
-    name it calls us. That also refuses whoever comes through a tunnel with a public name.
+    name it calls us. That also refuses callers that come through a tunnel with a public name.
     """
 
     def __init__(self, *, anywhere: bool = False, origins: Collection[str] = ()) -> None:

@@ -141,7 +141,7 @@ class IdempotentAnswers:
     async def _recall(self, request: ChatRequest) -> tuple[Answer | None, ChatRequest]:
         """The stored answer, or the request as it is to be answered now.
 
-        An answer that was interrupted as the conversation's last is given anew in its place.
+        An answer that was interrupted as the conversation's last is generated again in its place.
         """
         chat = self._chat
         key = chat.memory.find_key(request)

@@ -176,7 +176,7 @@ class References:
 
     def _room(self, exchange: Exchange) -> int:
         """Tokens for passages: the setting, a share of the prompt, and what the fixed parts of
-        the prompt leave, by a guess; `core/chat.py` mends what was guessed too large."""
+        the prompt leave, by a guess; `core/chat.py` corrects a guess that was too large."""
         request = exchange.request
         if request.messages:
             fixed = sum(likely_tokens(message.content) for message in request.messages)
@@ -231,7 +231,7 @@ class Gathering:
 
 def next_number(turns: Sequence[Turn], sources: int) -> int:
     """The number of the first of so many new sources: none of those that earlier turns in the
-    prompt have, for the model sees their passages too. Begins anew before four digits."""
+    prompt have, for the model sees their passages too. Starts over before four digits."""
     start = turns[-1].window_start if turns else 0
     taken = [source.n for turn in turns if turn.index >= start for source in turn.sources]
     first = max(taken, default=0) + 1

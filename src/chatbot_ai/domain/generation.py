@@ -48,7 +48,7 @@ class GenerationRequest:
 
     deadline  on the monotonic clock, in seconds
     whole     nobody sees the deltas as they come, so an answer that fails half-way may be
-              generated anew
+              generated again
     backups   another model or another try may stand in; no: an answer is not worth the time
     """
 
@@ -93,7 +93,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Restarted:
-    """All deltas so far are void: a backup begins anew. Only for requests with `whole`."""
+    """All deltas so far are void: a backup starts over. Only for requests with `whole`."""
 
 
 GenerationEvent = TextDelta | Restarted | Finished

@@ -28,7 +28,7 @@ class ModelWithBackup:
     """A ChatModel that falls back, in this order: the engine's stream, the same engine without
     streaming, then `others`.
 
-    Only before the first delta was shown; a request with `whole` may be generated anew however
+    Only before the first delta was shown; a request with `whole` may be generated again however
     far it had come, after a Restarted event; one without `backups` gets the engine's stream only.
     `Finished.model` names the model that really answered and `Finished.backup` says that it was a
     backup.

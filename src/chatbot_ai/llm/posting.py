@@ -23,7 +23,7 @@ class Posting:
     keep-alive header (8 of 60 immediate reuses failed), so every request takes a fresh one; and a
     compressed stream would come in lumps, not token by token.
 
-    A transport without a client around it: redirects, cookies and URLs put together anew are not
+    A transport without a client around it: redirects, cookies and rebuilt URLs are not
     wanted here and cost a sixth of the request.
     """
 

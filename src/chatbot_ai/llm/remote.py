@@ -24,7 +24,7 @@ class RemoteModel(LlamaModel):
                     smaller of the two
 
     `Finished.model` is what the server said of that very answer, so that a server which was
-    started anew with another model is reported truly at once.
+    restarted with another model is reported correctly at once.
     """
 
     def __init__(

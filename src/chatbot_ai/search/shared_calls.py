@@ -13,7 +13,7 @@ V = TypeVar("V")
 
 
 class SharedCalls(Generic[K, V]):
-    """Runs one call per key at a time; whoever asks for the same key meanwhile gets its result.
+    """Runs one call per key at a time; callers that ask for the same key meanwhile get its result.
 
     A waiter that is cancelled leaves the call running for the others. The call itself must be
     bounded in time, for nobody but `close` ends it.

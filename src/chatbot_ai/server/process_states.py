@@ -15,7 +15,7 @@ LOOK_EVERY_S = 0.5
 
 
 async def tell_states(supervisor: Supervisor, folder: Path) -> None:
-    """Write `folder`/processes.json anew whenever a state or a count of restarts changes.
+    """Write `folder`/processes.json again whenever a state or a count of restarts changes.
 
     Runs until cancelled. The file holds names, states and restarts, nothing else.
     """

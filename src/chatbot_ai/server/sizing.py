@@ -49,9 +49,9 @@ def share_out(
 ) -> list[dict[Assistant, int]]:
     """Slots of every assistant, for each engine.
 
-    Everybody gets one at least. What is then free on a device, when all models, all that was set
-    and in RAM all host caches are subtracted, is given away one slot at a time, each to whoever
-    has the least of what it wished for.
+    Each gets at least one. The memory that is then free on a device, less all models, all slots
+    that were set and, in RAM, all host caches, is distributed one slot at a time, each to the
+    assistant with the smallest share of its wish.
     """
     given = [{w.assistant: w.number if w.kind == "set" else 1 for w in n.wishes} for n in needs]
     for device in {need.gpu for need in needs}:

@@ -229,7 +229,7 @@ class MongoConnection:
                 yield database
         except FAILURES as error:
             if isinstance(error, ConnectionFailure):
-                # Whoever comes back may be a new, empty server: look at its schema again.
+                # The server may be a new, empty one now: check its schema again.
                 self._preparation = None
             raise server_error(self.server, error) from error
 

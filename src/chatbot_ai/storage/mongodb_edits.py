@@ -2,7 +2,7 @@
 
 A plain mongod has no transaction over several documents. An edit is therefore one write that
 decides, the new turn in the place of the old one, marked as having turns behind it that are to
-go; the conversation's document says before it where to look. Whoever reads that document next, in
+go; the conversation's document says before it where to look. The next reader of that document, in
 whatever process, finishes what was begun.
 """
 

@@ -11,7 +11,7 @@ from statistics import fmean, median
 
 from chatbot_ai.tools.loadtest.record import Record
 
-#: A foretold wait counts as right within this share of the real one (issue 4: ±30 %).
+#: An expected wait counts as right within this share of the actual one (issue 4: ±30 %).
 WAIT_TOLERANCE = 0.3
 
 
@@ -37,7 +37,7 @@ class Overview:
     duration_s      first request sent until last reply
     answers_per_h   answered questions an hour over that time
     *_s             seconds over complete answers; refusal_s the median time until a refusal
-    wait_error      median of |foretold - real| / real wait over all that stood in the queue
+    wait_error      median of |expected - actual| / actual wait over all that were queued
     waits           how many those are
     """
 
@@ -103,7 +103,7 @@ def overview(records: Sequence[Record]) -> Overview:
 
 
 def waits(records: Sequence[Record]) -> list[tuple[float, float]]:
-    """Foretold and real wait of each answer that stood in the queue, however shortly."""
+    """Expected and actual wait of each answer that was queued, however briefly."""
     return [
         (r.announced_wait_s, r.queue_s)
         for r in records

@@ -31,7 +31,7 @@ class Record:
     retries           requests for the same question before this one
     is_final          False when the client went on to repeat the question
     elapsed_s         since the question was first asked, waits between repetitions included
-    announced_wait_s  the wait that the server foretold on arrival
+    announced_wait_s  the wait that the server expected on arrival
     retry_after_s     what Retry-After asked for
     error_code        the server's code; `cause` is never empty unless the answer is complete
     users             simulated people at that time

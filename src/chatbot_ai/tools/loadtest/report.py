@@ -36,7 +36,7 @@ _MAX_RUNS = 40
 
 
 def write_report(folder: Path, now: datetime | None = None) -> Path:
-    """Writes the page anew from every CSV file in `folder`, replacing it at once, and names it."""
+    """Write the page from all CSV files in `folder`, atomically, and return its path."""
     runs, skipped = read_runs(folder)
     path = folder / PAGE_NAME
     fresh = path.with_suffix(".html.new")
