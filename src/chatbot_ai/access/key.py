@@ -84,8 +84,8 @@ def is_key(secret: str, key: Key | None) -> bool:
 def read_credential(headers: Mapping[str, str]) -> str | None:
     """The key of `Authorization: Bearer` or `X-API-Key`; None where neither is sent.
 
-    Raises Unauthorized for two keys that differ and for another scheme than Bearer: whoever sends
-    them expects something else to count than what would.
+    Raises Unauthorized for two different keys and for a scheme other than Bearer, as it would be
+    unclear which one the caller expects to be used.
     """
     authorization = headers.get("authorization", "").strip()
     found = [headers.get("x-api-key", "").strip()]

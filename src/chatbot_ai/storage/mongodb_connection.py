@@ -118,7 +118,7 @@ async def _create_indexes(database: Database) -> None:
 
 async def _nothing_to_change(database: Database) -> None:
     """Answers may hold their end, sources and time from here on, and lack them before. Documents
-    stay, but an earlier version would drop them when it writes a turn anew, and is refused."""
+    stay, but an earlier version would drop them when it rewrites a turn, and is refused."""
 
 
 MIGRATIONS: tuple[Migration, ...] = (

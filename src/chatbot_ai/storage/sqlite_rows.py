@@ -67,7 +67,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         ),
     ),
     # `answers` may hold an answer's end, sources and time from here on, and lacks them before. No
-    # statement is needed, but an earlier version would drop them when it writes a turn anew.
+    # statement is needed, but an earlier version would drop them when it rewrites a turn.
     Migration("0002_what_each_answer_rests_on", ()),
 )
 
