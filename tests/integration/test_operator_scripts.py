@@ -190,7 +190,7 @@ def one_shot(tmp_path: Path) -> dict[str, str]:
 
 def test_without_the_demo_model_a_pull_goes_on(one_shot: dict[str, str], tmp_path: Path) -> None:
     """Where the hub cannot give the demo model, the models that the operator asks for matter."""
-    command = [ROOT / "docker/prepare.sh", "models", "pull", "office"]
+    command = [str(ROOT / "docker/prepare.sh"), "models", "pull", "office"]
     assert subprocess.run(command, env=one_shot, check=False).returncode == 0
     called = (tmp_path / "called").read_text().splitlines()
     assert called[-1] == "chatbot-ai models pull office"
