@@ -123,7 +123,7 @@ async def learn_control_tokens(settings: AssistantSettings, config: Config) -> N
     """Take the control tokens of the model's own file, where it is on this machine."""
     with contextlib.suppress(ConfigurationError):  # the engine says what is wrong with it
         path = choose_model(settings, config).path
-        if path.is_file():
+        if await asyncio.to_thread(path.is_file):
             control_tokens.add(await asyncio.to_thread(read_control_tokens, path))
 
 

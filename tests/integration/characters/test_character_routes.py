@@ -165,7 +165,8 @@ def _zip_bomb() -> bytes:
 HOSTILE = {
     "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>", "picture_svg"),
     "empty": (b"", "file_empty"),
-    "truncated": (samples.png(samples.text_chunk("chara", samples.v1()))[:-9], "png_damaged"),
+    "truncated": (samples.png(samples.text_chunk("chara", samples.v1()))[:60], "card_missing"),
+    "cut at once": (samples.png()[:20], "png_damaged"),
     "no card": (samples.png(), "card_missing"),
     "path": (samples.charx(samples.risuai_v3(), {"../../etc/x": b"1"}), "path_unsafe"),
     "random": (b"\x00\x01nothing", "format_unknown"),
