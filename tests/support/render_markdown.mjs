@@ -8,7 +8,7 @@ globalThis.window = globalThis;
 globalThis.addEventListener = () => {};
 globalThis.matchMedia = () => ({ matches: false, addEventListener: () => {} });
 globalThis.location = new URL("http://localhost:8001/chat/");
-const { prose } = await import(process.argv[2]);
+const { renderMarkdown } = await import(process.argv[2]);
 
 const escape = (text) =>
   String(text).replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
@@ -30,5 +30,5 @@ function write(node) {
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { text, ...options } = JSON.parse(line);
-  process.stdout.write(`${JSON.stringify(write(prose(text, options)))}\n`);
+  process.stdout.write(`${JSON.stringify(write(renderMarkdown(text, options)))}\n`);
 }
