@@ -33,7 +33,7 @@ from chatbot_ai.domain.errors import (
 )
 from chatbot_ai.domain.limits import IDEMPOTENCY_KEY_CHARS, LimitState
 
-#: What everybody may ask: whether we live, and how we are to be called.
+#: Paths that need no caller: health checks and the documentation.
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"})
 OPEN_BELOW = ("/docs-static/",)
 #: How they may be asked; any other way needs a caller, as POST /{model} takes every name.

@@ -142,7 +142,7 @@ async def performance(services: ServicesOf) -> dict[str, Any]:
 
 @router.get("/limits", **CALLERS_ONLY)
 async def read_limits(request: Request) -> Limits:
-    """How much a caller may send, so that nobody has to be refused to find out."""
+    """The size limits of requests."""
     options: ApiOptions = request.app.state.options
     named = {name: getattr(limits, name.upper(), None) for name in Limits.model_fields}
     return Limits(**named | {"body_bytes": options.max_body_bytes})

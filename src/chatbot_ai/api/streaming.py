@@ -313,7 +313,7 @@ async def get_stream(
     caller: Caller,
     user_id: StreamUser = None,
 ) -> ResumableStream[ChatEvent]:
-    """The caller's own stream. Raises NotFound for anybody else's."""
+    """The caller's own stream. Raises NotFound for those of others."""
     owner = owner_of(request, caller, caller.speaks_for(user_id))
     return services.streams.find(stream_id, owner)
 

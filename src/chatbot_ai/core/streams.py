@@ -29,7 +29,7 @@ Event = TypeVar("Event")
 class StreamLimits:
     """What streams may take.
 
-    grace_s     a stream that nobody follows goes on for so long
+    grace_s     how long a stream without a reader goes on
     keep_s      a finished stream can be followed for so long
     max_events  events of one stream that are kept; older ones are forgotten
     max_streams    running and finished ones together

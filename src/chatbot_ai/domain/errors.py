@@ -31,7 +31,7 @@
             ├── ExchangeFailed      the network, the protocol, the time or the size of one exchange
             ├── FetchRefused        this side does not fetch the page
             └── ReadingFailed       the page arrived, but no text could be made of it
-    CallerLeft                      the caller closed the connection; nobody reads an answer
+    CallerLeft                      the caller closed the connection
 
 `code` is stable and machine-readable; how an error is answered is decided in `api` alone. A class
 without a code of its own never reaches a caller.
@@ -129,7 +129,7 @@ class StreamExpired(ChatbotError):
 
 
 class StreamCancelled(ChatbotError):
-    """The stream was cancelled, or nobody followed it for too long."""
+    """The stream was cancelled, or had no reader for too long."""
 
     code = "stream_cancelled"
 
@@ -157,7 +157,7 @@ class Unavailable(ChatbotError):
 
 
 class AdmissionRejected(Unavailable):
-    """Refused at the door: the queue is full, or the expected wait exceeds the deadline."""
+    """Not queued: the queue is full, or the expected wait exceeds the deadline."""
 
     code = "busy"
 
@@ -233,7 +233,7 @@ class ReadingFailed(SearchUnavailable):
 
 
 class CallerLeft(Exception):
-    """The caller has closed the connection. Not a ChatbotError: nobody is left to be answered."""
+    """The caller has closed the connection. Not a ChatbotError: there is no one to respond to."""
 
 
 def places_of(error: BaseException, most: int = 5) -> str:

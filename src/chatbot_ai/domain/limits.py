@@ -27,7 +27,7 @@ USER_NAME_CHARS = 100
 ALTERNATE_GREETINGS = 50
 #: The highest number of a greeting; cards may bring more of them than can be edited.
 GREETING_INDEX = 10_000
-#: Characters that one user may keep, so that nobody fills the disk.
+#: Characters that one user may keep, so that no user fills the disk.
 CHARACTERS = 500
 #: The body of a request that brings a card or a picture.
 UPLOAD_BYTES = 8 << 20

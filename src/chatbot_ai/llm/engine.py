@@ -19,7 +19,7 @@ class EngineOptions:
 
     context_tokens is for one conversation; the engine is given `slots` times as much.
     processor_batch_tokens replaces batch_tokens, if smaller, where the model runs on the processor:
-    while a batch is computed nobody can leave a slot or get a token.
+    while a batch is computed no request can be cancelled or get a token.
     processor_flash_attention: whether flash_attention holds there too, where it makes short prompts
     behind a long context and generation slower; a quantised cache needs it and gets it.
     rope_scale stretches the trained context linearly; 1 leaves it. split_mode is "none" (one GPU),

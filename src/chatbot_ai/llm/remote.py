@@ -49,7 +49,7 @@ class RemoteModel(LlamaModel):
         self.served: Served | None = None
 
     async def learn(self) -> Served:
-        """Ask what is served and go by it. Raises BackendUnavailable where nobody answers."""
+        """Read what is served and use it. Raises BackendUnavailable if nothing answers."""
         async with self._translated():
             models = await self._http.get("/v1/models", timeout=ASK_TIMEOUT_S)
             await raise_for_status(models)

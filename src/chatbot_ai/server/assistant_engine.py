@@ -20,7 +20,7 @@ from chatbot_ai.server.supervisor import Supervisor
 from chatbot_ai.settings import AssistantSettings, Config, process_environment
 from chatbot_ai.settings.kinds import plain
 
-#: Seconds until a server that was away is asked again, and one that answered.
+#: Seconds until a server that was down is asked again, and one that answered.
 ASK_AGAIN_S, REFRESH_S = 1.0, 30.0
 
 
@@ -55,7 +55,7 @@ async def _theirs(settings: AssistantSettings) -> AsyncIterator[Engine]:
         api_key=plain(settings.engine_api_key),
         unnamed=settings.name,
     )
-    # one that is away, or still loads, is asked again by `follow`: no reason not to start
+    # one that is down, or still loads, is asked again by `follow`: no reason not to start
     served = await try_to_learn(model)
 
     async def state() -> dict[str, Any]:

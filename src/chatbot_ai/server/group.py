@@ -87,7 +87,7 @@ def plan(config: Config) -> Group:
 async def run(group: Group, on_ready: Callable[[bool], None], on_stop: Callable[[], None]) -> None:
     """Start the group, call `on_ready` once all of it serves, and keep it until SIGINT or SIGTERM.
 
-    `on_ready` is told whether the conversation store is away: the services serve what needs no
+    `on_ready` is told whether the conversation store is down: the services serve what needs no
     memory meanwhile, and take the store up when it comes. `on_stop` is called when the end begins;
     everything has ended when this returns. Raises ConfigurationError if a part cannot start.
     """
@@ -127,7 +127,7 @@ def _run_folder(config: Config) -> Path:
 
 
 async def _ready(supervisor: Supervisor, group: Group) -> bool:
-    """Wait until everything serves; return whether the store is away."""
+    """Wait until everything serves; return whether the store is down."""
     await supervisor.wait_ready()
     return await is_store_away(group.services)
 

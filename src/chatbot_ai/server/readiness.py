@@ -26,7 +26,7 @@ class Place:
 
 async def is_store_away(places: Sequence[Place]) -> bool:
     """Wait until every service's model answers, where it is the group's own, and return whether
-    a store is away. A store is not waited for: the services recover by themselves."""
+    a store is down. A store is not waited for: the services recover by themselves."""
     states = await asyncio.gather(*(_settled(place) for place in places))
     return any(state.get("store", "ok") != "ok" for state in states)
 

@@ -58,7 +58,7 @@ class StartWatch:
 
 def serve(assistant: Assistant, config: Config) -> None:
     """Serve until a signal. Raises ConfigurationError where a setting or persona is wrong, and
-    another ChatbotError where something that a service cannot start without is away."""
+    another ChatbotError where something that a service cannot start without is down."""
     settings = config.assistant(assistant)
     refuse_unguarded(config.shared)
     logs.configure(assistant, config.shared)

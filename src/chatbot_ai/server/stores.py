@@ -61,7 +61,7 @@ def service_store(
 ) -> tuple[ConversationStore, Callable[[], int]]:
     """The store of a service, and how many answered turns wait in its outbox.
 
-    The outbox holds turns that were answered while MongoDB was away; the embedded file needs none.
+    The outbox holds turns that were answered while MongoDB was down; the embedded file needs none.
     """
     store = conversation_store(shared)
     if isinstance(store, SqliteConversationStore):

@@ -183,7 +183,7 @@ class MongoConnection:
         self.server = server_name(url)
 
     async def open(self) -> None:
-        """Connect, and return also where the server is away: it is looked for at every access.
+        """Connect, and return also where the server is down: it is looked for at every access.
 
         Raises ConfigurationError for a URL or database name that can never work.
         """

@@ -48,7 +48,7 @@ class MongoConversationStore(ChangesAnswers):
     """ConversationStore over PyMongo's asynchronous API: majority-confirmed, journalled writes.
 
     Works on a standalone server, a replica set and a sharded cluster: it needs no transaction.
-    A server that is away at `open` is no error there; calls raise StoreUnavailable until it is
+    A server that is down at `open` is no error there; calls raise StoreUnavailable until it is
     back. A call takes `timeout_s` at most, and `server_selection_timeout_s` while the server is
     known to be away. A cancelled call goes on to its end by itself.
     """

@@ -1,4 +1,4 @@
-"""A store that keeps answered turns while its database is away."""
+"""A store that keeps answered turns while its database is down."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class OutboxConversationStore:
     async def _perform_or_keep(
         self, key: ConversationKey, operation: Operation, expected: Turn
     ) -> Turn:
-        """Do it, after what waits already; where the primary is away, keep it and return
+        """Do it, after what waits already; where the primary is down, keep it and return
         `expected`, of a new turn at the index that it will have."""
         async with self._lock(key):
             if await self._hand_over(key):

@@ -20,7 +20,7 @@ OUTCOMES: tuple[Outcome, ...] = ("answered", "refused", "interrupted", "failed",
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One request. Times are seconds; None means that nobody told.
+    """One request. Times are seconds; None means that it is unknown.
 
     time              when the request was sent
     user, question    who asked, and which of this user's questions it was; a repeated request
