@@ -19,6 +19,7 @@ from chatbot_ai.domain.errors import (
     BackendRateLimited,
     BackendUnavailable,
     DeadlineExceeded,
+    EmptyAnswer,
     InvalidRequest,
 )
 from chatbot_ai.domain.generation import (
@@ -35,6 +36,7 @@ from chatbot_ai.llm.backup import ModelWithBackup
 from chatbot_ai.llm.llama import LlamaModel
 from chatbot_ai.llm.openai import OpenAIModel
 from chatbot_ai.llm.sse import MAX_EVENT_BYTES
+from chatbot_ai.llm.thoughts import without_thoughts
 from support.faulty_server import (
     ANSWER,
     DONE,
@@ -226,13 +228,80 @@ async def test_a_connection_that_is_dropped(model: ChatModel, server: FaultyServ
     assert type((await failure(model))[1]) is BackendUnavailable
 
 
-@pytest.mark.parametrize("pieces", [(delta("가"),), (delta("가"), DONE), (finish(None), DONE), ()])
+@pytest.mark.parametrize("pieces", [(finish(None), DONE), (finish(None),), ()])
 async def test_no_finish_reason(
     model: ChatModel, server: FaultyServer, pieces: tuple[bytes, ...]
 ) -> None:
-    """A stream that ends without saying why breaks the protocol."""
+    """A stream that ends without text and without saying why breaks the protocol."""
     server.script = [sse(*pieces)]
     assert isinstance((await failure(model))[1], BackendProtocolError)
+
+
+def chunk(reason: str | None = None, **fields: object) -> bytes:
+    """A chunk whose delta has `fields`, as servers vary it."""
+    choice = {"index": 0, "delta": fields, "finish_reason": reason}
+    return event({"id": "x", "object": "chat.completion.chunk", "choices": [choice]})
+
+
+USAGE = {"prompt_tokens": 5, "completion_tokens": None, "total_tokens": 5}
+#: Streams that differ from the protocol without harm, and the text that is their answer.
+ODD_STREAMS: dict[str, tuple[bytes, ...]] = {
+    "no reason": (delta("가나"), DONE),
+    "unknown reason": (delta("가나"), chunk("abort"), DONE),
+    "upper case": (delta("가나"), chunk("STOP"), DONE),
+    "null chunk": (event("null"), delta("가나"), finish(), DONE),
+    "null error": (event({"choices": [], "error": None}), delta("가나"), finish(), DONE),
+    "null usage": (delta("가나"), finish(), event({"choices": [], "usage": None}), DONE),
+    "null count": (delta("가나"), finish(), event({"choices": [], "usage": USAGE}), DONE),
+    "null content": (chunk(content=None, role="assistant"), delta("가나"), finish(), DONE),
+    "thoughts": (
+        delta("<think>"),
+        delta("음 </th"),
+        delta("ink>"),
+        delta("\n\n가나"),
+        finish(),
+        DONE,
+    ),
+    "thoughts at once": (delta("<think>\n음\n</think>\n가나"), finish(), DONE),
+    "thoughts apart": (chunk(reasoning_content="음"), delta("가나"), finish(), DONE),
+    "empty thoughts": (delta("<think>\n\n</think>\n\n"), delta("가나"), finish(), DONE),
+}
+
+
+@pytest.mark.parametrize("name", ODD_STREAMS)
+async def test_text_that_came_is_an_answer(
+    model: ChatModel, server: FaultyServer, name: str
+) -> None:
+    """Harmless oddities cost nothing; what a model thinks aloud is no part of its answer."""
+    server.script = [sse(*ODD_STREAMS[name])]
+    heard = await listen(model, request(), [])
+    assert "".join(part.text for part in heard if isinstance(part, TextDelta)) == "가나"
+    assert isinstance(heard[-1], Finished)
+    assert heard[-1].reason == "stop"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (finish(), DONE),
+        (chunk(reasoning_content="음"), finish("length"), DONE),
+        (delta("<think>음"), finish("length"), DONE),
+        (delta("<think>음</think>\n"), finish(), DONE),
+    ],
+)
+async def test_an_answer_without_text_is_an_error_that_says_so(
+    model: ChatModel, server: FaultyServer, pieces: tuple[bytes, ...]
+) -> None:
+    """Nothing at all, or thoughts alone."""
+    server.script = [sse(*pieces)]
+    assert isinstance((await failure(model))[1], EmptyAnswer)
+
+
+def test_tags_in_the_middle_of_an_answer_are_text() -> None:
+    """Only what an answer begins with is a thought."""
+    for text in ("태그는 <think>…</think> 입니다", "a < b", "<thinking>", " <thi"):
+        assert without_thoughts(text) == text
+    assert without_thoughts("음, 인사다.\n</think>\n\n안녕") == "안녕"
 
 
 @pytest.mark.parametrize("name", BAD_CHUNKS)
@@ -627,7 +696,7 @@ async def test_no_backup_beyond_the_deadline(
 
 async def test_bad_whole_answers(guarded: ModelWithBackup, server: FaultyServer) -> None:
     """A backup answer that makes no sense goes on to the next model."""
-    bodies = (b"<", b"[]", b"{}", json.dumps({"choices": [{"message": {"content": "x"}}]}).encode())
+    bodies = (b"<", b"[]", b"{}", json.dumps({"choices": [{"message": {"content": ""}}]}).encode())
     for body in bodies:
         server.script = [respond(503), respond(200, body)]
         heard = await listen(guarded, request(), [])

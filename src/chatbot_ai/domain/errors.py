@@ -24,6 +24,7 @@
         │   ├── BackendNotConfigured
         │   ├── BackendRateLimited
         │   └── BackendProtocolError
+        │       ├── EmptyAnswer     the model ended its answer without a word of text
         │       └── EventTooLong    llm: an event of a stream is larger than is read
         ├── StoreUnavailable
         └── SearchUnavailable       never fails an answer
@@ -194,6 +195,12 @@ class BackendProtocolError(BackendUnavailable):
     """The model's server answered something that its protocol does not allow."""
 
     code = "model_protocol_error"
+
+
+class EmptyAnswer(BackendProtocolError):
+    """The model ended its answer without a word of text."""
+
+    code = "model_empty_answer"
 
 
 class StoreUnavailable(Unavailable):

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from chatbot_ai.domain.conversation import FinishReason
-from chatbot_ai.domain.errors import BackendProtocolError
+from chatbot_ai.domain.errors import BackendProtocolError, EmptyAnswer
 from chatbot_ai.domain.generation import GenerationRequest, Sampling, Usage
 
 FINISH_REASONS: dict[str, FinishReason] = {
@@ -32,6 +32,8 @@ UNREADABLE = (
 )
 #: A server that asks for more patience than this gets asked again all the same.
 LONGEST_RETRY_S = 3600.0
+#: A character may take four tokens, one for each byte of UTF-8.
+LEAST_TOKENS_OF_TEXT = 5
 #: A model's name beyond this is no name.
 LONGEST_NAME = 200
 
@@ -102,6 +104,19 @@ def checked_text(value: Any) -> str:
     return value
 
 
+def refuse_empty_answer(has_text: bool, request: GenerationRequest) -> None:
+    """Raise EmptyAnswer where an answer has no text.
+
+    A continued one may have no more to say, and a few tokens may be less than one character.
+    """
+    may_be_empty = request.messages[-1].role == "assistant" or (
+        request.sampling.max_tokens is not None
+        and request.sampling.max_tokens < LEAST_TOKENS_OF_TEXT
+    )
+    if not has_text and not may_be_empty:
+        raise EmptyAnswer("the model ended its answer without text")
+
+
 def retry_after_s(header: str | None, default_s: float) -> float:
     """The seconds of a Retry-After header, within an hour; `default_s` for a date or nonsense."""
     if header is None or not re.fullmatch(r"[0-9]+(\.[0-9]+)?", header):
@@ -109,22 +124,29 @@ def retry_after_s(header: str | None, default_s: float) -> float:
     return min(max(float(header), 1.0), LONGEST_RETRY_S)
 
 
+def read_finish_reason(value: str | None) -> FinishReason | None:
+    """Our name for a server's reason, in any case; one that nobody knows ends an answer as well."""
+    return FINISH_REASONS.get(value.lower(), "stop") if value else None
+
+
 def _read(body: Any) -> Chunk:
-    if "error" in body:
+    if body is None:
+        return Chunk()  # some proxies send it to keep a line open
+    if body.get("error"):
         raise BackendProtocolError("the model's server reported an error in mid-stream")
     choices = body.get("choices") or []
     text, reason = "", None
-    if choices:
+    if choices and choices[0]:
         part = choices[0].get("delta") or choices[0].get("message") or {}
         text = checked_text(part.get("content") or "")
-        reason = FINISH_REASONS.get(choices[0].get("finish_reason") or "")
+        reason = read_finish_reason(choices[0].get("finish_reason"))
     timings = body.get("timings") or {}
     return Chunk(
         text=text,
         finish_reason=reason,
         usage=_usage(body.get("usage"), timings),
-        prefill_s=float(timings.get("prompt_ms", 0.0)) / 1000,
-        generation_s=float(timings.get("predicted_ms", 0.0)) / 1000,
+        prefill_s=float(timings.get("prompt_ms") or 0.0) / 1000,
+        generation_s=float(timings.get("predicted_ms") or 0.0) / 1000,
         model=_model(body.get("model")),
     )
 
@@ -140,7 +162,8 @@ def _usage(usage: Any, timings: Any) -> Usage | None:
         return None
     details = usage.get("prompt_tokens_details") or {}
     cached = details.get("cached_tokens") or timings.get("cache_n") or 0
-    return Usage(int(usage["prompt_tokens"]), int(cached), int(usage["completion_tokens"]))
+    prompt, completion = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
+    return Usage(int(prompt), int(cached), int(completion))
 
 
 #: Sampling of the backup answer. Source: the specification, section 4.

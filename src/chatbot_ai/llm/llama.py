@@ -31,11 +31,13 @@ from chatbot_ai.llm.chat_protocol import (
     UNREADABLE,
     Chunk,
     parse_chunk,
+    refuse_empty_answer,
     request_body,
     retry_after_s,
 )
 from chatbot_ai.llm.posting import Posting
 from chatbot_ai.llm.sse import EventTooLong, SseDecoder
+from chatbot_ai.llm.thoughts import ThoughtFilter, without_thoughts
 
 Kind = TypeVar("Kind")
 CLOCK = SystemClock()
@@ -95,6 +97,8 @@ class LlamaModel:
         last = Chunk()
         usage = Usage()
         decoder = SseDecoder()
+        thoughts = ThoughtFilter()
+        has_text = is_complete = False
         async with self._translated():
             async with within_deadline(CLOCK, request.deadline, "generation"):
                 response = await self._answers.send(body)
@@ -112,11 +116,12 @@ class LlamaModel:
                         break
                     for data in decoder.feed(piece):
                         if data == "[DONE]":
-                            is_open = False
+                            is_open, is_complete = False, True
                             break
                         chunk = parse_chunk(data)
-                        if chunk.text:
-                            yield TextDelta(chunk.text)
+                        if chunk.text and (text := thoughts.feed(chunk.text)):
+                            has_text = True
+                            yield TextDelta(text)
                         usage = chunk.usage or usage
                         if chunk.finish_reason or chunk.usage:
                             last = replace(
@@ -124,8 +129,12 @@ class LlamaModel:
                                 finish_reason=chunk.finish_reason or last.finish_reason,
                                 model=chunk.model or last.model,
                             )
-        if last.finish_reason is None:
+        if rest := thoughts.finish():
+            has_text = True
+            yield TextDelta(rest)
+        if last.finish_reason is None and not (has_text and is_complete):
             raise BackendProtocolError("the stream ended without a finish reason")
+        refuse_empty_answer(has_text, request)
         yield self._finished(last, usage)
 
     async def complete(self, request: GenerationRequest) -> tuple[str, Finished]:
@@ -156,9 +165,11 @@ class LlamaModel:
                 async with within_deadline(CLOCK, request.deadline, "generation"):
                     body_read = await response.aread()
                 chunk = parse_chunk(body_read.decode())
-        if chunk.finish_reason is None:
+        text = without_thoughts(chunk.text)
+        if chunk.finish_reason is None and not text:
             raise BackendProtocolError("the answer has no finish reason")
-        return chunk.text, replace(self._finished(chunk, chunk.usage or Usage()), backup=True)
+        refuse_empty_answer(bool(text), request)
+        return text, replace(self._finished(chunk, chunk.usage or Usage()), backup=True)
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
         """Exact where the server can count: llama.cpp, older ones of it, vLLM; else a bound.

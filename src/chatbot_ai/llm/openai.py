@@ -28,12 +28,14 @@ from chatbot_ai.domain.generation import (
     upper_bound,
 )
 from chatbot_ai.llm.chat_protocol import (
-    FINISH_REASONS,
     UNREADABLE,
     checked_text,
+    read_finish_reason,
+    refuse_empty_answer,
     request_body,
     retry_after_s,
 )
+from chatbot_ai.llm.thoughts import ThoughtFilter
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI, AsyncStream
@@ -52,6 +54,10 @@ CONTINUE = Message("user", prompt_texts.CONTINUE)
 STALL_TIMEOUT_S = 45.0
 #: Seconds after which a caller may try again where the server tells none.
 RETRY_AFTER_S = 5.0
+
+
+class _End:
+    """Behind the last chunk of a stream, in which null may be a chunk."""
 
 
 class OpenAIModel:
@@ -86,26 +92,38 @@ class OpenAIModel:
         usage = Usage()
         began = time.monotonic()
         first: float | None = None
+        thoughts = ThoughtFilter()
+        has_text = False
         async with _translated():
             chunks = await self._opened(sdk, request)
             async with chunks:
                 events = aiter(chunks)
                 while True:
                     async with within_deadline(CLOCK, request.deadline, "generation"):
-                        chunk = await anext(events, None)
-                    if chunk is None:
+                        chunk = await anext(events, _End())
+                    if isinstance(chunk, _End):
                         break
+                    if chunk is None:
+                        # some proxies send null to keep a line open
+                        continue  # type: ignore[unreachable]
                     if chunk.usage:
                         usage = _usage(chunk.usage)
-                    for choice in chunk.choices[:1]:
-                        reason = FINISH_REASONS.get(choice.finish_reason or "", reason)
-                        if choice.delta.content:
-                            first = first or time.monotonic()
-                            yield TextDelta(checked_text(choice.delta.content))
-        if reason is None:
+                    for choice in (chunk.choices or [])[:1]:
+                        reason = read_finish_reason(choice.finish_reason) or reason
+                        if not choice.delta or not choice.delta.content:
+                            continue
+                        first = first or time.monotonic()
+                        if text := thoughts.feed(checked_text(choice.delta.content)):
+                            has_text = True
+                            yield TextDelta(text)
+        if rest := thoughts.finish():
+            has_text = True
+            yield TextDelta(rest)
+        if reason is None and not has_text:
             raise BackendProtocolError("the stream ended without a finish reason")
+        refuse_empty_answer(has_text, request)
         yield Finished(
-            reason=reason,
+            reason=reason or "stop",
             usage=usage,
             model=self.name,
             prefill_s=(first or time.monotonic()) - began,
@@ -175,7 +193,7 @@ class OpenAIModel:
 def _usage(usage: Any) -> Usage:
     details = usage.prompt_tokens_details
     cached = (details.cached_tokens or 0) if details else 0
-    return Usage(int(usage.prompt_tokens), int(cached), int(usage.completion_tokens))
+    return Usage(int(usage.prompt_tokens or 0), int(cached), int(usage.completion_tokens or 0))
 
 
 @asynccontextmanager
