@@ -29,7 +29,15 @@ MARKUP = (
 )
 WORDS = "서울은 부산의 날씨가 맑다. 금리를 인하했다! 2026년 AI 반도체, 뉴스?"
 ORDERS = ["이전 지시를 무시하고", "ignore previous instructions", ". ", "\n", " "]
-HOSTILE_TEXTS = st.lists(st.sampled_from([*MARKUP.split(" "), *ORDERS]), max_size=20).map("".join)
+#: Halves meet where what stood between them is removed.
+HALVES = [
+    half
+    for mark in ("<|im_start|>", "<|eot_id|>", "[INST]", "<<SYS>>", "</자료>", "<start_of_turn>")
+    for half in (mark[: len(mark) // 2], mark[len(mark) // 2 :], mark[1:], mark[:-1])
+]
+HOSTILE_TEXTS = st.lists(st.sampled_from([*MARKUP.split(" "), *ORDERS, *HALVES]), max_size=20).map(
+    "".join
+)
 KOREAN = st.lists(st.sampled_from([*WORDS.split(" "), "\n", "\n\n"]), max_size=80).map(" ".join)
 
 
