@@ -21,10 +21,10 @@ from chatbot_ai.domain.conversation import ConversationKey, Turn, TurnAnswer
 from chatbot_ai.domain.errors import ConfigurationError, StoreUnavailable
 from chatbot_ai.domain.grounding import Source
 from chatbot_ai.domain.ports import ConversationStore
+from chatbot_ai.server.stores import build_store, parse_database
 from chatbot_ai.storage.history_file import count_backup_turns, read_backup, write_backup
 from chatbot_ai.storage.outbox_operations import AppendTurn
 from chatbot_ai.storage.outbox_queue import OutboxQueue, count_waiting, outbox_file
-from chatbot_ai.storage.registry import build_store, parse_database
 from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
 from chatbot_ai.storage.transfer import Record, Tally, copy_history, read_history
 from support.conversation_stores import new_turn

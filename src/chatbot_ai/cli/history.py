@@ -17,11 +17,11 @@ from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.errors import ConfigurationError, Unavailable
 from chatbot_ai.domain.ports import ConversationStore
 from chatbot_ai.messages import Language, get_message
+from chatbot_ai.server.stores import build_store, parse_database
 from chatbot_ai.settings import process_environment
 from chatbot_ai.storage.history_file import count_backup_turns, read_backup, write_backup
 from chatbot_ai.storage.outbox_queue import count_waiting, drop_user
 from chatbot_ai.storage.predecessor import PredecessorHistory
-from chatbot_ai.storage.registry import build_store, parse_database
 from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
 from chatbot_ai.storage.transfer import Record, Tally, copy_history, read_history
 
