@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.errors import ConfigurationError, Unavailable
 from chatbot_ai.domain.ports import ConversationStore
-from chatbot_ai.messages import Language, get_message
+from chatbot_ai.messages import Language, get_message, read_table
 from chatbot_ai.server.stores import build_store, parse_database
 from chatbot_ai.settings import process_environment
 from chatbot_ai.storage.history_file import count_backup_turns, read_backup, write_backup
@@ -299,6 +299,7 @@ async def _open(store: ConversationStore) -> AsyncIterator[ConversationStore]:
 def _run(work: Callable[[Console], Coroutine[Any, Any, int]], lang: Language) -> None:
     """Run a command and end the process with its exit code."""
     console = Console()
+    read_table("cli")  # now, not from the disk while a store is used
     try:
         code = asyncio.run(work(console))
     except Unavailable as error:
