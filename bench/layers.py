@@ -95,8 +95,7 @@ class Watch:
         generators = [
             f"{Path(code.co_filename).name}:{code.co_qualname}"
             for code, calls in self.calls.items()
-            if code.co_flags & (inspect.CO_ASYNC_GENERATOR | inspect.CO_GENERATOR)
-            and calls >= TOKENS
+            if code.co_flags & inspect.CO_ASYNC_GENERATOR and calls >= TOKENS
         ]
         total = sum(self.calls.values())
         return (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+from dataclasses import replace
 from typing import Protocol
 from urllib.parse import quote
 
@@ -11,6 +13,7 @@ from fastapi.responses import JSONResponse, Response
 
 from chatbot_ai.api.caller import Lease, owner_of, read_claim, run_while_present
 from chatbot_ai.api.error_responses import error_body, language_for, request_id_of
+from chatbot_ai.api.schemas import StoredChoice
 from chatbot_ai.api.services import Services
 from chatbot_ai.api.streaming import (
     EventStream,
@@ -21,10 +24,11 @@ from chatbot_ai.api.streaming import (
     wants_resumable,
 )
 from chatbot_ai.core.answer import Answer, ChatEvent, collect
+from chatbot_ai.core.character_library import PlayedCharacter, play_card
 from chatbot_ai.core.exchange import ChatRequest
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.citations import cited_in, source_list
-from chatbot_ai.domain.errors import ChatbotError
+from chatbot_ai.domain.errors import ChatbotError, InvalidRequest
 
 
 class Form(Protocol):
@@ -103,6 +107,44 @@ async def respond(
         return await start_stream(request, stream, form)
     pending = await wait_for_first_event(request.receive, events)
     return EventStream(pending, events, form)
+
+
+async def play_character(
+    services: Services,
+    alias: str,
+    choice: StoredChoice,
+    *,
+    user: str | None,
+    user_field: str = "user_id",
+    db_id: str | None = None,
+) -> PlayedCharacter:
+    """The chosen character of that user, for one answer of the model `alias`.
+
+    Raises NotFound where this user has none of that id, InvalidRequest where nobody is named or
+    this assistant plays none, CardError where the card cannot be played.
+    """
+    model, persona = services.chat.model(alias)
+    if services.characters is None or choice.character_id is None:
+        raise InvalidRequest("character_id", "field_unsupported")
+    if user is None:
+        raise InvalidRequest(user_field, "field_missing")
+    stored = await services.characters.get(user, choice.character_id)
+    if choice.user_name:
+        persona = replace(persona, user_name=choice.user_name)
+    seed = db_id or stored.id
+    return await asyncio.to_thread(
+        play_card, stored.sheet.card, persona, model.context_tokens, choice.greeting_index, seed
+    )
+
+
+async def with_stored_character(
+    wanted: ChatRequest, alias: str, choice: StoredChoice, services: Services
+) -> ChatRequest:
+    """The request with the stored character that it names, if it names one."""
+    if choice.character_id is None:
+        return wanted
+    found = await play_character(services, alias, choice, user=wanted.user_id, db_id=wanted.db_id)
+    return replace(wanted, character=found.character, persona=found.persona, lore=found.lore)
 
 
 def answer_headers(answer: Answer) -> dict[str, str]:

@@ -23,10 +23,14 @@ from chatbot_ai.api.character_schemas import (
 from chatbot_ai.api.error_responses import language_for
 from chatbot_ai.api.openapi import CALLER_RESPONSES, MAKING, document_error
 from chatbot_ai.api.services import ServicesOf
-from chatbot_ai.api.stored_characters import fields_of
 from chatbot_ai.cards import CardFormat, CharacterCard
 from chatbot_ai.cards.errors import CardError
-from chatbot_ai.core.character_library import CharacterLibrary, export_sheet, import_sheet
+from chatbot_ai.core.character_library import (
+    CharacterLibrary,
+    build_card_fields,
+    export_sheet,
+    import_sheet,
+)
 from chatbot_ai.domain import limits
 from chatbot_ai.domain.errors import NotFound
 
@@ -159,7 +163,7 @@ async def read_prompt(
     model, persona = services.chat.model("Llama")
     card = await asyncio.to_thread(CharacterCard.from_text, stored.sheet.card)
     fields = await asyncio.to_thread(
-        fields_of,
+        build_card_fields,
         card,
         model.context_tokens,
         user_name=choice.user_name.strip() or persona.user_name,

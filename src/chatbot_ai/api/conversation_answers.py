@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
-from chatbot_ai.api.answering import respond, wants_stream
+from chatbot_ai.api.answering import respond, wants_stream, with_stored_character
 from chatbot_ai.api.caller import principal_of, queue_name
 from chatbot_ai.api.conversation_schemas import (
     Again,
@@ -20,7 +20,6 @@ from chatbot_ai.api.conversations import Key
 from chatbot_ai.api.openapi import ANSWER_RESPONSES, SPEAKING, document_error
 from chatbot_ai.api.schemas import CharacterFields
 from chatbot_ai.api.services import ApiOptions, services_of
-from chatbot_ai.api.stored_characters import with_stored_character
 from chatbot_ai.core.exchange import ChatRequest, Mode
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.conversation import Assistant, ConversationKey

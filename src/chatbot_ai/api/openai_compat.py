@@ -17,15 +17,15 @@ from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
-from chatbot_ai.api.answering import answer_headers, respond
+from chatbot_ai.api.answering import answer_headers, play_character, respond
 from chatbot_ai.api.caller import Caller, principal_of, queue_name
 from chatbot_ai.api.error_responses import error_body, language_for, request_id_of, status_of
 from chatbot_ai.api.openai_errors import to_openai
 from chatbot_ai.api.openai_schemas import ChatCompletionRequest
 from chatbot_ai.api.openapi import ANSWERING
 from chatbot_ai.api.services import Services, ServicesOf, deadline_of
-from chatbot_ai.api.stored_characters import Played, played
 from chatbot_ai.core.answer import Answer, ChatEvent, Delta, Done, Sources
+from chatbot_ai.core.character_library import PlayedCharacter
 from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.exchange import ChatRequest
 from chatbot_ai.core.queue import QueuePosition
@@ -127,7 +127,7 @@ async def chat_completions(
     user_id = caller.user_id if caller.kind == "user" else body.user
     played_ = None
     if body.character_id is not None:
-        played_ = await played(services, alias, body, user=user_id, user_field="user")
+        played_ = await play_character(services, alias, body, user=user_id, user_field="user")
     wanted = ChatRequest(
         text="",
         principal=caller,
@@ -158,7 +158,7 @@ def alias_of(chat: Chat, name: str) -> str:
 
 
 def messages_of(
-    body: ChatCompletionRequest, persona: Persona, played_: Played | None = None
+    body: ChatCompletionRequest, persona: Persona, played_: PlayedCharacter | None = None
 ) -> tuple[Message, ...]:
     """The prompt: the system messages that come first, joined, or the persona; then the rest.
 

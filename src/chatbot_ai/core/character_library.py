@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chatbot_ai.cards import (
@@ -14,11 +14,16 @@ from chatbot_ai.cards import (
     CardLimits,
     CardWarning,
     CharacterCard,
+    RequestFields,
     inspect_picture,
+    lore_of,
     read_card,
+    scope_of,
+    to_request_fields,
     write_card,
 )
 from chatbot_ai.cards.errors import CardError
+from chatbot_ai.core.exchange import Lore
 from chatbot_ai.core.idempotency import Claim, IdempotentCreations
 from chatbot_ai.domain.character import (
     CharacterFile,
@@ -27,12 +32,17 @@ from chatbot_ai.domain.character import (
     StoredCharacter,
 )
 from chatbot_ai.domain.errors import NotFound
-from chatbot_ai.domain.limits import CHARACTERS, UPLOAD_BYTES
+from chatbot_ai.domain.generation import likely_tokens
+from chatbot_ai.domain.limits import CHARACTERS, CONTEXT_CHARS, UPLOAD_BYTES
+from chatbot_ai.domain.persona import Character, Persona
 from chatbot_ai.domain.ports import Clock
+from chatbot_ai.domain.prompt_texts import CARD_HEADINGS
 
 #: What a list shows of a greeting.
 TAGLINE_CHARS = 120
 CARD_LIMITS = CardLimits(file_bytes=UPLOAD_BYTES)
+#: Shares of the model's context: of the card, and of what its lorebook adds to one prompt.
+CARD_SHARE, LORE_SHARE = 1 / 2, 1 / 8
 
 
 class CharacterLibrary:
@@ -133,3 +143,60 @@ def _change_sheet(
     if picture is None:
         return build_sheet(card, sheet.picture, sheet.media_type, sheet.files)
     return build_sheet(card, picture, None, sheet.files)
+
+
+@dataclass(frozen=True, slots=True)
+class PlayedCharacter:
+    """A card as an answer needs it."""
+
+    character: Character
+    persona: Persona
+    lore: Lore | None
+
+
+def play_card(
+    text: str, persona: Persona, context_tokens: int, greeting: int, seed: str
+) -> PlayedCharacter:
+    """Read a card and fill it in for one conversation; slow enough for a thread. Raises CardError
+    where it cannot be played."""
+    card = CharacterCard.from_text(text)
+    name = persona.user_name
+    fields = build_card_fields(card, context_tokens, user_name=name, greeting=greeting, seed=seed)
+    scope = scope_of(card, name, seed=seed)
+    lore = lore_of(
+        card,
+        scope,
+        greeting_index=choose_greeting(card, greeting),
+        budget=int(context_tokens * LORE_SHARE),
+        count=likely_tokens,
+    )
+    context = fields.context
+    if lore is not None and lore.standing:
+        heading = CARD_HEADINGS[scope.language]["world"]
+        context = f"{context}\n\n{heading}:\n{lore.standing}"
+    return PlayedCharacter(
+        Character(fields.character_name, fields.greeting, context), persona, lore
+    )
+
+
+def build_card_fields(
+    card: CharacterCard, context_tokens: int, *, user_name: str, greeting: int, seed: str
+) -> RequestFields:
+    """A card as the fields of POST /Llama. Raises CardError where they cannot be made."""
+    fields = to_request_fields(
+        card,
+        user_name,
+        choose_greeting(card, greeting),
+        seed=seed,
+        count=likely_tokens,
+        context_budget=int(context_tokens * CARD_SHARE),
+    )
+    if len(fields.context) > CONTEXT_CHARS:
+        raise CardError("text_too_long")
+    return fields
+
+
+def choose_greeting(card: CharacterCard, greeting: int) -> int:
+    """A conversation outlives the greeting that it began with: the first one stands in for one
+    that was taken out of the card."""
+    return greeting if greeting < len(card.greetings) else 0
