@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import structlog
@@ -31,6 +32,12 @@ START_ATTEMPTS = 3
 #: Seconds between asking to end and killing; the whole group ends within five.
 STOP_GRACE_S = 3.5
 
+#: While a child starts: how often its progress is looked at, and how much counts as some. A hung
+#: engine that still answers our probes uses less of a processor, and reads nothing.
+PROGRESS_EVERY_S = 2.0
+PROGRESS_CPU_SHARE = 0.05
+PROGRESS_READ_BYTES = 1 << 20
+
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -43,6 +50,9 @@ class ProcessSpec:
     ready           asked every 50 ms while starting; False or an exception mean "not yet"
     standard_input  written once, then closed: the way for secrets, which command lines show
     on_line         called with every line the child prints
+    start_timeout_s seconds without progress after which a starting child is killed: it printed
+                    nothing, used no processor and read no file. One that makes progress may take
+                    any time, as compiling kernels or a slow disk do.
     """
 
     name: str
@@ -69,11 +79,14 @@ class Child:
         self.restarts = 0
         self.process: asyncio.subprocess.Process | None = None
         self.last_line = ""
+        self.lines = 0
         self.became_ready = asyncio.Event()
         self.cannot_start = asyncio.Event()
 
     def said(self, line: str) -> None:
         """Take a line that the process printed."""
+        if "/health" not in line:  # our own probes in an access log are no progress
+            self.lines += 1
         # what a program says of its own end counts, whatever its libraries still log after it
         if line.startswith(LAST_WORDS) or (line and not self.last_line.startswith(LAST_WORDS)):
             self.last_line = line
@@ -196,9 +209,17 @@ class Supervisor:
         return process
 
     async def _probe(self, child: Child) -> None:
-        limit = time.monotonic() + child.spec.start_timeout_s
+        timeout_s = child.spec.start_timeout_s
+        progressed = looked = time.monotonic()
+        work = await asyncio.to_thread(_work_of, child)
         while not await _is_ready(child.spec):
-            if time.monotonic() > limit and child.process:
+            now = time.monotonic()
+            if now - looked >= min(PROGRESS_EVERY_S, timeout_s / 4):
+                before, work = work, await asyncio.to_thread(_work_of, child)
+                if has_progressed(before, work, now - looked):
+                    progressed = now
+                looked = now
+            if now - progressed > timeout_s and child.process:
                 log.error("process.start_timeout", process=child.spec.name)
                 _signal_group(child.process.pid, signal.SIGKILL)
                 return
@@ -219,6 +240,36 @@ class Supervisor:
             log.warning("process.killed", process=child.spec.name)
         _signal_group(process.pid, signal.SIGKILL)
         await process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a process has done since it was started."""
+
+    lines: int
+    cpu_s: float
+    read_bytes: int
+
+
+def has_progressed(before: Work, after: Work, elapsed_s: float) -> bool:
+    """Whether the process did something in these seconds beside answering probes."""
+    return (
+        after.lines > before.lines
+        or after.cpu_s - before.cpu_s >= PROGRESS_CPU_SHARE * elapsed_s
+        or after.read_bytes - before.read_bytes >= PROGRESS_READ_BYTES
+    )
+
+
+def _work_of(child: Child) -> Work:
+    cpu_s, read_bytes = 0.0, 0
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        folder = Path(f"/proc/{child.pid}")
+        # after the name, which may hold blanks: utime and stime are fields 14 and 15
+        fields = (folder / "stat").read_bytes().rpartition(b") ")[2].split()
+        cpu_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        # rchar: from the page cache too
+        read_bytes = int((folder / "io").read_bytes().split()[1])
+    return Work(child.lines, cpu_s, read_bytes)
 
 
 def _cannot_start(child: Child) -> ConfigurationError:

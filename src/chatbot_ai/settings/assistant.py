@@ -101,7 +101,12 @@ class EngineSettings(BaseSettings):
     host_cache_mib: int = Field(
         2048, ge=0, description="RAM for prefixes parked outside the slots (cache_ram_mib)."
     )
-    engine_start_timeout_s: float = Field(180, gt=0, description="Seconds for loading a model.")
+    engine_start_timeout_s: float = Field(
+        180,
+        gt=0,
+        description="Seconds without progress (no log line, no processor time, nothing read) after "
+        "which an engine that loads its model is restarted.",
+    )
 
 
 class AssistantSettings(EngineSettings):
