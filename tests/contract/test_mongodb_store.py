@@ -219,12 +219,12 @@ def test_credentials_survive_the_url(user: str, password: str) -> None:
 
 def test_a_server_is_named_by_url_or_by_parts() -> None:
     """A URL wins over parts; IPv6 is bracketed; half a name is a ConfigurationError."""
-    assert mongodb_url("mongodb://a,b:1/x", host="c") == "mongodb://a,b:1/x"
-    assert mongodb_url(host="::1") == "mongodb://[::1]:27017/"
+    assert mongodb_url("mongodb://a,b:1/x", host="c", port=1) == "mongodb://a,b:1/x"
+    assert mongodb_url(host="::1", port=27017) == "mongodb://[::1]:27017/"
     assert mongodb_url(host="[::1]", port=1) == "mongodb://[::1]:1/"
     for parts in ({}, {"host": "h", "user": "u"}, {"host": "h", "password": "p"}):
         with pytest.raises(ConfigurationError):
-            mongodb_url(**parts)  # type: ignore[arg-type]
+            mongodb_url(port=1, **parts)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,11 @@ def schema_of(assistant: Assistant) -> dict[str, Any]:
     async def nothing() -> Any:
         yield None
 
-    app = create_app(ApiOptions(assistant, "ko", 60, 1000), nothing, Metrics(assistant))
+    app = create_app(
+        ApiOptions(assistant, "ko", 60, 1000, cors_origins=(), lists_sources=False),
+        nothing,
+        Metrics(assistant),
+    )
     return app.openapi()
 
 

@@ -296,7 +296,7 @@ async def test_a_backup_engine_has_key_and_model(
     monkeypatch.setenv("BACKUP_ENGINE_URL", server.url)
     monkeypatch.setenv("BACKUP_ENGINE_MODEL", "second-best")
     monkeypatch.setenv("BACKUP_ENGINE_API_KEY", "backup-key")
-    backup = backup_engine(load_config(None).shared)
+    backup = backup_engine(load_config(None).shared, 8191)
     assert backup is not None
     engine = LlamaModel("http://127.0.0.1:9", name="engine", context_tokens=4096)
     guarded = ModelWithBackup(engine, [backup])

@@ -27,6 +27,7 @@ from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.queue import RequestQueue
 from chatbot_ai.core.references import References
 from chatbot_ai.core.statistics import Statistics
+from chatbot_ai.core.streams import ResumableStreams, StreamLimits
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.deadline import SystemClock
 from chatbot_ai.domain.ports import Clock
@@ -138,6 +139,7 @@ async def serving(
             statistics=statistics,
             access=access,
             answer_tokens=16,
+            history_turns=200,
         )
         metrics.watch(chat.queue, chat.remote_queue, lambda: 0, lambda: 0)
         made.append(
@@ -147,6 +149,7 @@ async def serving(
                 engine=_no_engine,
                 access=access,
                 characters=characters,
+                streams=ResumableStreams(StreamLimits(grace_s=300, keep_s=300)),
             )
         )
         try:
@@ -158,7 +161,12 @@ async def serving(
             await store.close()
 
     options = ApiOptions(
-        assistant, "ko", deadline_s=20, max_body_bytes=BODY_LIMIT_BYTES, cors_origins=cors_origins
+        assistant,
+        "ko",
+        deadline_s=20,
+        max_body_bytes=BODY_LIMIT_BYTES,
+        cors_origins=cors_origins,
+        lists_sources=False,
     )
     app = create_app(options, open_services, metrics)
     config = uvicorn.Config(

@@ -24,6 +24,7 @@ from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.queue import RequestQueue
 from chatbot_ai.core.references import References
 from chatbot_ai.core.statistics import Statistics
+from chatbot_ai.core.streams import ResumableStreams, StreamLimits
 from chatbot_ai.domain.access import Access, Principal
 from chatbot_ai.domain.conversation import Assistant, Message
 from chatbot_ai.domain.deadline import SystemClock
@@ -42,6 +43,7 @@ from chatbot_ai.llm.openai import OpenAIModel
 from chatbot_ai.server.personas import read_personas
 from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
 from chatbot_ai.storage.sqlite_conversations import SqliteConversationStore
+from support.grounders import web_search
 from support.waiting import HANG_S
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -195,9 +197,15 @@ async def running_lab(
                 slots=slots, max_waiting=max_waiting, clock=clock, beside=queue
             ),
             clock=clock,
-            references=References(zone=ZONE, with_time=assistant == "office", grounder=grounder),
+            references=References(
+                zone=ZONE,
+                with_time=assistant == "office",
+                web=web_search(grounder) if grounder else None,
+            ),
             statistics=statistics,
             access=opened_access,
+            history_turns=200,
+            answer_tokens=512,
         )
         metrics.watch(chat.queue, chat.remote_queue, lambda: 0, lambda: 0)
         arguments: dict[str, Any] = {
@@ -205,6 +213,7 @@ async def running_lab(
             "statistics": statistics,
             "engine": _no_engine,
             "access": opened_access,
+            "streams": ResumableStreams(StreamLimits(grace_s=300, keep_s=300)),
             "characters": characters if assistant == "character" else None,
         }
         if prepare is not None:
@@ -220,7 +229,12 @@ async def running_lab(
 
     metrics = Metrics(assistant)
     options = ApiOptions(
-        assistant, "ko", deadline_s=20, max_body_bytes=1_048_576, lists_sources=lists_sources
+        assistant,
+        "ko",
+        deadline_s=20,
+        max_body_bytes=1_048_576,
+        cors_origins=(),
+        lists_sources=lists_sources,
     )
     # before anything is served, as in a real service: this reads files
     app = await asyncio.to_thread(create_app, options, open_services, metrics)

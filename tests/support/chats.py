@@ -143,6 +143,7 @@ def lab(
         clock=clock,
         references=references or References(zone=ZoneInfo("Asia/Seoul"), with_time=with_time),
         statistics=Statistics(clock, records.observe),
+        history_turns=200,
         answer_tokens=64,
     )
     return Lab(chat, store, model, records)

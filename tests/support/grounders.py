@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from chatbot_ai.domain.grounding import CountText, GroundingResult, Source
+from chatbot_ai.core.references import WebSearch
+from chatbot_ai.domain.grounding import CountText, Grounder, GroundingResult, Source
 
 PASSAGES = """[1] 하나 (a.example)
 <자료>
@@ -50,3 +51,8 @@ class ScriptedGrounder:
 
     async def close(self) -> None:
         return None
+
+
+def web_search(grounder: Grounder, budget_s: float = 3.0) -> WebSearch:
+    """How a test searches the web."""
+    return WebSearch(grounder, budget_s=budget_s, rewrite=True, tokens=1500)

@@ -31,8 +31,8 @@ class ApiOptions:
     language: Language
     deadline_s: float
     max_body_bytes: int
-    cors_origins: tuple[str, ...] = ()
-    lists_sources: bool = False
+    cors_origins: tuple[str, ...]
+    lists_sources: bool
 
     @property
     def prefix(self) -> str:
@@ -56,10 +56,10 @@ class Services:
     statistics: Statistics
     engine: Callable[[], Awaitable[dict[str, Any]]]
     access: Access
+    streams: ResumableStreams[ChatEvent]
     outbox: Callable[[], int] = lambda: 0
     unconfigured: frozenset[str] = frozenset()
     characters: CharacterStore | None = None
-    streams: ResumableStreams[ChatEvent] = field(default_factory=ResumableStreams)
     creations: IdempotentCreations = field(default_factory=IdempotentCreations)
     answers: IdempotentAnswers = field(init=False)
 

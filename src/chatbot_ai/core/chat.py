@@ -41,9 +41,9 @@ class Chat:
         clock: Clock,
         references: References,
         statistics: Statistics,
+        history_turns: int,
+        answer_tokens: int,
         access: Access | None = None,
-        history_turns: int = 200,
-        answer_tokens: int = 512,
     ) -> None:
         self.assistant = assistant
         self.models = dict(models)

@@ -71,13 +71,26 @@ class Gathered:
         return Gathered(self.lines, _LEFT_OUT)
 
 
+@dataclass(frozen=True, slots=True)
+class WebSearch:
+    """How the web is searched.
+
+    budget_s  seconds that query, search, pages and ranking may take together
+    rewrite   let the model turn a question that leans on earlier turns into a query
+    tokens    of web passages; less where the context is small
+    """
+
+    grounder: Grounder
+    budget_s: float
+    rewrite: bool
+    tokens: int
+
+
 class References:
     """Gathers reference text for messages.
 
-    zone         of the date and time, which stand there where `with_time` says so
-    grounder     None: no web search
-    search_s     seconds that query, search, pages and ranking may take together
-    max_tokens   of web passages; less where the context is small
+    zone  of the date and time, which stand there where `with_time` says so
+    web   None: no web search
     """
 
     def __init__(
@@ -85,30 +98,26 @@ class References:
         *,
         zone: dt.tzinfo,
         with_time: bool,
-        grounder: Grounder | None = None,
-        search_s: float = 3.0,
-        rewrite: bool = True,
-        max_tokens: int = 1500,
+        web: WebSearch | None = None,
     ) -> None:
-        self._zone, self._with_time = zone, with_time
-        self._grounder, self._search_s, self._rewrite = grounder, search_s, rewrite
-        self._max_tokens = max_tokens
+        self._zone, self._with_time, self._web = zone, with_time, web
 
     def begin(self, exchange: Exchange, clock: Clock) -> Gathering:
         """Begin what needs no earlier turns, while the message waits for its place."""
         gathering = Gathering(self, exchange, clock)
-        if not (self._rewrite and may_refer_to_earlier(exchange.request)):
+        rewrites = self._web is None or self._web.rewrite
+        if not (rewrites and may_refer_to_earlier(exchange.request)):
             gathering.search(())
         return gathering
 
     async def start(self) -> None:
         """Make ready what the first search would wait for."""
-        if self._grounder is not None:
-            await self._grounder.start()
+        if self._web is not None:
+            await self._web.grounder.start()
 
     async def close(self) -> None:
-        if self._grounder is not None:
-            await self._grounder.close()
+        if self._web is not None:
+            await self._web.grounder.close()
 
     def lines(self, exchange: Exchange, clock: Clock) -> tuple[str, ...]:
         """What stands there whatever a search gives. A caller that keeps its own conversation
@@ -128,13 +137,13 @@ class References:
     async def search(
         self, exchange: Exchange, turns: Sequence[Turn], clock: Clock
     ) -> GroundingResult:
-        """Search within `search_s`. A failure is a result; what is raised is a bug."""
-        if self._grounder is None:
+        """Search within the budget. A failure is a result; what is raised is a bug."""
+        if self._web is None:
             return _DISABLED
-        end = min(clock.monotonic() + self._search_s, exchange.request.deadline)
+        end = min(clock.monotonic() + self._web.budget_s, exchange.request.deadline)
         try:
             async with asyncio.timeout(end - clock.monotonic()):
-                found = await self._search(self._grounder, exchange, turns, end, clock)
+                found = await self._search(self._web, exchange, turns, end, clock)
         except (TimeoutError, ChatbotError) as error:
             log.warning("search.unavailable", error=type(error).__name__)
             return _UNAVAILABLE
@@ -142,18 +151,18 @@ class References:
 
     async def _search(
         self,
-        grounder: Grounder,
+        web: WebSearch,
         exchange: Exchange,
         turns: Sequence[Turn],
         end: float,
         clock: Clock,
     ) -> GroundingResult:
-        token_budget = self._room(exchange)
+        token_budget = self._token_budget(web, exchange)
         if token_budget < MIN_SEARCH_TOKENS:
             return _LEFT_OUT
         query = derive_query(exchange.request.question)
         if (
-            self._rewrite
+            web.rewrite
             and may_refer_to_earlier(exchange.request)
             and (turns or exchange.request.messages)
         ):
@@ -166,7 +175,7 @@ class References:
         async def count(text: str) -> int:
             return await exchange.model.count_tokens([Message("user", text)])
 
-        return await grounder.ground(
+        return await web.grounder.ground(
             exchange.request.question,
             query=query,
             deadline_s=left_s,
@@ -174,7 +183,7 @@ class References:
             count=count,
         )
 
-    def _room(self, exchange: Exchange) -> int:
+    def _token_budget(self, web: WebSearch, exchange: Exchange) -> int:
         """Tokens for passages: the setting, a share of the prompt, and what the fixed parts of
         the prompt leave, by a guess; `core/chat.py` corrects a guess that was too large."""
         request = exchange.request
@@ -184,7 +193,7 @@ class References:
             system = exchange.persona.system_prompt(request.character)
             fixed = likely_tokens(system) + likely_tokens(request.text)
         left = exchange.limit_tokens - fixed - MARGIN_TOKENS
-        return min(self._max_tokens, int(exchange.limit_tokens * PASSAGES_SHARE), left)
+        return min(web.tokens, int(exchange.limit_tokens * PASSAGES_SHARE), left)
 
 
 class Gathering:

@@ -35,8 +35,8 @@ class StreamLimits:
     max_streams    running and finished ones together
     """
 
-    grace_s: float = 300.0
-    keep_s: float = 300.0
+    grace_s: float
+    keep_s: float
     max_events: int = 4096
     max_streams: int = 200
 
@@ -150,8 +150,8 @@ class ResumableStream(Generic[Event]):
 class ResumableStreams(Generic[Event]):
     """Every stream of a service, each its owner's own."""
 
-    def __init__(self, limits: StreamLimits | None = None) -> None:
-        self.limits = limits or StreamLimits()
+    def __init__(self, limits: StreamLimits) -> None:
+        self.limits = limits
         self._streams: OrderedDict[str, ResumableStream[Event]] = OrderedDict()
         self._forgetting: set[asyncio.TimerHandle] = set()
 

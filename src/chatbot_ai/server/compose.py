@@ -36,9 +36,6 @@ from chatbot_ai.server.stores import character_store, service_store
 from chatbot_ai.settings import AssistantSettings, Config, Settings
 from chatbot_ai.settings.kinds import plain
 
-#: Context of a backup engine until it tells its own.
-BACKUP_CONTEXT_TOKENS = 8191
-
 
 def build_app(assistant: Assistant, config: Config) -> FastAPI:
     """The ASGI application of one assistant. Nothing is opened before it starts."""
@@ -73,7 +70,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
             stack.push_async_callback(access.close)
             engine = await stack.enter_async_context(open_engine(settings, config))
             await learn_control_tokens(settings, config)
-            backup = backup_engine(shared)
+            backup = backup_engine(shared, settings.context_tokens)
             models = chat_models(engine, backup, config, llama, openai)
             gathered = references(assistant, shared)
             stack.push_async_callback(gathered.close)
@@ -176,14 +173,17 @@ def chat_models(
     return models | {alias: (model, openai) for alias, model in remote.items()}
 
 
-def backup_engine(shared: Settings) -> RemoteModel | None:
-    """The second engine for backup answers, if the operator named one."""
+def backup_engine(shared: Settings, context_tokens: int) -> RemoteModel | None:
+    """The second engine for backup answers, if the operator named one.
+
+    context_tokens  of it, until it tells its own
+    """
     if shared.backup_engine_url is None:
         return None
     return RemoteModel(
         shared.backup_engine_url,
         model=shared.backup_engine_model,
-        context_tokens=BACKUP_CONTEXT_TOKENS,
+        context_tokens=context_tokens,
         api_key=plain(shared.backup_engine_api_key),
         unnamed="backup-engine",
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from chatbot_ai.core.references import References
+from chatbot_ai.core.references import References, WebSearch
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.errors import ConfigurationError, places_of
 from chatbot_ai.domain.grounding import CountText, Grounder, GroundingResult
@@ -109,8 +109,10 @@ def references(assistant: Assistant, shared: Settings) -> References:
     return References(
         zone=shared.zone,
         with_time=True,
-        grounder=BackgroundGrounder(build),
-        search_s=shared.search_budget_s,
-        rewrite=shared.search_rewrite,
-        max_tokens=shared.search_tokens,
+        web=WebSearch(
+            BackgroundGrounder(build),
+            budget_s=shared.search_budget_s,
+            rewrite=shared.search_rewrite,
+            tokens=shared.search_tokens,
+        ),
     )

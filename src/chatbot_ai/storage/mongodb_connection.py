@@ -45,7 +45,7 @@ def mongodb_url(
     url: str | None = None,
     *,
     host: str | None = None,
-    port: int = 27017,
+    port: int,
     user: str | None = None,
     password: str | None = None,
 ) -> str:

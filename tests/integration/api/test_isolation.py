@@ -77,7 +77,7 @@ OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")}
 
 
 def routes_of(assistant: Any) -> Iterator[APIRoute]:
-    options = ApiOptions(assistant, "ko", 60, 1000)
+    options = ApiOptions(assistant, "ko", 60, 1000, cors_origins=(), lists_sources=False)
     for router in (
         chat.OWN[assistant],
         chat.OTHERS[assistant],

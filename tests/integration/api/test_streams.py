@@ -23,7 +23,7 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
     """An office service whose streams have a grace of three seconds."""
 
     def short_grace(arguments: dict[str, Any]) -> None:
-        arguments["streams"] = ResumableStreams(StreamLimits(grace_s=3))
+        arguments["streams"] = ResumableStreams(StreamLimits(grace_s=3, keep_s=300))
 
     async with running_lab(tmp_path, "office", prepare=short_grace) as running:
         yield running
@@ -147,7 +147,7 @@ async def test_a_stream_has_its_name_before_its_first_word(lab: Lab) -> None:
 
 async def test_leaving_before_the_name_is_known_ends_the_generation(lab: Lab) -> None:
     """Nobody can take such a stream up, so it does not go on for its grace."""
-    lab.services.streams.limits = StreamLimits(grace_s=60)
+    lab.services.streams.limits = StreamLimits(grace_s=60, keep_s=300)
     lab.model.prefill = asyncio.Event()
     call = asyncio.create_task(lab.http.post("/Llama", json=body(), headers=RESUMABLE))
     await until(lambda: lab.model.running == 1)

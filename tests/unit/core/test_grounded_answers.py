@@ -26,7 +26,7 @@ from chatbot_ai.domain.grounding import GroundingResult
 from chatbot_ai.server.grounding import RETRY_S, BackgroundGrounder
 from support.chats import GatedStore, Lab, lab, shown
 from support.clocks import FakeClock
-from support.grounders import FOUND, PASSAGES, ScriptedGrounder
+from support.grounders import FOUND, PASSAGES, ScriptedGrounder, web_search
 from support.scripted_model import ScriptedModel
 from support.waiting import until
 
@@ -70,7 +70,7 @@ def grounder() -> ScriptedGrounder:
 def make(store: GatedStore, grounder: ScriptedGrounder) -> Make:
     def made(model: ScriptedModel | None = None, search_s: float = 3.0, **more: Any) -> Lab:
         references = References(
-            zone=ZoneInfo("Asia/Seoul"), with_time=True, grounder=grounder, search_s=search_s
+            zone=ZoneInfo("Asia/Seoul"), with_time=True, web=web_search(grounder, search_s)
         )
         told = model or TalkingModel(context_tokens=8192)
         return lab(store, told, references=references, **more)

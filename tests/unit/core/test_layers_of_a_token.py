@@ -15,7 +15,7 @@ import pytest
 from chatbot_ai.core.answer import Delta
 from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.idempotency import Claim, IdempotentAnswers
-from chatbot_ai.core.streams import Numbered, ResumableStreams
+from chatbot_ai.core.streams import Numbered, ResumableStreams, StreamLimits
 from chatbot_ai.llm.backup import ModelWithBackup
 from chatbot_ai.llm.llama import LlamaModel
 from support.chats import GatedStore, lab, request
@@ -65,7 +65,7 @@ def idempotent(chat: Chat) -> AsyncGenerator[object, None]:
 
 
 def resumable(chat: Chat) -> AsyncGenerator[object, None]:
-    streams: ResumableStreams[object] = ResumableStreams()
+    streams: ResumableStreams[object] = ResumableStreams(StreamLimits(grace_s=300, keep_s=300))
     return streams.start(idempotent(chat), "kim").follow()
 
 

@@ -16,7 +16,7 @@ from chatbot_ai.core.references import References
 from chatbot_ai.domain.conversation import ConversationKey, NewTurn, Turn
 from chatbot_ai.domain.deadline import WRITE_LIMIT_S
 from support.chats import GatedStore, Lab, lab, request, shown
-from support.grounders import FOUND, ScriptedGrounder
+from support.grounders import FOUND, ScriptedGrounder, web_search
 from support.scripted_model import ScriptedModel
 
 PAGES = FOUND.sources
@@ -33,7 +33,7 @@ async def store(tmp_path: Path) -> AsyncIterator[GatedStore]:
 @pytest.fixture
 def made(store: GatedStore) -> Lab:
     references = References(
-        zone=ZoneInfo("Asia/Seoul"), with_time=False, grounder=ScriptedGrounder()
+        zone=ZoneInfo("Asia/Seoul"), with_time=False, web=web_search(ScriptedGrounder())
     )
     return lab(store, ScriptedModel(), references=references)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,8 @@ from chatbot_ai.domain.errors import (
     StreamExpired,
 )
 from support.waiting import HANG_S
+
+LIMITS = StreamLimits(grace_s=300, keep_s=300)
 
 
 class Source:
@@ -52,7 +55,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def test_every_follower_sees_every_event() -> None:
     """Two at once and one afterwards read the same events in order."""
-    streams: ResumableStreams[int] = ResumableStreams()
+    streams: ResumableStreams[int] = ResumableStreams(LIMITS)
     source = Source()
     stream = streams.start(source.events(), "a")
     readers = [asyncio.create_task(read(stream)) for _ in range(2)]
@@ -65,7 +68,7 @@ async def test_every_follower_sees_every_event() -> None:
 
 async def test_following_goes_on_behind_a_number() -> None:
     """`after` leaves out what was seen; nothing is left behind the last one."""
-    streams: ResumableStreams[int] = ResumableStreams()
+    streams: ResumableStreams[int] = ResumableStreams(LIMITS)
     source = Source()
     source.gate.set()
     stream = streams.start(source.events(), "a")
@@ -79,7 +82,7 @@ async def test_following_goes_on_behind_a_number() -> None:
 
 async def test_only_the_owner_finds_a_job() -> None:
     """Another owner's stream looks like none at all, also to cancel."""
-    streams: ResumableStreams[int] = ResumableStreams()
+    streams: ResumableStreams[int] = ResumableStreams(LIMITS)
     stream = streams.start(Source().events(), "a")
     for owner, stream_id in (("b", stream.id), ("", stream.id), ("a", stream.id[:-1]), ("a", "")):
         with pytest.raises(NotFound):
@@ -90,7 +93,7 @@ async def test_only_the_owner_finds_a_job() -> None:
 
 async def test_names_are_not_guessable() -> None:
     """Each has 192 random bits and none follows from another."""
-    streams: ResumableStreams[int] = ResumableStreams()
+    streams: ResumableStreams[int] = ResumableStreams(LIMITS)
     names = {streams.start(Source().events(), "a").id for _ in range(50)}
     assert len(names) == 50
     assert all(len(name) == 32 for name in names)
@@ -99,7 +102,7 @@ async def test_names_are_not_guessable() -> None:
 
 async def test_unfollowed_job_ends_after_its_grace() -> None:
     """Once nobody follows, the source is closed after the grace, and followers learn why."""
-    streams: ResumableStreams[int] = ResumableStreams(StreamLimits(grace_s=0.05))
+    streams: ResumableStreams[int] = ResumableStreams(replace(LIMITS, grace_s=0.05))
     source = Source()
     stream = streams.start(source.events(), "a")
     follower = stream.follow()
@@ -115,7 +118,7 @@ async def test_unfollowed_job_ends_after_its_grace() -> None:
 
 async def test_coming_back_within_the_grace_keeps_it_going() -> None:
     """A follower in time stops the clock for as long as it stays."""
-    streams: ResumableStreams[int] = ResumableStreams(StreamLimits(grace_s=0.2))
+    streams: ResumableStreams[int] = ResumableStreams(replace(LIMITS, grace_s=0.2))
     source = Source()
     stream = streams.start(source.events(), "a")
     first = stream.follow()
@@ -131,7 +134,7 @@ async def test_coming_back_within_the_grace_keeps_it_going() -> None:
 
 async def test_cancelling_ends_it_at_once() -> None:
     """The source is closed, those who follow get StreamCancelled, a second call says False."""
-    streams: ResumableStreams[int] = ResumableStreams()
+    streams: ResumableStreams[int] = ResumableStreams(LIMITS)
     source = Source()
     stream = streams.start(source.events(), "a")
     reader = asyncio.create_task(read(stream))
@@ -146,7 +149,7 @@ async def test_cancelling_ends_it_at_once() -> None:
 
 async def test_cancelling_before_the_first_event() -> None:
     """A stream that never ran ends for its followers all the same."""
-    streams: ResumableStreams[int] = ResumableStreams()
+    streams: ResumableStreams[int] = ResumableStreams(LIMITS)
     stream = streams.start(Source().events(), "a")
     stream.cancel()
     with pytest.raises(StreamCancelled):
@@ -156,7 +159,7 @@ async def test_cancelling_before_the_first_event() -> None:
 
 async def test_failure_reaches_every_follower() -> None:
     """What the source raised comes after the events before it, then and later."""
-    streams: ResumableStreams[int] = ResumableStreams()
+    streams: ResumableStreams[int] = ResumableStreams(LIMITS)
     source = Source(1, StoreUnavailable("x"))
     stream = streams.start(source.events(), "a")
     for _ in range(2):
@@ -169,7 +172,7 @@ async def test_failure_reaches_every_follower() -> None:
 
 async def test_finished_jobs_are_forgotten() -> None:
     """After keep_s a finished stream is gone; one that failed before any event at once."""
-    streams: ResumableStreams[int] = ResumableStreams(StreamLimits(keep_s=0.05))
+    streams: ResumableStreams[int] = ResumableStreams(replace(LIMITS, keep_s=0.05))
     source = Source(1)
     stream = streams.start(source.events(), "a")
     assert await read(stream) == [1]
@@ -184,7 +187,7 @@ async def test_finished_jobs_are_forgotten() -> None:
 
 async def test_memory_is_bounded() -> None:
     """Of many events the newest are kept; of many streams too, finished ones go first."""
-    streams: ResumableStreams[int] = ResumableStreams(StreamLimits(max_events=10, max_streams=3))
+    streams: ResumableStreams[int] = ResumableStreams(replace(LIMITS, max_events=10, max_streams=3))
     source = Source(1000)
     source.gate.set()
     long = streams.start(source.events(), "a")
@@ -205,7 +208,7 @@ async def test_memory_is_bounded() -> None:
 
 async def test_closing_ends_everything() -> None:
     """After close nothing runs and nothing is kept."""
-    streams: ResumableStreams[int] = ResumableStreams()
+    streams: ResumableStreams[int] = ResumableStreams(LIMITS)
     sources = [Source() for _ in range(3)]
     made = [streams.start(source.events(), "a") for source in sources]
     await until(lambda: all(stream.past(9) for stream in made))

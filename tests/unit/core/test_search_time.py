@@ -21,7 +21,7 @@ from chatbot_ai.domain.generation import (
 )
 from chatbot_ai.domain.grounding import CountText, GroundingResult
 from chatbot_ai.domain.persona import Persona
-from support.grounders import FOUND, ScriptedGrounder
+from support.grounders import FOUND, ScriptedGrounder, web_search
 from support.scripted_model import ScriptedModel
 from support.virtual_time import LoopClock, run_in_virtual_time
 
@@ -78,7 +78,7 @@ def test_query_and_search_share_one_time(
     async def gathered() -> tuple[Gathered, float]:
         clock = LoopClock()
         references = References(
-            zone=ZoneInfo("Asia/Seoul"), with_time=True, grounder=grounder, search_s=SEARCH_S
+            zone=ZoneInfo("Asia/Seoul"), with_time=True, web=web_search(grounder, SEARCH_S)
         )
         began = clock.monotonic()
         request = ChatRequest(
