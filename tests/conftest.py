@@ -32,7 +32,7 @@ BROWSERS = os.environ.get(
 MAY_BLOCK = {
     # the driver looks at a socket file and at certificates when it first connects
     "chatbot_ai/storage/predecessor.py": {"__init__", "records"},
-    "chatbot_ai.server.stores.py": {"build_store"},
+    "chatbot_ai/server/stores.py": {"_sqlite_at"},
     "chatbot_ai/storage/mongodb_connection.py": {"_new_client", "access", "_prepare"},
     "chatbot_ai/api/openapi.py": {"complete_document"},
     "chatbot_ai/server/compose.py": {"build_app"},
