@@ -25,7 +25,7 @@ from chatbot_ai.llm.remote import RemoteModel
 from chatbot_ai.llm.served import display_name
 from chatbot_ai.server import assistant_engine
 from chatbot_ai.server.assistant_engine import follow, open_engine, try_to_learn
-from chatbot_ai.server.compose import backup_engine
+from chatbot_ai.server.compose import build_backup_engine
 from chatbot_ai.settings import CharacterSettings, load_config
 from support.engines import RunningEngine
 from support.faulty_server import (
@@ -296,7 +296,7 @@ async def test_a_backup_engine_has_key_and_model(
     monkeypatch.setenv("BACKUP_ENGINE_URL", server.url)
     monkeypatch.setenv("BACKUP_ENGINE_MODEL", "second-best")
     monkeypatch.setenv("BACKUP_ENGINE_API_KEY", "backup-key")
-    backup = backup_engine(load_config(None).shared, 8191)
+    backup = build_backup_engine(load_config(None).shared, 8191)
     assert backup is not None
     engine = LlamaModel("http://127.0.0.1:9", name="engine", context_tokens=4096)
     guarded = ModelWithBackup(engine, [backup])

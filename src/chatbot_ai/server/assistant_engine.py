@@ -40,13 +40,13 @@ class Engine:
 @asynccontextmanager
 async def open_engine(settings: AssistantSettings, config: Config) -> AsyncIterator[Engine]:
     """The engine at ENGINE_URL, or one of our own that lives as long as the service."""
-    opening = _theirs(settings) if settings.engine_url else _ours(settings, config)
+    opening = _open_remote(settings) if settings.engine_url else _start_engine(settings, config)
     async with opening as engine:
         yield engine
 
 
 @asynccontextmanager
-async def _theirs(settings: AssistantSettings) -> AsyncIterator[Engine]:
+async def _open_remote(settings: AssistantSettings) -> AsyncIterator[Engine]:
     model = RemoteModel(
         settings.engine_url or "",
         model=settings.engine_model,
@@ -65,7 +65,7 @@ async def _theirs(settings: AssistantSettings) -> AsyncIterator[Engine]:
 
 
 @asynccontextmanager
-async def _ours(settings: AssistantSettings, config: Config) -> AsyncIterator[Engine]:
+async def _start_engine(settings: AssistantSettings, config: Config) -> AsyncIterator[Engine]:
     (plan,) = await asyncio.to_thread(plan_engines, config, [settings.name])
     log_file = DailyFile(
         config.shared.log_dir,

@@ -29,10 +29,10 @@ from chatbot_ai.llm.remote import RemoteModel
 from chatbot_ai.models.gguf import read_control_tokens
 from chatbot_ai.server.assistant_engine import Engine, follow, follow_backup, open_engine
 from chatbot_ai.server.engines import choose_model
-from chatbot_ai.server.grounding import references
-from chatbot_ai.server.guard import access_of
+from chatbot_ai.server.guard import build_access
 from chatbot_ai.server.personas import LLAMA_FILE, OPENAI_FILE, read_personas
 from chatbot_ai.server.stores import character_store, service_store
+from chatbot_ai.server.web_search import build_references
 from chatbot_ai.settings import AssistantSettings, Config, Settings
 from chatbot_ai.settings.kinds import plain
 
@@ -65,14 +65,14 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
             if characters is not None:
                 await characters.open()
                 stack.push_async_callback(characters.close)
-            access = access_of(shared, clock)
+            access = build_access(shared, clock)
             await access.open()
             stack.push_async_callback(access.close)
             engine = await stack.enter_async_context(open_engine(settings, config))
             await learn_control_tokens(settings, config)
-            backup = backup_engine(shared, settings.context_tokens)
-            models = chat_models(engine, backup, config, llama, openai)
-            gathered = references(assistant, shared)
+            backup = build_backup_engine(shared, settings.context_tokens)
+            models = build_models(engine, backup, config, llama, openai)
+            gathered = build_references(assistant, shared)
             stack.push_async_callback(gathered.close)
             await gathered.start()
             queue, remote_queue = build_queues(settings, shared, engine.slots, clock)
@@ -151,7 +151,7 @@ def unconfigured(config: Config) -> frozenset[str]:
     return frozenset() if has_access else frozenset(shared.openai_aliases)
 
 
-def chat_models(
+def build_models(
     engine: Engine, backup: ChatModel | None, config: Config, llama: Persona, openai: Persona
 ) -> dict[str, tuple[ChatModel, Persona]]:
     """Every model by its alias; `Llama`, the team's own, first."""
@@ -173,7 +173,7 @@ def chat_models(
     return models | {alias: (model, openai) for alias, model in remote.items()}
 
 
-def backup_engine(shared: Settings, context_tokens: int) -> RemoteModel | None:
+def build_backup_engine(shared: Settings, context_tokens: int) -> RemoteModel | None:
     """The second engine for backup answers, if the operator named one.
 
     context_tokens  of it, until it tells its own

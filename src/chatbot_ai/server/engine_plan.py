@@ -13,7 +13,7 @@ from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.llm.engine import EngineOptions
 from chatbot_ai.models.gguf import ModelFacts, read_facts
 from chatbot_ai.server.engines import ModelChoice, choose_model, engine_options
-from chatbot_ai.server.gpus import gpu_memory_bytes, gpu_of, say_where
+from chatbot_ai.server.gpus import choose_gpu, gpu_memory_bytes, log_gpu_choice
 from chatbot_ai.server.sizing import EngineNeed, Wish, available_memory_bytes, share_out
 from chatbot_ai.settings import AssistantSettings, Config
 
@@ -80,7 +80,7 @@ def plan_engines(
         match = next((g for g in groups if g[0].terms == candidate.terms), None)
         if match is None:
             if say:
-                _say_why_apart(candidate, groups)
+                _log_why_not_shared(candidate, groups)
             groups.append([candidate])
         else:
             match.append(candidate)
@@ -92,15 +92,15 @@ def plan_engines(
     ]
     if say:
         for candidate in candidates:
-            say_where(candidate.settings, candidate.gpu, found)
+            log_gpu_choice(candidate.settings, candidate.gpu, found)
         for plan in plans:
-            _say_size(plan)
+            _log_fewer_slots(plan)
     return plans
 
 
 def _candidate(config: Config, settings: AssistantSettings, found: dict[int, int]) -> _Candidate:
     model = choose_model(settings, config)
-    gpu = gpu_of(settings, found)
+    gpu = choose_gpu(settings, found)
     options = engine_options(settings, model, slots=1)
     try:
         facts = read_facts(model.path) if model.path.is_file() else None
@@ -154,7 +154,7 @@ def _plan(
     )
 
 
-def _say_why_apart(candidate: _Candidate, groups: Sequence[Sequence[_Candidate]]) -> None:
+def _log_why_not_shared(candidate: _Candidate, groups: Sequence[Sequence[_Candidate]]) -> None:
     for group in groups:
         first = group[0]
         if first.model.path == candidate.model.path:
@@ -167,7 +167,7 @@ def _say_why_apart(candidate: _Candidate, groups: Sequence[Sequence[_Candidate]]
             )
 
 
-def _say_size(plan: EnginePlan) -> None:
+def _log_fewer_slots(plan: EnginePlan) -> None:
     for wish in plan.need.wishes:
         if wish.kind == "default" and plan.slots[wish.assistant] < wish.number:
             log.warning(

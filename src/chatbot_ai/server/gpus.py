@@ -38,7 +38,7 @@ def gpu_memory_bytes() -> dict[int, int]:
     }
 
 
-def gpu_of(settings: AssistantSettings, found: Mapping[int, int]) -> int | None:
+def choose_gpu(settings: AssistantSettings, found: Mapping[int, int]) -> int | None:
     """The GPU that holds the assistant's model; None where the processor does.
 
     The wished one; the only one where there is one only, since a machine with one GPU is meant to
@@ -51,7 +51,7 @@ def gpu_of(settings: AssistantSettings, found: Mapping[int, int]) -> int | None:
     return next(iter(found)) if len(found) == 1 else None
 
 
-def say_where(settings: AssistantSettings, gpu: int | None, found: Mapping[int, int]) -> None:
+def log_gpu_choice(settings: AssistantSettings, gpu: int | None, found: Mapping[int, int]) -> None:
     """Log it where `gpu` is not the one that the settings name."""
     if settings.layers_on_gpu == 0 or not found or gpu == settings.gpu_index:
         return

@@ -22,7 +22,7 @@ from chatbot_ai.server.guard import refuse_unguarded
 from chatbot_ai.server.logs import DailyFile
 from chatbot_ai.server.personas import LLAMA_FILE, OPENAI_FILE, read_personas
 from chatbot_ai.server.probe import answers
-from chatbot_ai.server.process_states import tell_states
+from chatbot_ai.server.process_states import publish_states
 from chatbot_ai.server.readiness import Place, is_store_away
 from chatbot_ai.server.supervisor import ProcessSpec, Supervisor
 from chatbot_ai.settings import Config, process_environment
@@ -97,7 +97,7 @@ async def run(group: Group, on_ready: Callable[[bool], None], on_stop: Callable[
     for number in END_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     supervisor.start()
-    telling = asyncio.create_task(tell_states(supervisor, group.run_folder))
+    telling = asyncio.create_task(publish_states(supervisor, group.run_folder))
     stopped = asyncio.create_task(stop.wait())
     ready = asyncio.create_task(_ready(supervisor, group))
     try:

@@ -23,7 +23,7 @@ def is_published(shared: Settings) -> bool:
     return shared.gateway_host != "localhost" and not is_loopback(shared.gateway_host)
 
 
-def access_of(shared: Settings, clock: Clock) -> KeyedAccess:
+def build_access(shared: Settings, clock: Clock) -> KeyedAccess:
     """The access rules of these settings; not open yet."""
     unkeyed = LoopbackAccess(
         anywhere=shared.trust_unkeyed_callers and not is_published(shared),

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from chatbot_ai.server.secrecy import frames_only, hide_keys, write_frames
+from chatbot_ai.server.secrecy import format_frames, hide_keys, write_frames
 from chatbot_ai.settings import Settings
 
 log = structlog.get_logger()
@@ -120,7 +120,7 @@ def configure(name: str, settings: Settings, *, console_level: str = "debug") ->
     )
     as_json = _formatter(
         shared,
-        structlog.processors.ExceptionRenderer(frames_only),
+        structlog.processors.ExceptionRenderer(format_frames),
         structlog.processors.JSONRenderer(ensure_ascii=False),
     )
     readable = _formatter(
@@ -151,7 +151,7 @@ def configure(name: str, settings: Settings, *, console_level: str = "debug") ->
     return daily
 
 
-def tell_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """An event loop's exception handler: asyncio's own writes the exception's text."""
     log.error("loop.error", what=context["message"], exc_info=context.get("exception"))
 

@@ -26,7 +26,7 @@ async def answers(host: str, port: int, path: str, timeout_s: float = 5) -> bool
     return line.split()[1:2] == [b"200"]
 
 
-async def body_of(host: str, port: int, path: str, timeout_s: float = 5) -> bytes:
+async def fetch_body(host: str, port: int, path: str, timeout_s: float = 5) -> bytes:
     """The body that GET `path` answers with, whatever its status; OSError where none comes."""
     whole = await _asked(host, port, path, timeout_s, _to_the_end)
     return whole.partition(b"\r\n\r\n")[2]

@@ -14,7 +14,7 @@ PROCESSES_FILE = "processes.json"
 LOOK_EVERY_S = 0.5
 
 
-async def tell_states(supervisor: Supervisor, folder: Path) -> None:
+async def publish_states(supervisor: Supervisor, folder: Path) -> None:
     """Write `folder`/processes.json again whenever a state or a count of restarts changes.
 
     Runs until cancelled. The file holds names, states and restarts, nothing else.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chatbot_ai.server.probe import body_of
+from chatbot_ai.server.probe import fetch_body
 
 #: Seconds between two questions; each costs the service a small write.
 ASK_EVERY_S = 0.2
@@ -46,7 +46,7 @@ async def _settled(place: Place) -> dict[str, Any]:
 
 async def _state(port: int) -> dict[str, Any]:
     try:
-        found = json.loads(await body_of("127.0.0.1", port, "/readyz"))
+        found = json.loads(await fetch_body("127.0.0.1", port, "/readyz"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

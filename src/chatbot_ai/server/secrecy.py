@@ -35,14 +35,14 @@ def hide_keys(line: str) -> str:
     return _OTHER_KEYS.sub(r"\1…", line)
 
 
-def frames_only(exc_info: ExcInfo) -> str:
+def format_frames(exc_info: ExcInfo) -> str:
     """The exception's chain, first cause first: types and frames, without texts or source lines."""
     return "\n".join(_told(list(_chain(exc_info[1]))[:_MOST]))
 
 
 def write_frames(stream: TextIO, exc_info: ExcInfo) -> None:
     """The same for a terminal."""
-    stream.write("\n" + frames_only(exc_info))
+    stream.write("\n" + format_frames(exc_info))
 
 
 def _told(errors: list[BaseException]) -> Iterator[str]:

@@ -40,7 +40,7 @@ class StartWatch:
             await self._app(scope, receive, send)
             return
 
-        asyncio.get_running_loop().set_exception_handler(logs.tell_loop_error)
+        asyncio.get_running_loop().set_exception_handler(logs.log_loop_error)
 
         async def send_without_traceback(message: Message) -> None:
             if message["type"] == "lifespan.startup.failed":

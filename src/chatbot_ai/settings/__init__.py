@@ -5,7 +5,7 @@ read as `OFFICE_X` or `CHARACTER_X` first and as `CHATBOT_X`, for both, after th
 """
 
 from chatbot_ai.settings.assistant import AssistantSettings, CharacterSettings, OfficeSettings
-from chatbot_ai.settings.compose import ComposeSettings
+from chatbot_ai.settings.docker_compose import ComposeSettings
 from chatbot_ai.settings.load import (
     Config,
     load_config,

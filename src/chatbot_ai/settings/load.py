@@ -82,14 +82,14 @@ def _checked(
     except ValidationError as error:
         lines = []
         for problem in error.errors():
-            name = _written_name(cls, str(problem["loc"][0]).upper(), written)
+            name = _find_variable(cls, str(problem["loc"][0]).upper(), written)
             secret = "SECRET" in name or "PASSWORD" in name or "KEY" in name
             shown = "" if secret else f" (it is {problem['input']!r})"
             lines.append(f"{name}: {problem['msg']}{shown}")
         raise ConfigurationError("; ".join(lines)) from None
 
 
-def _written_name(
+def _find_variable(
     cls: type[BaseSettings], setting: str, written: Sequence[Mapping[str, str | None]]
 ) -> str:
     """The variable that a value came from: `written` and prefixes in the order of precedence."""

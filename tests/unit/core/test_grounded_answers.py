@@ -23,7 +23,7 @@ from chatbot_ai.domain.generation import (
     TextDelta,
 )
 from chatbot_ai.domain.grounding import GroundingResult
-from chatbot_ai.server.grounding import RETRY_S, BackgroundGrounder
+from chatbot_ai.server.web_search import RETRY_S, BackgroundGrounder
 from support.chats import GatedStore, Lab, lab, shown
 from support.clocks import FakeClock
 from support.grounders import FOUND, PASSAGES, ScriptedGrounder, web_search

@@ -14,8 +14,8 @@ import pytest
 import structlog
 
 from chatbot_ai.access.key import new_secret
-from chatbot_ai.server.logs import configure, tell_loop_error
-from chatbot_ai.server.secrecy import frames_only, hide_keys, write_frames
+from chatbot_ai.server.logs import configure, log_loop_error
+from chatbot_ai.server.secrecy import format_frames, hide_keys, write_frames
 from chatbot_ai.settings import Settings
 
 SECRET = "planted-7d1e text of a user"
@@ -53,7 +53,7 @@ def test_exceptions_are_told_without_their_texts(how: str, types: list[str]) -> 
         info = sys.exc_info()
     assert info[0] is not None
     assert info[1] is not None
-    told = frames_only((info[0], info[1], info[2]))
+    told = format_frames((info[0], info[1], info[2]))
     assert SECRET not in told
     assert "raise" not in told
     assert sorted(line for line in told.splitlines() if not line.startswith(" ")) == sorted(types)
@@ -68,7 +68,7 @@ def test_a_chain_that_bites_its_tail_ends() -> None:
     """Exceptions that name each other as causes are told once."""
     one, two = ValueError("a"), TypeError("b")
     one.__cause__, two.__cause__ = two, one
-    assert frames_only((ValueError, one, None)).count("Error") == 2
+    assert format_frames((ValueError, one, None)).count("Error") == 2
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ async def test_a_crash_in_the_file(log_folder: Path) -> None:
     the exception said."""
     log = structlog.get_logger()
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(tell_loop_error)
+    loop.set_exception_handler(log_loop_error)
     try:
         fail("cause")
     except RuntimeError as error:

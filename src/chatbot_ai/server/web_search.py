@@ -90,7 +90,7 @@ class BackgroundGrounder:
             )
 
 
-def references(assistant: Assistant, shared: Settings) -> References:
+def build_references(assistant: Assistant, shared: Settings) -> References:
     """What stands beside the newest input: for office the time, and web passages on request."""
     if assistant == "character":
         return References(zone=shared.zone, with_time=False)
