@@ -3,7 +3,7 @@
     scripts/audit.py [--strict]
 
 Exits with 1 where one is known. Where the advisories cannot be reached, or a mirror does not know
-a package, it says so and exits with 0, so that `make check` works anywhere; with --strict that is
+a package, it says so and exits with 0, so that CI goes on without an index; with --strict that is
 a failure too.
 """
 

@@ -1,4 +1,4 @@
-"""What `make check` says of known vulnerabilities: found, none, or not checked."""
+"""What the audit of packages says of known vulnerabilities: found, none, or not checked."""
 
 from __future__ import annotations
 
