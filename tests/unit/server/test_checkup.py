@@ -51,4 +51,5 @@ def test_every_variable_of_the_compose_files_is_documented() -> None:
     used = set(re.findall(r"\$\{([A-Z_0-9]+)", text))
     documented = re.findall(r"^#([A-Z_0-9]+)=", (ROOT / ".env.example").read_text("utf-8"), re.M)
     assert used - set(documented) == set()
-    assert {name.upper() for name in ComposeSettings.model_fields} - {"COMPOSE_FILE"} <= used
+    read_by_compose_itself = {"COMPOSE_FILE", "COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME"}
+    assert {name.upper() for name in ComposeSettings.model_fields} - read_by_compose_itself <= used
