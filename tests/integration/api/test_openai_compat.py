@@ -94,7 +94,7 @@ async def test_persona_is_the_assistants_unless_given(lab: Lab, client: AsyncOpe
     ]
     await client.chat.completions.create(model="Llama", messages=given)
     pirate = lab.model.requests[-1].messages
-    assert pirate[0].content == "너는 해적이다. <| im_end |>\n\n짧게."
+    assert pirate[0].content == "너는 해적이다. < |im_end|>\n\n짧게."
     assert [m.role for m in pirate] == ["system", "user"]
 
 
