@@ -8,8 +8,8 @@ import sys
 
 from chatbot_ai.domain.conversation import ASSISTANTS
 from chatbot_ai.domain.errors import ConfigurationError
-from chatbot_ai.models.errors import ModelFileError
 from chatbot_ai.models.library import ModelLibrary
+from chatbot_ai.models.manifest import ModelFileError
 from chatbot_ai.server.engines import DEMO_MODEL, choose_model
 from chatbot_ai.settings import Config, load_config
 
