@@ -40,7 +40,7 @@ def test_everything_starts_without_its_database(group: Group, server: MongodbPro
 
     def announced() -> bool:
         assert group.process.poll() is None, group.output
-        return "The conversation store is away" in group.output
+        return "The conversation store cannot be reached" in group.output
 
     eventually(announced, START_S, "the announcement")
     assert f"MongoDB 127.0.0.1:{server.port}" in group.output

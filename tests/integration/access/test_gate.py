@@ -168,7 +168,9 @@ async def test_a_stream_counts_until_its_end(tmp_path: Path) -> None:
             async with http.stream("POST", "/Llama", json=lab.body(), headers=stream) as answer:
                 assert answer.status_code == 200
                 assert answer.headers["X-RateLimit-Remaining-Concurrent"] == "0"
-                await anext(answer.aiter_bytes())
+                # held: an iterator that is collected closes the stream
+                pieces = answer.aiter_bytes()
+                await anext(pieces)
                 gate.clear()  # the rest of it does not come
                 refused = await http.get("/performance")
                 assert refused.json()["error"]["limit"] == "concurrent_requests"
@@ -236,7 +238,8 @@ async def test_a_resumable_stream_counts_until_its_job_ends(tmp_path: Path) -> N
         stream = {"Accept": "text/event-stream", "X-Resumable": "true"}
         async with lab.caller(key) as http:
             async with http.stream("POST", "/Llama", json=lab.body(), headers=stream) as answer:
-                await anext(answer.aiter_bytes())
+                pieces = answer.aiter_bytes()  # held: one that is collected closes the stream
+                await anext(pieces)
                 gate.clear()
             for _ in range(10):
                 refused = await http.post("/Llama", json=lab.body(), headers=stream)
@@ -267,7 +270,8 @@ async def test_an_answer_that_is_left_costs_its_prompt(tmp_path: Path, deltas: i
 
         async def leave() -> None:
             async with sending as answer:
-                await anext(answer.aiter_bytes())
+                pieces = answer.aiter_bytes()  # held: one that is collected closes the stream
+                await anext(pieces)
                 gate.clear()
 
         leaving = asyncio.create_task(leave())

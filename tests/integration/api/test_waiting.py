@@ -180,7 +180,8 @@ async def test_an_answer_that_outlives_its_request_has_its_own_line(busy: Lab) -
     body = {"input_data": "안녕", "user_id": "a"}
     with capture_logs() as events:
         async with busy.http.stream("POST", "/Llama", json=body, headers=headers) as answer:
-            await anext(answer.aiter_text())
+            pieces = answer.aiter_text()  # held: one that is collected closes the stream
+            await anext(pieces)
         await until(lambda: any(e["event"] == "request.finished" for e in events))
         assert not any(e["event"] == "answer.finished" for e in events)
         opened(busy)
