@@ -59,6 +59,16 @@ def test_cleaned_text_is_data(text: str) -> None:
     )
 
 
+def test_no_format_character_is_left() -> None:
+    """Controls, format characters and surrogates of all of Unicode, each for itself."""
+    unseen = [
+        character
+        for character in map(chr, range(0x110000))
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs") and character not in "\t\n\r"
+    ]
+    assert [c for c in unseen if sanitize_text(f"가{c}나") != "가나"] == []
+
+
 @given(st.text(max_size=300), st.integers(1, 50))
 def test_a_cleaned_line_is_one_line(text: str, max_chars: int) -> None:
     """A cleaned line has no line break and keeps its length."""

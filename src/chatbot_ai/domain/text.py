@@ -22,11 +22,13 @@ MAX_MARKS = 30
 #: Where a longer run may hide: combining marks are no letters and not ASCII.
 _LONG_RUNS = re.compile(rf"[^\w\x00-\x7f]{{{MAX_MARKS + 1},}}")
 #: Everything that is not seen: controls but tab and newline, soft hyphen, zero-width and
-#: bidirectional marks, Hangul fillers, variation selectors, tags (U+E0000), lone surrogates.
+#: bidirectional marks and all other format characters, Hangul fillers, variation selectors, tags
+#: (U+E0000), lone surrogates.
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
     "\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\ud800-\udfff"
-    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+    "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd\U00013430-\U0001343f"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 #: Markers of the chat templates in use: ChatML, Llama 2 to 4, Mistral, Gemma, Phi, Command R,
 #: DeepSeek (with its full-width bar), GLM, and tags of reasoning and tool calls.
