@@ -73,7 +73,7 @@ export function Gallery() {
         multiple
         tabindex="-1"
         aria-label=${t("import_hint")}
-        accept=".png,.apng,.json,.charx,.zip,image/png,application/json,application/zip"
+        accept=".png,.apng,.webp,.jpg,.jpeg,.json,.charx,.zip,image/png,application/json,application/zip"
         onChange=${(event) => {
           importCards([...event.currentTarget.files]);
           event.currentTarget.value = "";
