@@ -133,7 +133,13 @@ async def play_character(
         persona = replace(persona, user_name=choice.user_name)
     seed = db_id or stored.id
     return await asyncio.to_thread(
-        play_card, stored.sheet.card, persona, model.context_tokens, choice.greeting_index, seed
+        play_card,
+        stored.sheet.card,
+        persona,
+        model.context_tokens,
+        choice.greeting_index,
+        seed=seed,
+        now=services.chat.local_time(),
     )
 
 

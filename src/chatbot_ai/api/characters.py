@@ -169,6 +169,7 @@ async def read_prompt(
         user_name=choice.user_name.strip() or persona.user_name,
         greeting=choice.greeting,
         seed=choice.db_id or stored.id,
+        now=services.chat.local_time(),
     )
     return CharacterPrompt(**fields._asdict(), greetings=len(card.greetings))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -58,7 +57,7 @@ def to_request_fields(
     if not 0 <= greeting_index < len(card.greetings):
         raise CardError("greeting_missing", index=greeting_index)
     scope = scope_of(card, user_name, seed=seed, now=now, language=language)
-    greeting = expand(card.greetings[greeting_index], replace(scope, original=None)).strip()
+    greeting = expand(card.greetings[greeting_index], scope).strip()
     labels = prompt_texts.CARD_HEADINGS[scope.language]
     before = _sections(
         ("", expand(card.system_prompt, scope)),

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from chatbot_ai.cards import (
@@ -155,14 +156,16 @@ class PlayedCharacter:
 
 
 def play_card(
-    text: str, persona: Persona, context_tokens: int, greeting: int, seed: str
+    text: str, persona: Persona, context_tokens: int, greeting: int, *, seed: str, now: datetime
 ) -> PlayedCharacter:
-    """Read a card and fill it in for one conversation; slow enough for a thread. Raises CardError
-    where it cannot be played."""
+    """Read a card and fill it in for one conversation; slow enough for a thread. `now` is what its
+    macros of time say. Raises CardError where it cannot be played."""
     card = CharacterCard.from_text(text)
     name = persona.user_name
-    fields = build_card_fields(card, context_tokens, user_name=name, greeting=greeting, seed=seed)
-    scope = scope_of(card, name, seed=seed)
+    fields = build_card_fields(
+        card, context_tokens, user_name=name, greeting=greeting, seed=seed, now=now
+    )
+    scope = scope_of(card, name, seed=seed, now=now)
     lore = lore_of(
         card,
         scope,
@@ -180,7 +183,13 @@ def play_card(
 
 
 def build_card_fields(
-    card: CharacterCard, context_tokens: int, *, user_name: str, greeting: int, seed: str
+    card: CharacterCard,
+    context_tokens: int,
+    *,
+    user_name: str,
+    greeting: int,
+    seed: str,
+    now: datetime | None = None,
 ) -> RequestFields:
     """A card as the fields of POST /Llama. Raises CardError where they cannot be made."""
     fields = to_request_fields(
@@ -188,6 +197,7 @@ def build_card_fields(
         user_name,
         choose_greeting(card, greeting),
         seed=seed,
+        now=now,
         count=likely_tokens,
         context_budget=int(context_tokens * CARD_SHARE),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from datetime import datetime
 
 from chatbot_ai.core.answer import ChatEvent, Sources
 from chatbot_ai.core.exchange import ChatRequest, Exchange
@@ -116,6 +117,10 @@ class Chat:
                 self.memory.save_interrupted(exchange)
             self._charge(exchange, exchange.cost_tokens(error))
             self.statistics.observe(exchange.to_record(error, self.clock.now()))
+
+    def local_time(self) -> datetime:
+        """The time in the zone of the team."""
+        return self._references.local_time(self.clock)
 
     async def close(self) -> None:
         """Refuse those who wait and wait for turns that are being stored."""

@@ -119,12 +119,16 @@ class References:
         if self._web is not None:
             await self._web.grounder.close()
 
+    def local_time(self, clock: Clock) -> dt.datetime:
+        """The time in the zone of the team."""
+        return dt.datetime.fromtimestamp(clock.now(), self._zone)
+
     def lines(self, exchange: Exchange, clock: Clock) -> tuple[str, ...]:
         """What stands there whatever a search gives. A caller that keeps its own conversation
         gets the time with a search only, else its messages go as they are."""
         if not self._with_time or (exchange.request.messages and not exchange.request.search):
             return ()
-        now = dt.datetime.fromtimestamp(clock.now(), self._zone)
+        now = self.local_time(clock)
         return (
             prompt_texts.CURRENT_TIME.format(
                 date=f"{now:%Y-%m-%d}",
