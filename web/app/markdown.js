@@ -150,7 +150,7 @@ export function renderMarkdown(text, { live = false, roleplay = false, cite = nu
 
 /** The tokens of a text. Nesting that would exhaust the stack is shown as written. */
 function readBlocks(text) {
-  if (!/^(?:[ \t]{0,8}[>*+-]){24}/m.test(text)) {
+  if (!/^(?:[ \t]{0,8}(?:>|[*+-][ \t])){24}/m.test(text)) {
     try {
       return marked.lexer(text);
     } catch (error) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -80,6 +81,8 @@ def calculate(text: str) -> str | None:
     try:
         value = _value_of(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, ValueError, ArithmeticError, RecursionError, MemoryError):
+        return None
+    if not math.isfinite(value):
         return None
     return str(int(value)) if value == int(value) else f"{value:.10g}"
 

@@ -6,6 +6,7 @@ Chunk layout: PNG specification, third edition, sections 5.3 and 11.3.3.
 from __future__ import annotations
 
 import base64
+import contextlib
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,8 @@ from chatbot_ai.cards.paths import safe_path
 from chatbot_ai.cards.pictures import PNG_MAGIC, check_size
 
 ASSET_KEYWORD = "chara-ext-asset_:"
+#: Text chunks that are looked into where none has the keyword of a card.
+MAX_RENAMED = 8
 
 _CARD_KEYWORDS = ("ccv3", "chara")
 _TEXT_TYPES = (b"tEXt", b"zTXt", b"iTXt")
@@ -55,7 +58,7 @@ def read_png(data: bytes, limits: CardLimits = DEFAULT_LIMITS) -> PngCard:
     What is damaged or attached beside the card is left behind, with a warning.
     """
     found: list[tuple[str, bytes]] = []
-    others: list[bytes] = []
+    others: list[_Chunk] = []
     assets: dict[str, bytes] = {}
     kept: list[memoryview] = []
     warnings: list[CardWarning] = []
@@ -66,10 +69,8 @@ def read_png(data: bytes, limits: CardLimits = DEFAULT_LIMITS) -> PngCard:
         keyword = _keyword(chunk)
         if not _is_card_keyword(keyword):
             kept.append(chunk.whole)
-            # some programs rename the chunk
-            if keyword and chunk.is_sound and len(chunk.body) <= limits.json_bytes:
-                others.append(_payload(chunk, allowance))
-                allowance -= len(others[-1])
+            if keyword and chunk.is_sound:
+                others.append(chunk)
             is_sound = is_sound and chunk.is_sound
             continue
         payload = _payload(chunk, allowance)
@@ -85,7 +86,10 @@ def read_png(data: bytes, limits: CardLimits = DEFAULT_LIMITS) -> PngCard:
         assets[path] = decode_base64(payload)
         if len(assets) > limits.files:
             raise CardError("files_too_many", limit=limits.files)
-    card, is_older = _first_card(found, others, limits)
+    if not found:
+        # some programs rename the chunk
+        found = [("chara", text) for text in _card_like(others[:MAX_RENAMED], limits)]
+    card, is_older = _first_card(found, limits)
     if len({keyword for keyword, _ in found}) < len(found):
         warnings.append(CardWarning("card_repeated"))
     if is_older:
@@ -98,9 +102,7 @@ def read_png(data: bytes, limits: CardLimits = DEFAULT_LIMITS) -> PngCard:
     return PngCard(card, picture, assets, tuple(warnings))
 
 
-def _first_card(
-    found: list[tuple[str, bytes]], others: list[bytes], limits: CardLimits
-) -> tuple[CharacterCard, bool]:
+def _first_card(found: list[tuple[str, bytes]], limits: CardLimits) -> tuple[CharacterCard, bool]:
     """The newest card of the chunks that can be read, of `ccv3` before `chara`; and whether a
     newer one could not."""
     candidates = [
@@ -109,17 +111,26 @@ def _first_card(
         for keyword, payload in reversed(found)
         if keyword == wanted and payload.strip(b"\0\r\n ")
     ]
-    if not found:
-        candidates = [text for text in others if text.lstrip()[:2] in (b"ey", b'{"', b"{\n", b"{ ")]
-    elif not candidates:
+    if found and not candidates:
         raise CardError("json_invalid")
     failure: CardError | None = None
     for payload in candidates:
         try:
-            return _card_in(payload, limits), failure is not None and bool(found)
+            return _card_in(payload, limits), failure is not None
         except CardError as error:
             failure = failure or error
-    raise failure if failure and found else CardError("card_missing")
+    raise failure or CardError("card_missing")
+
+
+def _card_like(chunks: list[_Chunk], limits: CardLimits) -> list[bytes]:
+    """Those texts that begin as a card does; what is wrong with others is no fault of the card."""
+    found = []
+    for chunk in chunks:
+        with contextlib.suppress(CardError):
+            text = _payload(chunk, limits.json_bytes)
+            if text.lstrip()[:2] in (b"ey", b'{"', b"{\n", b"{ "):
+                found.append(text)
+    return found
 
 
 def _card_in(payload: bytes, limits: CardLimits) -> CharacterCard:

@@ -115,6 +115,19 @@ def test_a_card_in_a_damaged_picture_is_read(data: bytes, notice: str) -> None:
     assert not notice or notice in [warning.notice for warning in read.warnings]
 
 
+def test_other_text_in_a_picture_does_not_keep_its_card_out() -> None:
+    """A note that is damaged or inflates to 80 MB stays what it is: part of the picture."""
+    huge = zlib.compress(b"A" * (80 << 20), 9)
+    notes = [
+        samples.encoded(b"zTXt", b"note\0\0" + huge),
+        samples.encoded(b"iTXt", b"note\0\1\0"),
+        samples.encoded(b"zTXt", b"note\0\0nonsense"),
+    ]
+    read = read_card(samples.png(*notes, samples.text_chunk("chara", samples.v1())))
+    assert read.card.name == samples.v1()["name"]
+    assert reason_of(samples.png(*notes)) == "card_missing"
+
+
 def bomb(kind: bytes) -> bytes:
     """A text chunk that inflates to 80 MB."""
     packed = zlib.compress(b"A" * (80 << 20), 9)

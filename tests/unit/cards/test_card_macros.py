@@ -59,6 +59,8 @@ def test_macros_are_replaced_and_unknown_ones_stay(text: str, expected: str | No
         ("{{description}}|{{persona}}|{{lastMessage}}{{idle_duration}}", "서연은 사서||"),
         ("{{img::a}}{{asset::a}}{{image::a}}{{bg::b}}{{emotion::happy}}", ""),
         ("{{#if 1}}네{{else}}아니요{{/if}}{{#if x}}아니요{{/if}}{{/if}}", "네"),
+        ("{{calc::1e308*10}}{{calc::1/0}}", "{{calc::1e308*10}}{{calc::1/0}}"),
+        ("{{calc::1e308*10-1e308*10}}", "{{calc::1e308*10-1e308*10}}"),
         ("{{#if {{calc::1<2}}}}네{{#if 0}}아니요{{/if}}{{/if}}", "네"),
         (
             "{{calc::1+2*3}} {{? 7/2}} {{calc::2**99}} {{calc::x}}",

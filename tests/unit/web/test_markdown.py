@@ -67,6 +67,8 @@ SHOWN = {
     # lines that other rules make code, a heading or another number of
     "    들여쓴 대사입니다.": "<p>    들여쓴 대사입니다.</p>",
     "가격: 1000원\n---\n다음": "<p>가격: 1000원</p><hr></hr><p>다음</p>",
+    "-" * 60 + "\n**굵게**": "<hr></hr><p><strong>굵게</strong></p>",
+    "*" * 40 + "\n**굵게**": "<hr></hr><p><strong>굵게</strong></p>",
     "3. 셋\n\n5. 다섯": '<ol><li value="3"><p>셋</p></li><li value="5"><p>다섯</p></li></ol>',
     "1. 하나\n1. 둘": '<ol><li value="1">하나</li><li>둘</li></ol>',
     "~~~\n10~20\n~~~": '<pre data-language="">10~20</pre>',
