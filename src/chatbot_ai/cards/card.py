@@ -203,8 +203,9 @@ class CharacterCard:
         book = self.character_book
         if book is not None and book.left_out:
             found.append(CardWarning("lore_left_out", {"entries": book.left_out}))
-        if book is not None and book.unsupported_patterns:
-            patterns = ", ".join(pattern[:60] for pattern in book.unsupported_patterns[:5])
+        unsupported = book.find_unsupported_patterns() if book is not None else ()
+        if unsupported:
+            patterns = ", ".join(pattern[:60] for pattern in unsupported[:5])
             found.append(CardWarning("pattern_unsupported", {"patterns": patterns}))
         if self.version == 1:
             return tuple(found)

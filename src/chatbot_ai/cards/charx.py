@@ -20,6 +20,8 @@ from chatbot_ai.cards.pictures import JPEG_MAGIC, PNG_MAGIC, inspect_picture
 from chatbot_ai.cards.png import read_png
 
 CARD_PATH = "card.json"
+#: Files of an archive that are looked into for a card; each may inflate to the limit.
+MAX_CARDS_INSIDE = 16
 
 _BLOCK_BYTES = 1 << 16
 #: Below this an archive may be as dense as it likes: a page of spaces is no attack.
@@ -85,12 +87,17 @@ def read_charx(data: bytes, limits: CardLimits = DEFAULT_LIMITS) -> CharxCard:
 def _first_card_inside(files: dict[str, bytes], limits: CardLimits) -> CharxCard:
     """The first file of an archive that is a card itself; how many more there are is said."""
     cards: list[CharxCard] = []
-    for path, content in files.items():
+    likely = [
+        (path, content)
+        for path, content in files.items()
+        if content.startswith(PNG_MAGIC) or path.lower().endswith(".json")
+    ]
+    for _, content in likely[:MAX_CARDS_INSIDE]:
         with contextlib.suppress(CardError):
             if content.startswith(PNG_MAGIC):
                 png = read_png(content, limits)
                 cards.append(CharxCard(png.card, png.assets, png.picture or None, png.warnings))
-            elif path.lower().endswith(".json"):
+            else:
                 card = CharacterCard.from_text(decode_text(content), limits)
                 cards.append(CharxCard(card, {}, None, ()))
     if not cards:

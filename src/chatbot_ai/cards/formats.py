@@ -83,7 +83,8 @@ def read_card(
         return _read_exif(data, filename, limits)
     card, files, own_picture, warnings = _opened(data, kind, limits)
     stem = (filename or "").rpartition("/")[2].partition(".")[0].strip()[:100]
-    if card.name == LOREBOOK_NAME and stem.isprintable() and stem:
+    is_lorebook = any(notice.notice == "lorebook_alone" for notice in card.notices)
+    if is_lorebook and card.name == LOREBOOK_NAME and stem.isprintable() and stem:
         card = replace(card.with_changes(name=stem), notices=card.notices)
     if not card.spoken_name:
         raise CardError("name_missing")

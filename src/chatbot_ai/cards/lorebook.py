@@ -110,8 +110,7 @@ class LoreEntry:
 class Lorebook:
     """A book. scan_depth in messages, token_budget in tokens; None leaves them to the caller.
 
-    left_out              entries that a book over the limits has too many
-    unsupported_patterns  keys that no engine without look-around can search for
+    left_out  entries that a book over the limits has too many
     """
 
     entries: tuple[LoreEntry, ...] = ()
@@ -121,7 +120,6 @@ class Lorebook:
     token_budget: int | None = None
     recursive_scanning: bool = False
     left_out: int = 0
-    unsupported_patterns: tuple[str, ...] = ()
 
     @classmethod
     def from_json(
@@ -154,10 +152,13 @@ class Lorebook:
             token_budget=book.integer("token_budget"),
             recursive_scanning=bool(book.flag("recursive_scanning")),
             left_out=len(raw) - len(kept),
-            unsupported_patterns=tuple(
-                pattern
-                for entry in kept
-                for pattern in entry.patterns()
-                if len(pattern) > limits.pattern_chars or not is_supported(pattern)
-            ),
+        )
+
+    def find_unsupported_patterns(self, limits: CardLimits = DEFAULT_LIMITS) -> tuple[str, ...]:
+        """Keys that an engine without look-around cannot search for; compiles each of them."""
+        return tuple(
+            pattern
+            for entry in self.entries
+            for pattern in entry.patterns()
+            if len(pattern) > limits.pattern_chars or not is_supported(pattern)
         )
