@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatbot_ai.models.gguf import BLOCKS, BrokenHeader, compute_least_bytes
+from chatbot_ai.domain.errors import ConfigurationError
+from chatbot_ai.models.gguf import (
+    BLOCKS,
+    BrokenHeader,
+    compute_least_bytes,
+    read_control_tokens,
+    read_facts,
+)
 from support.gguf_files import LLAMA_8B, TENSOR_BYTES, header, small_gguf
 
 
@@ -53,6 +61,32 @@ def test_any_damage_to_the_header_is_a_broken_header(
         compute_least_bytes(written(folder, whole[:cut] + garbage + whole[cut + len(garbage) :]))
     with pytest.raises(BrokenHeader):
         compute_least_bytes(written(folder, whole[:cut]))
+    for read in (read_facts, read_control_tokens):
+        with contextlib.suppress(ConfigurationError):
+            read(written(folder, whole[:cut] + garbage + whole[cut + len(garbage) :]))
+
+
+@pytest.mark.parametrize("kind", [1, 6, 8, 9])
+def test_a_length_beyond_the_file_is_never_made_room_for(tmp_path: Path, kind: int) -> None:
+    """A list that claims more items than the file has bytes is refused before it is read."""
+    key = b"llama.block_count"
+    start = b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, len(key)) + key
+    path = written(tmp_path, start + struct.pack("<IIQ", 9, kind, 1 << 60) + bytes(64))
+    with pytest.raises(BrokenHeader):
+        compute_least_bytes(path)
+    with pytest.raises(ConfigurationError):
+        read_facts(path)
+
+
+def test_numbers_that_are_none_and_long_lists_are_read(tmp_path: Path) -> None:
+    """Infinity is no size; a list before the facts is passed over however long it is."""
+    words = header({"general.tags": ["tag"] * 5000} | LLAMA_8B)
+    assert read_facts(written(tmp_path, words)).layers == LLAMA_8B["llama.block_count"]
+    heads = b"attention.head_count" + struct.pack("<I", 4)
+    at = words.index(heads) + len(heads)
+    infinite = words[: at - 4] + struct.pack("<If", 6, float("inf")) + words[at + 4 :]
+    with pytest.raises(ConfigurationError):
+        read_facts(written(tmp_path, infinite))
 
 
 def test_an_empty_file_is_no_model(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 Source of the layout: ggml, docs/gguf.md (versions 2 and 3); of the block sizes: ggml,
 src/ggml-common.h. No weight is read: a file that is cut anywhere behind its header is noticed at
-the price of reading some megabytes of vocabulary.
+the price of reading some megabytes of vocabulary. Every length is checked against the file before
+anything of that length is read, so a broken file costs no more than a whole one.
 """
 
 from __future__ import annotations
@@ -10,26 +11,48 @@ from __future__ import annotations
 import math
 import mmap
 import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from chatbot_ai.domain.errors import ChatbotError, ConfigurationError
 
 MAGIC = b"GGUF"
 #: Value types with a fixed size: number -> struct format.
-_FIXED = {
-    0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i",
-    6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d",
-}  # fmt: skip
+_FIXED = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+_LENGTH = struct.Struct("<Q")
+#: More dimensions than ggml has, or deeper arrays than anybody writes, mean a broken header; so do
+#: a string or a list that is longer than this where we read it.
+_MOST_DIMENSIONS, _DEEPEST = 4, 4
+_LONGEST_STRING, _LONGEST_LIST = 1 << 20, 2_000_000
+#: The largest vocabularies take some ten megabytes.
+_LONGEST_HEADER = 1 << 27
+#: What is read of a header, without the first part of the key's name.
+_FACT_KEYS = """
+    architecture block_count embedding_length context_length attention.head_count
+    attention.head_count_kv attention.key_length attention.value_length
+"""
+_FACTS = frozenset(_FACT_KEYS.split())
+_ALIGNMENT_KEY, _ALIGNMENT = "general.alignment", 32
+_TOKENS_KEY, _KINDS_KEY = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
 #: Kinds of token: 3 control, 4 user-defined.
 _CONTROL_KINDS = (3, 4)
-_MAX_VOCABULARY = 2_000_000
-#: A string longer than this in the part we read is a broken file.
-_MAX_STRING_BYTES = 1 << 20
 #: Bytes of one number in the KV cache: f16; q8_0 and q4_0 carry a 2-byte scale per 32 numbers.
 CACHE_BYTES = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
+#: ggml's type numbers: numbers in a block, bytes of a block.
+BLOCKS = {
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34),
+    9: (32, 36), 10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210),
+    15: (256, 292), 16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18),
+    21: (256, 110), 22: (256, 82), 23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8),
+    28: (1, 8), 29: (256, 56), 30: (1, 2), 34: (256, 54), 35: (256, 66), 39: (32, 17),
+}  # fmt: skip
+
+
+class BrokenHeader(ChatbotError):
+    """The header cannot be read: no GGUF, another version, or cut within the header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +75,7 @@ class ModelFacts:
 
 def read_facts(path: Path) -> ModelFacts:
     """Read the header. Raises ConfigurationError where the file is no GGUF or lacks a key."""
-    try:
-        with path.open("rb") as file:
-            found = _read_keys(file)
-    except (OSError, struct.error, UnicodeDecodeError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be read as a GGUF model file") from error
+    found = _read_keys(path, lambda key: key.partition(".")[2] in _FACTS, "tokenizer.")
     arch = str(found.get("general.architecture", ""))
     try:
         heads = _number(found[f"{arch}.attention.head_count"])
@@ -71,68 +90,8 @@ def read_facts(path: Path) -> ModelFacts:
             trained_context=_number(found.get(f"{arch}.context_length", 0)),
             file_bytes=path.stat().st_size,
         )
-    except (KeyError, TypeError, ZeroDivisionError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise ConfigurationError(f"{path} does not say how large its model is") from error
-
-
-def read_control_tokens(path: Path) -> tuple[str, ...]:
-    """The control and user-defined tokens of the model's vocabulary.
-
-    Raises ConfigurationError where the file is no GGUF.
-    """
-    try:
-        with path.open("rb") as file:
-            found = _read_keys(file, through="tokenizer.ggml.token_type")
-    except (OSError, struct.error, UnicodeDecodeError, ValueError, KeyError) as error:
-        raise ConfigurationError(f"{path} cannot be read as a GGUF model file") from error
-    tokens, kinds = found.get("tokenizer.ggml.tokens"), found.get("tokenizer.ggml.token_type")
-    if not isinstance(tokens, list) or not isinstance(kinds, list):
-        return ()
-    pairs = zip(tokens, kinds, strict=False)
-    return tuple(str(token) for token, kind in pairs if kind in _CONTROL_KINDS)
-
-
-def _read_keys(file: BinaryIO, through: str = "") -> dict[str, object]:
-    if file.read(4) != MAGIC:
-        raise ValueError("no GGUF magic")
-    version, _tensors, count = struct.unpack("<IQQ", file.read(20))
-    if version not in (2, 3):
-        raise ValueError("unknown GGUF version")
-    found: dict[str, object] = {}
-    for _ in range(count):
-        key = _string(file)
-        if key.startswith("tokenizer.") and not through:
-            break
-        found[key] = _value(file, _unpack(file, "<I"), _MAX_VOCABULARY if through else 4096)
-        if key == through:
-            break
-    return found
-
-
-def _value(file: BinaryIO, kind: int, most: int = 4096) -> object:
-    if kind == _STRING:
-        return _string(file)
-    if kind == _ARRAY:
-        item, length = struct.unpack("<IQ", file.read(12))
-        if length > most > 4096:
-            raise ValueError("a list is too long")
-        if item in _FIXED:
-            form = f"<{min(length, most)}{_FIXED[item][1]}"
-            return list(struct.unpack(form, file.read(struct.calcsize(form))))
-        return [_value(file, item) for _ in range(min(length, most))]
-    return _unpack(file, _FIXED[kind])
-
-
-def _string(file: BinaryIO) -> str:
-    length = _unpack(file, "<Q")
-    if length > _MAX_STRING_BYTES:
-        raise ValueError("a string is too long")
-    return file.read(length).decode()
-
-
-def _unpack(file: BinaryIO, form: str) -> int:
-    (value,) = struct.unpack(form, file.read(struct.calcsize(form)))
-    return int(value) if form != "<f" else value
 
 
 def _number(value: object) -> int:
@@ -144,26 +103,17 @@ def _number(value: object) -> int:
     raise TypeError("not a number")
 
 
-#: ggml's type numbers: numbers in a block, bytes of a block.
-BLOCKS = {
-    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34),
-    9: (32, 36), 10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210),
-    15: (256, 292), 16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18),
-    21: (256, 110), 22: (256, 82), 23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8),
-    28: (1, 8), 29: (256, 56), 30: (1, 2), 34: (256, 54), 35: (256, 66), 39: (32, 17),
-}  # fmt: skip
-#: Bytes of one value of the types that have a fixed size.
-_WIDTHS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-_STRING, _ARRAY, _U32 = 8, 9, 4
-_ALIGNMENT_KEY, _ALIGNMENT = b"general.alignment", 32
-#: More dimensions than ggml has, or deeper arrays than anybody writes, mean a broken header.
-_MOST_DIMENSIONS, _DEEPEST = 4, 4
-#: The largest vocabularies take some ten megabytes.
-_LONGEST_HEADER = 1 << 27
+def read_control_tokens(path: Path) -> tuple[str, ...]:
+    """The control and user-defined tokens of the model's vocabulary.
 
-
-class BrokenHeader(ChatbotError):
-    """The header cannot be read: no GGUF, another version, or cut within the header."""
+    Raises ConfigurationError where the file is no GGUF.
+    """
+    found = _read_keys(path, lambda key: key in (_TOKENS_KEY, _KINDS_KEY), _KINDS_KEY)
+    tokens, kinds = found.get(_TOKENS_KEY), found.get(_KINDS_KEY)
+    if not isinstance(tokens, list) or not isinstance(kinds, list):
+        return ()
+    pairs = zip(tokens, kinds, strict=False)
+    return tuple(str(token) for token, kind in pairs if kind in _CONTROL_KINDS)
 
 
 def compute_least_bytes(path: Path) -> int:
@@ -172,10 +122,31 @@ def compute_least_bytes(path: Path) -> int:
     A tensor of a type that is not known here counts with its beginning only. Raises BrokenHeader,
     and OSError where the file cannot be read.
     """
+    with _open(path) as header:
+        found = dict(header.read_keys(lambda key: key == _ALIGNMENT_KEY)).get(_ALIGNMENT_KEY)
+        return header.find_end(found if isinstance(found, int) else _ALIGNMENT)
+
+
+def _read_keys(path: Path, is_wanted: Callable[[str], bool], last: str) -> dict[str, object]:
+    """The values of the wanted keys, up to the first key that begins with `last`."""
+    found = {}
+    try:
+        with _open(path) as header:
+            for key, value in header.read_keys(is_wanted):
+                found[key] = value
+                if key.startswith(last):
+                    break
+        return found
+    except (OSError, BrokenHeader) as error:
+        raise ConfigurationError(f"{path} cannot be read as a GGUF model file") from error
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[_Header]:
     with path.open("rb") as file:
         try:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                return _Header(content).end()
+                yield _Header(content)
         except (struct.error, ValueError, OverflowError) as error:
             # an empty file, a length beyond the end, a type that is none
             raise BrokenHeader(str(error)) from error
@@ -186,24 +157,21 @@ class _Header:
 
     def __init__(self, content: mmap.mmap) -> None:
         self._content = content
-        self._at = 0
+        self._at = len(MAGIC)
+        version, self._tensors, self._keys = self._take("<IQQ")
+        if content[: len(MAGIC)] != MAGIC or version not in (2, 3):
+            raise ValueError("no GGUF of version 2 or 3")
 
-    def end(self) -> int:
-        if self._content[:4] != MAGIC:
-            raise ValueError("no GGUF magic")
-        self._skip(4)
-        version, tensors, keys = self._take("<IQQ")
-        if version not in (2, 3):
-            raise ValueError(f"GGUF version {version}")
-        alignment = _ALIGNMENT
-        for _ in range(keys):
-            key = self._string()
+    def read_keys(self, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, object]]:
+        """Yield each key with its value, None for those that are not wanted."""
+        for _ in range(self._keys):
+            key = self._string().decode("utf-8", "replace")
             (kind,) = self._take("<I")
-            if key == _ALIGNMENT_KEY and kind == _U32:
-                (alignment,) = self._take("<I")
-            else:
-                self._skip_value(kind)
-        ends = [self._tensor_end() for _ in range(tensors)]
+            yield key, self._value(kind, is_kept=is_wanted(key))
+
+    def find_end(self, alignment: int) -> int:
+        """Where the last tensor ends; to be called behind the keys."""
+        ends = [self._tensor_end() for _ in range(self._tensors)]
         start = math.ceil(self._at / alignment) * alignment if alignment else self._at
         return start + max(ends, default=0)
 
@@ -217,33 +185,47 @@ class _Header:
         in_block, block_bytes = BLOCKS.get(kind, (1, 0))
         return int(offset + math.ceil(numbers / in_block) * block_bytes)
 
-    def _skip_value(self, kind: int, depth: int = 0) -> None:
+    def _value(self, kind: int, *, is_kept: bool, depth: int = 0) -> object:
+        """Read a value, or pass it over and return None."""
+        if kind in _FIXED:
+            (value,) = self._take(f"<{_FIXED[kind]}")
+            return value if is_kept else None
         if kind == _STRING:
-            self._string()
-        elif kind == _ARRAY and depth < _DEEPEST:
-            item, length = self._take("<IQ")
-            if item in _WIDTHS:
-                self._skip(_WIDTHS[item] * length)
-            else:
-                for _ in range(length):
-                    self._skip_value(item, depth + 1)
-        elif kind in _WIDTHS:
-            self._skip(_WIDTHS[kind])
-        else:
+            text = self._string(is_kept=is_kept)
+            return text.decode() if is_kept else None
+        if kind != _ARRAY or depth == _DEEPEST:
             raise ValueError(f"value type {kind}")
+        item, length = self._take("<IQ")
+        if is_kept and length > _LONGEST_LIST:
+            raise ValueError("a list is too long")
+        if item in _FIXED:
+            form = f"<{length}{_FIXED[item]}"
+            if is_kept:
+                return list(self._take(form))
+            self._skip(struct.calcsize(form))
+            return None
+        values = []
+        for _ in range(length):
+            value = self._value(item, is_kept=is_kept, depth=depth + 1)
+            if is_kept:
+                values.append(value)
+        return values if is_kept else None
 
-    def _string(self) -> bytes:
-        (length,) = self._take("<Q")
-        begin = self._at
-        self._skip(length)
-        return self._content[begin : self._at] if length == len(_ALIGNMENT_KEY) else b""
+    def _string(self, *, is_kept: bool = True) -> bytes:
+        (length,) = _LENGTH.unpack_from(self._content, self._at)
+        self._skip(_LENGTH.size + length)
+        if is_kept and length > _LONGEST_STRING:
+            raise ValueError("a string is too long")
+        return self._content[self._at - length : self._at] if is_kept else b""
 
     def _take(self, form: str) -> tuple[int, ...]:
-        values = struct.unpack_from(form, self._content, self._at)
-        self._at += struct.calcsize(form)
-        return values
+        begin = self._skip(struct.calcsize(form))
+        return struct.unpack_from(form, self._content, begin)
 
-    def _skip(self, count: int) -> None:
+    def _skip(self, count: int) -> int:
+        """Move forward and return where this began. Raises ValueError at the header's end."""
+        begin = self._at
         self._at += count
         if self._at > min(len(self._content), _LONGEST_HEADER):
             raise ValueError("the header ends early")
+        return begin
