@@ -77,6 +77,43 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> 
             )
 
 
+def count_by_user(table: str, *, user: str, size: str, changing: str) -> tuple[str, ...]:
+    """Return a migration's statements that keep a table `usage`: the bytes of each user's rows.
+
+    Triggers do it, so that whatever statement writes or removes a row, its transaction counts it.
+
+    user, size  expressions of a row's user and bytes (above 0), with `{row}` for the row's name
+    changing    the columns that make up `size`
+    """
+    new, old = ({"row": row} for row in ("NEW", "OLD"))
+    changes = {
+        "INSERT": (new, size.format(**new)),
+        "DELETE": (old, f"- ({size.format(**old)})"),
+        f"UPDATE OF {changing}": (new, f"{size.format(**new)} - ({size.format(**old)})"),
+    }
+    triggers = (
+        f"CREATE TRIGGER count_{event[:6].lower()} AFTER {event} ON {table} BEGIN"  # noqa: S608
+        f" INSERT OR IGNORE INTO usage VALUES ({user.format(**row)}, 0);"
+        f" UPDATE usage SET bytes = bytes + {delta} WHERE user_id = {user.format(**row)};"
+        f" DELETE FROM usage WHERE user_id = {user.format(**row)} AND bytes <= 0; END"
+        for event, (row, delta) in changes.items()
+    )
+    known = {"row": table}
+    return (
+        "CREATE TABLE usage (user_id TEXT PRIMARY KEY, bytes INTEGER NOT NULL)"
+        " STRICT, WITHOUT ROWID",
+        f"INSERT INTO usage SELECT {user.format(**known)}, sum({size.format(**known)})"  # noqa: S608
+        f" FROM {table} GROUP BY 1",
+        *triggers,
+    )
+
+
+def read_usage(connection: sqlite3.Connection, user_id: str) -> int:
+    """Return the bytes of `count_by_user`."""
+    query = "SELECT coalesce(sum(bytes), 0) FROM usage WHERE user_id = ?"
+    return int(connection.execute(query, (user_id,)).fetchone()[0])
+
+
 def store_error(label: str, path: Path, error: BaseException) -> StoreUnavailable:
     """Return what a caller gets for `error`: the file, the cause and what to do about it."""
     cause = str(error)

@@ -1,4 +1,4 @@
-"""The rules K1-K7 of CharacterStore, against every adapter."""
+"""The rules K1-K8 of CharacterStore, against every adapter."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chatbot_ai.domain.character import (
     CharacterStore,
     StoredCharacter,
 )
-from chatbot_ai.domain.errors import NotFound, StoreUnavailable
+from chatbot_ai.domain.errors import NotFound, StorageFull, StoreUnavailable
 from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
 
 SHEET = CharacterSheet(
@@ -131,3 +131,70 @@ async def test_k7_a_damaged_file_is_unavailable(tmp_path: Path) -> None:
     store = SqliteCharacterStore(path)
     with pytest.raises(StoreUnavailable):
         await store.open()
+
+
+async def test_k8_all_that_is_stored_counts(store: CharacterStore) -> None:
+    """Card, picture and files of every character, after additions, changes and removals."""
+    own = len(SHEET.card.encode()) + len(SHEET.picture or b"") + 3
+    await store.add(character("a"))
+    one = await store.count_bytes("mina")
+    assert own < one < own + 1000
+    await store.add(character("b"))
+    await store.add(character("c", user="other"))
+    assert await store.count_bytes("mina") == 2 * one
+    large = replace(SHEET, picture=bytes(10_000), files=(CharacterFile("a", bytes(5_000), None),))
+    await store.replace("mina", "b", large, 2.0)
+    grown = await store.count_bytes("mina")
+    assert 15_000 < grown - one < 17_000
+    await store.delete("mina", "a")
+    assert await store.count_bytes("mina") == grown - one
+    await store.delete_user("mina")
+    assert await store.count_bytes("mina") == 0
+    assert await store.count_bytes("other") == one
+
+
+async def test_k8_what_does_not_fit_changes_nothing(tmp_path: Path) -> None:
+    """Not even where many come at once, over connections of their own."""
+    path = tmp_path / "characters.sqlite3"
+    stores = [SqliteCharacterStore(path, user_bytes=20_000) for _ in range(4)]
+    for opened in stores:
+        await opened.open()
+    large = replace(SHEET, picture=bytes(6_000))
+    outcomes = await asyncio.gather(
+        *(stores[n % 4].add(StoredCharacter(f"c{n}", "mina", large, 1.0, 1.0)) for n in range(12)),
+        return_exceptions=True,
+    )
+    refused = [one for one in outcomes if isinstance(one, StorageFull)]
+    assert outcomes.count(None) == 2 + (len(refused) != 10)
+    assert await stores[0].count("mina") == outcomes.count(None)
+    (line, *_) = await stores[0].list("mina")
+    before = await stores[0].get("mina", line.id)
+    with pytest.raises(StorageFull):
+        await stores[1].replace("mina", line.id, replace(large, card="x" * 20_000), 2.0)
+    assert await stores[0].get("mina", line.id) == before
+    for opened in stores:
+        await opened.close()
+
+
+async def test_k8_a_file_of_an_earlier_version_is_counted(
+    tmp_path: Path,
+) -> None:
+    """What was stored before there was a count is in it after the file is opened."""
+    path = tmp_path / "characters.sqlite3"
+    new = SqliteCharacterStore(path)
+    await new.open()
+    await new.add(character("a"))
+    await new.add(character("b", user="other"))
+    counts = [await new.count_bytes(user) for user in ("mina", "other")]
+    await new.close()
+    with sqlite3.connect(path) as file:
+        for trigger in ("insert", "update", "delete"):
+            file.execute(f"DROP TRIGGER count_{trigger}")
+        file.execute("DROP TABLE usage")
+        file.execute("ALTER TABLE characters DROP COLUMN bytes")
+        file.execute("DELETE FROM migrations WHERE name LIKE '0002%'")
+    file.close()
+    again = SqliteCharacterStore(path)
+    await again.open()
+    assert [await again.count_bytes(user) for user in ("mina", "other")] == counts
+    await again.close()

@@ -1,4 +1,4 @@
-"""The rules S1 to S15 of ConversationStore, on every store, with nothing replaced."""
+"""The rules S1 to S17 of ConversationStore, on every store, with nothing replaced."""
 # ruff: noqa: N802 - tests are named after the rules
 
 from __future__ import annotations
@@ -7,7 +7,8 @@ import asyncio
 import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,6 +20,8 @@ from chatbot_ai.domain.conversation import ConversationKey, NewTurn, Turn, TurnA
 from chatbot_ai.domain.errors import InvalidRequest, NotFound, StoreUnavailable
 from chatbot_ai.domain.grounding import Source
 from chatbot_ai.domain.ports import ConversationStore
+from chatbot_ai.storage import mongodb_usage
+from chatbot_ai.storage.records import answer_to_dict, count_turn_bytes
 from support.conversation_stores import KEY, Address, build_turn, new_turn
 from support.mongodb_process import MongodbProcess
 
@@ -602,3 +605,84 @@ async def test_S16_beyond_the_end_it_is_appended(store: ConversationStore) -> No
     later = await store.replace_from(KEY, 7, new_turn("second"))
     assert later.index == 1
     assert await all_turns(store) == [placed, later]
+
+
+async def count_again(store: ConversationStore, user_id: str = KEY.user_id) -> int:
+    """What the user's turns take, added up."""
+    return sum(
+        [
+            count_turn_bytes({**asdict(turn), "answers": [answer_to_dict(a) for a in turn.answers]})
+            async for _, turn in store.scan(user_id=user_id)
+        ]
+    )
+
+
+async def test_S17_every_kind_of_write_is_counted(store: ConversationStore) -> None:
+    """The count is what is there after new turns, further answers, choices, edits and removals;
+    of both assistants, and of no other user."""
+    others = (OTHER_KEYS[0], OTHER_KEYS[1])
+    for key in (KEY, *others):
+        stored = await fill(store, key, 4)
+    taken = await store.count_bytes(others[1].user_id)
+
+    async def restore() -> None:
+        await store.restore(KEY, build_turn(5, "t5", "x" * 1000, ("가" * 1000,), sent="y" * 5000))
+
+    steps: list[Callable[[], Awaitable[object]]] = [
+        lambda: store.append(KEY, new_turn("t0")),
+        lambda: store.append(KEY, new_turn("t4", sent="보낸 그대로\0" * 100)),
+        lambda: store.add_answer(KEY, stored[1], OTHER),
+        lambda: store.add_answer(KEY, stored[1], OTHER),
+        lambda: store.replace_answer(KEY, stored[2], replace(OTHER, text="긴 답 " * 500)),
+        lambda: store.select_output(KEY, 1, 0),
+        restore,
+        restore,
+        lambda: store.replace_from(KEY, 3, new_turn("edit")),
+        lambda: store.truncate(KEY, 2),
+        lambda: store.delete_conversation(KEY),
+        lambda: store.append(KEY, new_turn("anew")),
+    ]
+    seen = [await store.count_bytes(KEY.user_id)]
+    for step in steps:
+        await step()
+        seen.append(await store.count_bytes(KEY.user_id))
+        assert seen[-1] == await count_again(store)
+    grown = [after > before for before, after in pairwise(seen)]
+    assert grown == [False, True, True, False, True, False, True, *[False] * 4, True]
+    assert await store.count_bytes(others[1].user_id) == taken
+    await store.delete_user(KEY.user_id)
+    assert await store.count_bytes(KEY.user_id) == 0
+    assert await store.count_bytes("nobody") == 0
+
+
+async def test_S17_writers_at_once_are_all_counted(address: Address) -> None:
+    """Two processes with two tasks each, while this one appends and removes."""
+    children = [address.start_appender(f"p{n}", count=10, tasks=2) for n in range(2)]
+    store = address.store()
+    await store.open()
+    for number in range(10):
+        await store.append(KEY, new_turn(f"here{number}"))
+        await store.truncate(KEY, 3)
+        await store.count_bytes(KEY.user_id)
+    for child in children:
+        await asyncio.to_thread(child.communicate)
+    assert await store.count_bytes(KEY.user_id) == await count_again(store)
+    await store.close()
+
+
+async def test_S17_the_count_is_right_after_kill_9(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that dies between a turn and its count leaves no wrong count behind."""
+    child = address.start_appender("killed", count=1_000_000)
+    assert child.stdout is not None
+    for _ in range(10):
+        child.stdout.readline()
+    child.send_signal(signal.SIGKILL)
+    child.stdout.close()
+    child.wait()
+    monkeypatch.setattr(mongodb_usage, "WRITER_DEAD_S", 0.0)
+    store = address.store()
+    await store.open()
+    assert await store.count_bytes(KEY.user_id) == await count_again(store) > 5000
+    await store.close()

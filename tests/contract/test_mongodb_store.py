@@ -437,6 +437,39 @@ async def test_S2_a_truncation_may_overtake_another_one(
     assert (await store.append(KEY, new_turn("again"))).index == 0
 
 
+async def test_S17_turns_of_an_earlier_version_are_counted(
+    store: MongoConversationStore, server: MongodbProcess, database: str
+) -> None:
+    """What was stored before there was a count is in it, from the next opening on."""
+    for number in range(3):
+        await store.append(KEY, new_turn(f"t{number}", sent="가나"))
+    count = await store.count_bytes(KEY.user_id)
+
+    def make_old() -> None:
+        with MongoClient[dict[str, Any]](server.url) as client:
+            client[database]["usage"].delete_many({})
+            client[database]["turns"].update_many({}, {"$unset": {"bytes": ""}})
+            named = {"$pull": {"names": "0003_bytes_of_each_user"}}
+            client[database]["schema"].update_one({"_id": "migrations"}, named)
+
+    await asyncio.to_thread(make_old)
+    again = MongoConversationStore(server.url, database, timeout_s=60)
+    await again.open()
+    assert await again.count_bytes(KEY.user_id) == count > 3 * 512
+    await again.append(KEY, new_turn("t3", sent="가나"))
+    assert await again.count_bytes(KEY.user_id) == count // 3 * 4
+    await again.close()
+
+
+async def test_S17_a_users_last_turn_takes_the_line_of_its_count_along(
+    store: MongoConversationStore, server: MongodbProcess, database: str
+) -> None:
+    """Nothing of a deleted user stays, not the name either."""
+    await store.append(KEY, new_turn("t"))
+    await store.delete_user(KEY.user_id)
+    assert await all_documents(server, database, "usage") == []
+
+
 async def remove_turns(server: MongodbProcess, database: str, turn_ids: list[str]) -> None:
     def remove() -> None:
         with MongoClient[dict[str, Any]](server.url) as client:

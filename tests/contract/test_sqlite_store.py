@@ -318,3 +318,24 @@ async def test_answers_of_an_earlier_version_are_read_and_kept(path: Path) -> No
     assert (await store.add_answer(KEY, turn, new)).answers == (*turn.answers, new)
     assert (await store.recent_turns(KEY, 1))[0].answers == (*turn.answers, new)
     await store.close()
+
+
+async def test_S17_a_file_of_an_earlier_version_is_counted(path: Path) -> None:
+    """What was stored before there was a count is in it after the file is opened."""
+    store = await opened(path)
+    for number in range(3):
+        await store.append(KEY, new_turn(f"t{number}", sent="가\0나" * 10))
+    await store.append(ConversationKey("character", "other", "d"), new_turn("t"))
+    counts = [await store.count_bytes(user) for user in (KEY.user_id, "other")]
+    assert all(counts)
+    await store.close()
+    connection = sqlite3.connect(path)
+    for trigger in ("insert", "update", "delete"):
+        connection.execute(f"DROP TRIGGER count_{trigger}")
+    connection.execute("DROP TABLE usage")
+    connection.execute("DELETE FROM migrations WHERE name LIKE '0003%'")
+    connection.commit()
+    connection.close()
+    store = await opened(path)
+    assert [await store.count_bytes(user) for user in (KEY.user_id, "other")] == counts
+    await store.close()

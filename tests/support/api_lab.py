@@ -172,8 +172,10 @@ async def running_lab(
     prepare: Callable[[dict[str, Any]], None] | None = None,
     grounder: Grounder | None = None,
     lists_sources: bool = False,
+    user_bytes: int | None = None,
 ) -> AsyncIterator[Lab]:
-    """Serve until the block ends. `prepare` may change the arguments of Services."""
+    """Serve until the block ends. `prepare` may change the arguments of Services; `user_bytes` is
+    what one user may keep of each kind."""
     spoken = model or SpokenModel()
     personas = await asyncio.to_thread(read_personas, ROOT / "prompt" / "config-Llama.json")
     made: list[Services] = []
@@ -183,7 +185,7 @@ async def running_lab(
         clock = SystemClock()
         store = SqliteConversationStore(folder / "chatbot.sqlite3")
         await store.open()
-        characters = SqliteCharacterStore(folder / "characters.sqlite3")
+        characters = SqliteCharacterStore(folder / "characters.sqlite3", user_bytes=user_bytes)
         await characters.open()
         opened_access = access or LoopbackAccess()
         statistics = Statistics(clock, metrics.observe, AnswerLog(assistant).observe)
@@ -206,6 +208,7 @@ async def running_lab(
             access=opened_access,
             history_turns=200,
             answer_tokens=512,
+            user_conversations_bytes=user_bytes,
         )
         metrics.watch(chat.queue, chat.remote_queue, lambda: 0, lambda: 0)
         arguments: dict[str, Any] = {
@@ -235,6 +238,8 @@ async def running_lab(
         max_body_bytes=1_048_576,
         cors_origins=(),
         lists_sources=lists_sources,
+        user_characters_bytes=user_bytes,
+        user_conversations_bytes=user_bytes,
     )
     # before anything is served, as in a real service: this reads files
     app = await asyncio.to_thread(create_app, options, open_services, metrics)

@@ -83,7 +83,10 @@ EXPORTS: dict[ExportFormat, tuple[str, str]] = {
 
 async def library_of(services: ServicesOf) -> ConversationLibrary:
     """This assistant's conversations; a FastAPI dependency."""
-    return ConversationLibrary(services.chat.assistant, services.chat.store, services.creations)
+    chat = services.chat
+    return ConversationLibrary(
+        chat.assistant, chat.store, services.creations, chat.memory.check_room
+    )
 
 
 Library = Annotated[ConversationLibrary, Depends(library_of)]

@@ -85,6 +85,12 @@ class Limits(BaseModel):
     stop_strings: int
     idempotency_key_chars: int
     body_bytes: int = Field(description="Body of every other request.")
+    user_characters_bytes: int | None = Field(
+        description="What one user's characters may take, counted as stored; null: no limit."
+    )
+    user_conversations_bytes: int | None = Field(
+        description="What one user's conversations with both assistants may take, as stored."
+    )
 
 
 class ReadinessCache:
@@ -145,7 +151,12 @@ async def read_limits(request: Request) -> Limits:
     """The size limits of requests."""
     options: ApiOptions = request.app.state.options
     named = {name: getattr(limits, name.upper(), None) for name in Limits.model_fields}
-    return Limits(**named | {"body_bytes": options.max_body_bytes})
+    chosen = {
+        "body_bytes": options.max_body_bytes,
+        "user_characters_bytes": options.user_characters_bytes,
+        "user_conversations_bytes": options.user_conversations_bytes,
+    }
+    return Limits(**named | chosen)
 
 
 @router.get("/status", **OPERATORS_ONLY)

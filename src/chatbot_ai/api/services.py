@@ -25,6 +25,7 @@ class ApiOptions:
 
     cors_origins: pages of these origins may call; empty: only those served from here.
     lists_sources: a JSON answer ends with the sources it cites, where the caller does not say.
+    user_characters_bytes, user_conversations_bytes: what one user may keep; None: as much as fits.
     """
 
     assistant: Assistant
@@ -33,6 +34,8 @@ class ApiOptions:
     max_body_bytes: int
     cors_origins: tuple[str, ...]
     lists_sources: bool
+    user_characters_bytes: int | None = None
+    user_conversations_bytes: int | None = None
 
     @property
     def prefix(self) -> str:

@@ -45,13 +45,14 @@ class Chat:
         history_turns: int,
         answer_tokens: int,
         access: Access | None = None,
+        user_conversations_bytes: int | None = None,
     ) -> None:
         self.assistant = assistant
         self.models = dict(models)
         self.store = store
         self.queue, self.remote_queue = queue, remote_queue
         self.clock = clock
-        self.memory = Memory(assistant, store, clock, history_turns)
+        self.memory = Memory(assistant, store, clock, history_turns, user_conversations_bytes)
         self.statistics = statistics
         self._access = access
         self._references = references

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import NoReturn
 
@@ -23,11 +23,15 @@ class ConversationLibrary:
     """The conversations that users have with one assistant."""
 
     def __init__(
-        self, assistant: Assistant, store: ConversationStore, creations: IdempotentCreations
+        self,
+        assistant: Assistant,
+        store: ConversationStore,
+        creations: IdempotentCreations,
+        check_room: Callable[[str], Awaitable[None]],
     ) -> None:
         self.assistant = assistant
         self.store = store
-        self._creations = creations
+        self._creations, self._check_room = creations, check_room
 
     async def read_summary(self, key: ConversationKey) -> ConversationSummary:
         """One conversation. Raises NotFound if this user has none of that name."""
@@ -97,7 +101,8 @@ class ConversationLibrary:
         claim  with the same one again the copy that is there is the answer, and the second value
                False
 
-        Raises NotFound where there is no such turn, InvalidRequest where the copy's name is taken.
+        Raises NotFound where there is no such turn, InvalidRequest where the copy's name is taken,
+        StorageFull where it does not fit.
         A copy that fails half-way is taken away again.
         """
         claim_id = claim.thing_id if claim else None
@@ -121,6 +126,8 @@ class ConversationLibrary:
         is_ours = False
         try:
             async for turn in self.walk_turns(key, last=last):
+                if turn.index % TURNS_AT_ONCE == 0:
+                    await self._check_room(copy.user_id)
                 named = (
                     replace(turn, turn_id=_copy_turn_id(claim_id, turn.index)) if claim_id else turn
                 )

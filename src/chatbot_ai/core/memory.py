@@ -15,7 +15,7 @@ from chatbot_ai.domain.conversation import (
     Turn,
 )
 from chatbot_ai.domain.deadline import WRITE_LIMIT_S
-from chatbot_ai.domain.errors import NotFound
+from chatbot_ai.domain.errors import NotFound, StorageFull
 from chatbot_ai.domain.ports import Clock, ConversationStore
 
 log = structlog.get_logger()
@@ -29,9 +29,15 @@ class Memory:
     """Reads and writes the turns that an exchange is about."""
 
     def __init__(
-        self, assistant: Assistant, store: ConversationStore, clock: Clock, history_turns: int
+        self,
+        assistant: Assistant,
+        store: ConversationStore,
+        clock: Clock,
+        history_turns: int,
+        user_conversations_bytes: int | None = None,
     ) -> None:
         self.store = store
+        self._limit_bytes = user_conversations_bytes
         self._assistant = assistant
         self._clock = clock
         self._limit = history_turns
@@ -43,15 +49,28 @@ class Memory:
             return ConversationKey(self._assistant, request.user_id, request.db_id)
         return None
 
+    async def check_room(self, user_id: str) -> None:
+        """Raise StorageFull where the user's conversations take all that they may.
+
+        Asked before an answer is made: one that was made is always stored, so that those which
+        run at once may end above the limit.
+        """
+        if self._limit_bytes is not None:
+            used = await self.store.count_bytes(user_id)
+            if used >= self._limit_bytes:
+                raise StorageFull("conversations_full", used, self._limit_bytes)
+
     async def load(self, exchange: Exchange) -> None:
         """Read the turns that the prompt looks back on, and the turn that is revised if one is.
 
         What is still being written to this conversation, for a caller that has left, is waited
-        for: it comes before. Raises NotFound where there is no such turn.
+        for: it comes before. Raises NotFound where there is no such turn, StorageFull where there
+        is no room for another.
         """
         key, request = exchange.key, exchange.request
         if key is None:
             return
+        await self.check_room(key.user_id)
         if writing := [task for task, written in self._saving.items() if written == key]:
             await asyncio.wait(writing)
         if request.mode == "edit":

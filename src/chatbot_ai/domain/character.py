@@ -67,6 +67,9 @@ class CharacterStore(Protocol):
         not depend on how large cards and pictures are.
     K6  `delete` and `delete_user` leave nothing of what they remove readable in the file.
     K7  Every failure of the file is StoreUnavailable; nothing else is raised for it.
+    K8  `count_bytes` tells what a user's characters take as stored, pictures and files too. `add`
+        and `replace` raise StorageFull, and change nothing, where that would exceed the limit of
+        the store and grow; however many call at once. Neither cost depends on how much is there.
     """
 
     async def open(self) -> None: ...
@@ -86,6 +89,8 @@ class CharacterStore(Protocol):
     ) -> list[CharacterSummary]: ...
 
     async def count(self, user_id: str) -> int: ...
+
+    async def count_bytes(self, user_id: str) -> int: ...
 
     async def delete(self, user_id: str, character_id: str) -> None: ...
 

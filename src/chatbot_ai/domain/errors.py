@@ -10,6 +10,7 @@
     │   ├── UnknownModel
     │   ├── ContextTooLong
     │   ├── IdempotencyKeyReused
+    │   ├── StorageFull             what this user keeps would take more than it may
     │   └── CardError               cards: a character card is refused
     ├── Unauthorized                no key, or one that is not valid
     ├── Forbidden                   a valid key, but not for this
@@ -103,6 +104,18 @@ class IdempotencyKeyReused(InvalidRequest):
 
     def __init__(self) -> None:
         super().__init__("Idempotency-Key", "idempotency_key_reused")
+
+
+class StorageFull(InvalidRequest):
+    """What the user keeps takes `used` bytes and may take `limit`: deleting some of it helps."""
+
+    code = "storage_full"
+
+    def __init__(
+        self, reason: Literal["characters_full", "conversations_full"], used: int, limit: int
+    ) -> None:
+        sizes = {"used_mib": f"{used / 2**20:.3g}", "limit_mib": f"{limit / 2**20:.3g}"}
+        super().__init__("user_id", reason, **sizes)
 
 
 class Unauthorized(ChatbotError):

@@ -83,6 +83,9 @@ class ConversationStore(Protocol):
         after a crash the old turns are there, or the new one. Where the conversation is shorter
         the turn goes to its end. A turn_id that it has already is as in S3, except at `first`
         with another answer.
+    S17 `count_bytes` tells what a user's turns take as stored, all answers and both assistants
+        together, after every write, removal and crash; its cost does not depend on how many turns
+        there are (after a removal or a crash it may, once).
     """
 
     async def open(self) -> None: ...
@@ -129,6 +132,8 @@ class ConversationStore(Protocol):
     ) -> AsyncIterator[tuple[ConversationKey, Turn]]: ...
 
     async def restore(self, key: ConversationKey, turn: Turn) -> bool: ...
+
+    async def count_bytes(self, user_id: str) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,8 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
         max_body_bytes=shared.max_body_bytes,
         cors_origins=shared.allowed_origins,
         lists_sources=shared.search_list_sources,
+        user_characters_bytes=shared.user_characters_bytes,
+        user_conversations_bytes=shared.user_conversations_bytes,
     )
     llama = read_personas(shared.prompt_dir / LLAMA_FILE)[assistant]
     openai = read_personas(shared.prompt_dir / OPENAI_FILE)[assistant]
@@ -87,6 +89,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
                 statistics=statistics,
                 access=access,
                 history_turns=shared.history_turns,
+                user_conversations_bytes=shared.user_conversations_bytes,
                 answer_tokens=settings.answer_tokens,
             )
             for model, _ in models.values():

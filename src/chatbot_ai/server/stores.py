@@ -161,7 +161,9 @@ def service_store(
 
 def character_store(shared: Settings) -> CharacterStore:
     """The file of the characters that users keep."""
-    return SqliteCharacterStore(shared.data_dir / CHARACTERS_FILE)
+    return SqliteCharacterStore(
+        shared.data_dir / CHARACTERS_FILE, user_bytes=shared.user_characters_bytes
+    )
 
 
 def _choose(shared: Settings) -> tuple[StoreKind, ConversationStore]:

@@ -68,6 +68,18 @@ class Settings(BaseSettings):
         "its deadline at most, and for which one that has ended can be read again.",
     )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
+    user_characters_bytes: int = Field(
+        268_435_456,
+        ge=1024,
+        description="Most bytes of one user's characters, counted as stored: cards, pictures and "
+        "what an archive unpacks to.",
+    )
+    user_conversations_bytes: int = Field(
+        134_217_728,
+        ge=1024,
+        description="Most bytes of one user's conversations with both assistants, counted as "
+        "stored: further answers and references too.",
+    )
     history_turns: int = Field(200, ge=1, description="Most turns a prompt may look back on.")
     default_language: Literal["ko", "en"] = Field("ko", description="Language of messages.")
     lang: str = Field("", description="Locale of the terminal, for the command line's language.")

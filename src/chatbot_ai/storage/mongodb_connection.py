@@ -5,6 +5,7 @@ Its collections come about by an append-only list of named migrations:
 turns          one document a turn; unique on (key, index) and on (key, turn_id)
 conversations  one document a conversation: title, preview, updated_at, and `first_index` and
                `next_index`, which only hint at where its turns are (see mongodb_turns.py)
+usage          one document a user: what its turns take (see mongodb_usage.py)
 schema         the names of the migrations that this database has had, and the probe of `check`
 
 MongoDB has no transaction around these steps, so that each must be harmless when repeated.
@@ -22,7 +23,7 @@ from urllib.parse import quote_plus
 import pymongo
 import structlog
 from bson.errors import BSONError
-from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, WriteConcern
+from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, UpdateOne, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
     ConnectionFailure,
@@ -34,6 +35,7 @@ from pymongo.errors import (
 
 from chatbot_ai.domain.deadline import WRITE_LIMIT_S
 from chatbot_ai.domain.errors import ConfigurationError, StoreUnavailable
+from chatbot_ai.storage.records import count_turn_bytes
 
 #: All that the driver raises for a server's or a network's failure.
 FAILURES = (PyMongoError, BSONError, OSError, OverflowError)
@@ -121,9 +123,24 @@ async def _nothing_to_change(database: Database) -> None:
     stay, but an earlier version would drop them when it rewrites a turn, and is refused."""
 
 
+async def _count_turns(database: Database) -> None:
+    """Give every turn its `bytes`, and the index that adds them up."""
+    turns = database["turns"]
+    while found := await turns.find({"bytes": {"$exists": False}}, limit=_COUNTED).to_list():
+        await turns.bulk_write(
+            [
+                UpdateOne({"_id": turn["_id"]}, {"$set": {"bytes": count_turn_bytes(turn)}})
+                for turn in found
+            ],
+            ordered=False,
+        )
+    await turns.create_index([("user_id", ASCENDING), ("bytes", ASCENDING)], name="by_user")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration("0001_indexes", _create_indexes),
     Migration("0002_what_each_answer_rests_on", _nothing_to_change),
+    Migration("0003_bytes_of_each_user", _count_turns),
 )
 
 
@@ -151,6 +168,8 @@ async def migrate(database: Database, migration: Migration) -> None:
     )
 
 
+#: Turns that a migration counts at once.
+_COUNTED = 500
 #: Building an index over a large old database takes longer than a request may.
 _PREPARE_TIMEOUT_S = 120.0
 
@@ -271,6 +290,6 @@ class MongoConnection:
             raise ConfigurationError(
                 f"MongoDB at {self.server}: URL or database name is not valid"
                 f" [{type(error).__name__}]; special characters in user and password must be"
-                " percent-encode_answers"
+                " percent-encoded"
             ) from None
         return client

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,8 @@ from chatbot_ai.domain.conversation import (
 from chatbot_ai.domain.errors import NotFound
 from chatbot_ai.storage import mongodb_edits as edits
 from chatbot_ai.storage import mongodb_turns as queries
-from chatbot_ai.storage.mongodb_connection import MongoConnection
+from chatbot_ai.storage import mongodb_usage as usage
+from chatbot_ai.storage.mongodb_connection import Database, MongoConnection
 from chatbot_ai.storage.mongodb_turns import (
     Document,
     identity,
@@ -27,11 +29,13 @@ from chatbot_ai.storage.mongodb_turns import (
     summary_from_document,
     turn_from_document,
 )
+from chatbot_ai.storage.mongodb_usage import Growth
 from chatbot_ai.storage.records import (
     Answers,
     ChangesAnswers,
     answer_to_dict,
     build_turn,
+    count_turn_bytes,
     normalize_turn,
     repair_surrogates,
     validate_key,
@@ -89,16 +93,16 @@ class MongoConversationStore(ChangesAnswers):
     async def append(self, key: ConversationKey, turn: NewTurn) -> Turn:
         validate_key(key)
         new = build_turn(0, turn)
-        async with self._connection.access() as database:
-            return await edits.append(database, key, new)
+        async with self._change_turns(key.user_id) as (database, growth):
+            return await edits.append(database, key, new, growth)
 
     @finish_when_cancelled
     async def replace_from(self, key: ConversationKey, first: int, turn: NewTurn) -> Turn:
         validate_key(key)
         new = build_turn(0, turn)
-        async with self._connection.access() as database:
+        async with self._change_turns(key.user_id) as (database, _):
             stored = await edits.replace_from(database, key, first, new)
-            return stored or await edits.append(database, key, new)
+            return stored or await edits.append(database, key, new, Growth())
 
     @finish_when_cancelled
     async def recent_turns(self, key: ConversationKey, limit: int) -> list[Turn]:
@@ -131,7 +135,7 @@ class MongoConversationStore(ChangesAnswers):
     @finish_when_cancelled
     async def truncate(self, key: ConversationKey, first: int) -> int:
         validate_key(key)
-        async with self._connection.access() as database:
+        async with self._change_turns(key.user_id) as (database, _):
             removed = await queries.remove(database, {**identity(key), "index": {"$gte": first}})
             if removed:
                 await queries.shorten(database, key, max(first, 0))
@@ -207,7 +211,9 @@ class MongoConversationStore(ChangesAnswers):
         validate_key(key)
         restored = normalize_turn(turn)
         async with self._connection.access() as database:
-            is_written = await queries.insert(database, key, restored, is_new=True)
+            async with usage.count_change(database, key.user_id) as growth:
+                is_written = await queries.insert(database, key, restored, is_new=True)
+                growth.bytes = queries.turn_to_document(key, restored)["bytes"] * is_written
             # Also where the turn was there: the process may have died before this update.
             known = await queries.find_by_turn_id(database, key, restored.turn_id)
             if known is not None:
@@ -215,6 +221,20 @@ class MongoConversationStore(ChangesAnswers):
                     database, key, turn_from_document(known), may_be_first=True
                 )
             return is_written
+
+    @finish_when_cancelled
+    async def count_bytes(self, user_id: str) -> int:
+        validate_name("user_id", user_id)
+        async with self._connection.access() as database:
+            return await usage.count_bytes(database, user_id)
+
+    @asynccontextmanager
+    async def _change_turns(self, user_id: str) -> AsyncIterator[tuple[Database, Growth]]:
+        async with (
+            self._connection.access() as database,
+            usage.count_change(database, user_id) as growth,
+        ):
+            yield database, growth
 
     @finish_when_cancelled
     async def _read_conversations(self, query: Document) -> list[Document]:
@@ -246,11 +266,18 @@ class MongoConversationStore(ChangesAnswers):
                 answers, selected = change(turn.answers)
                 after = {"answers": [answer_to_dict(a) for a in answers], "selected": selected}
                 unchanged = {name: document[name] for name in ("_id", *after)}
-                result = await database["turns"].update_one(unchanged, {"$set": after})
+                after["bytes"] = count_turn_bytes(document | after)
+                async with usage.count_change(database, key.user_id) as growth:
+                    result = await database["turns"].update_one(unchanged, {"$set": after})
+                    grown = count_turn_bytes(document | after) - count_turn_bytes(document)
+                    growth.bytes = grown if result.matched_count else 0
                 if result.matched_count:
                     return replace(turn, answers=answers, selected=selected)
 
     @finish_when_cancelled
     async def _delete(self, chosen: Document) -> int:
         async with self._connection.access() as database:
-            return await edits.delete(database, chosen)
+            async with usage.count_change(database, chosen["user_id"]):
+                removed = await edits.delete(database, chosen)
+            await usage.count_bytes(database, chosen["user_id"])  # keeps no line of an empty user
+            return removed

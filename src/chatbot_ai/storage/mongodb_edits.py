@@ -23,14 +23,17 @@ from chatbot_ai.storage.mongodb_turns import (
     turn_from_document,
     turn_to_document,
 )
+from chatbot_ai.storage.mongodb_usage import Growth
 from chatbot_ai.storage.records import build_preview, is_same_turn
 
 #: Turns that are removed at once.
 _BATCH = 1000
 
 
-async def append(database: Database, key: ConversationKey, new: Turn) -> Turn:
-    """Put `new` behind the conversation's turns, unless its turn_id is there already."""
+async def append(database: Database, key: ConversationKey, new: Turn, growth: Growth) -> Turn:
+    """Put `new` behind the conversation's turns, unless its turn_id is there already; `growth`
+    gets what it takes."""
+    growth.bytes = 0
     known, conversation = await asyncio.gather(
         queries.find_by_turn_id(database, key, new.turn_id), repair_conversation(database, key)
     )
@@ -40,6 +43,7 @@ async def append(database: Database, key: ConversationKey, new: Turn) -> Turn:
         )
         stored = replace(new, index=index)
         if await queries.insert(database, key, stored, is_new=conversation is None):
+            growth.bytes = turn_to_document(key, stored)["bytes"]
             is_gapless, _ = await asyncio.gather(
                 queries.is_gapless(database, key, index),
                 queries.update_conversation(database, key, stored, may_be_first=False),

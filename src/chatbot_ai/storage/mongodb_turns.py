@@ -15,7 +15,12 @@ from pymongo.errors import DuplicateKeyError
 
 from chatbot_ai.domain.conversation import ConversationKey, ConversationSummary, Turn
 from chatbot_ai.storage.mongodb_connection import Database
-from chatbot_ai.storage.records import answer_from_dict, answer_to_dict, build_preview
+from chatbot_ai.storage.records import (
+    answer_from_dict,
+    answer_to_dict,
+    build_preview,
+    count_turn_bytes,
+)
 
 Document = dict[str, Any]
 
@@ -30,7 +35,7 @@ def key_from_document(document: Document) -> ConversationKey:
 
 
 def turn_to_document(key: ConversationKey, turn: Turn) -> Document:
-    return {
+    document = {
         **identity(key),
         "index": turn.index,
         "turn_id": turn.turn_id,
@@ -41,6 +46,7 @@ def turn_to_document(key: ConversationKey, turn: Turn) -> Document:
         "window_start": turn.window_start,
         "created_at": float(turn.created_at),
     }
+    return document | {"bytes": count_turn_bytes(document)}
 
 
 def turn_from_document(document: Document) -> Turn:

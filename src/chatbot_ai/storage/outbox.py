@@ -174,6 +174,9 @@ class OutboxConversationStore:
         await self._hand_over_or_fail(key)
         return await self._primary.restore(key, turn)
 
+    async def count_bytes(self, user_id: str) -> int:
+        return await self._primary.count_bytes(user_id)
+
     @finish_when_cancelled
     async def _perform_or_keep(
         self, key: ConversationKey, operation: Operation, expected: Turn

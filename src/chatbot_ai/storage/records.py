@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +21,9 @@ from chatbot_ai.domain.grounding import Source
 
 #: Characters of the first input that a list of conversations shows. Source: ConversationSummary.
 PREVIEW_CHARS = 80
+#: What a turn or a character takes besides its texts and files: its row, its entries in indexes,
+#: its share of its conversation's line.
+ENTRY_BYTES = 512
 
 
 def repair_surrogates(text: str) -> str:
@@ -175,6 +179,18 @@ def answer_from_dict(fields: Mapping[str, Any], turn_created_at: float) -> TurnA
         sources=tuple(Source(s["n"], s["title"], s["url"]) for s in sources),
         claim_ids=tuple(fields.get("marks", ())),
     )
+
+
+def encode_answers(answers: Sequence[TurnAnswer]) -> str:
+    return json.dumps([answer_to_dict(answer) for answer in answers], ensure_ascii=False)
+
+
+def count_turn_bytes(turn: Mapping[str, Any]) -> int:
+    """Return what a turn takes as stored (rule S17): its texts in UTF-8, and its entries. Its
+    answers are those of `answer_to_dict`."""
+    answers = json.dumps(turn["answers"], ensure_ascii=False)
+    texts = (turn["turn_id"], turn["input"], turn["sent"] or "", answers)
+    return ENTRY_BYTES + sum(len(text.encode()) for text in texts)
 
 
 Answers = tuple[TurnAnswer, ...]

@@ -13,9 +13,16 @@ from chatbot_ai.domain.character import (
     CharacterSummary,
     StoredCharacter,
 )
-from chatbot_ai.domain.errors import NotFound
-from chatbot_ai.sqlite import Migration, SqliteConnection
+from chatbot_ai.domain.errors import NotFound, StorageFull
+from chatbot_ai.sqlite import Migration, SqliteConnection, count_by_user, read_usage
+from chatbot_ai.storage.records import ENTRY_BYTES
 
+#: What a row of `characters` takes with all that belongs to it.
+_SIZE = f"""{ENTRY_BYTES} + length(CAST(name || tagline AS BLOB))
+    + (SELECT length(CAST(card AS BLOB)) + coalesce(length(picture), 0) FROM sheets
+        WHERE character = id)
+    + (SELECT coalesce(sum(length(CAST(path AS BLOB)) + length(data)), 0) FROM files
+        WHERE character = id)"""  # noqa: S608
 #: Cards and pictures have a table of their own: a list then never reads over their pages.
 CHARACTER_MIGRATIONS = (
     Migration(
@@ -52,6 +59,16 @@ CHARACTER_MIGRATIONS = (
             """,
         ),
     ),
+    Migration(
+        "0002_bytes_of_each_user",
+        (
+            "ALTER TABLE characters ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0",
+            f"UPDATE characters SET bytes = {_SIZE}",  # noqa: S608 (a constant)
+            *count_by_user(
+                "characters", user="{row}.user_id", size="{row}.bytes", changing="bytes"
+            ),
+        ),
+    ),
 )
 
 T = TypeVar("T")
@@ -60,10 +77,16 @@ _SUMMARY = "id, name, tagline, media_type IS NOT NULL, created_at, updated_at"
 
 
 class SqliteCharacterStore:
-    """The embedded CharacterStore; processes may share the file, as with conversations."""
+    """The embedded CharacterStore; processes may share the file, as with conversations.
 
-    def __init__(self, path: Path, busy_timeout_s: float = 5) -> None:
+    user_bytes  what one user's characters may take; None: as much as there is
+    """
+
+    def __init__(
+        self, path: Path, busy_timeout_s: float = 5, *, user_bytes: int | None = None
+    ) -> None:
         self._file = SqliteConnection(path, busy_timeout_s, CHARACTER_MIGRATIONS)
+        self._user_bytes = user_bytes
 
     async def open(self) -> None:
         await self._file.open()
@@ -75,7 +98,7 @@ class SqliteCharacterStore:
         def work(connection: sqlite3.Connection) -> None:
             sheet = character.sheet
             connection.execute(
-                "INSERT INTO characters VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO characters VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
                 (
                     character.id,
                     character.user_id,
@@ -86,7 +109,7 @@ class SqliteCharacterStore:
                     character.updated_at,
                 ),
             )
-            _write_sheet(connection, character.id, sheet)
+            self._write_sheet(connection, character.user_id, character.id, sheet)
 
         await self._file.write(work)
 
@@ -123,7 +146,7 @@ class SqliteCharacterStore:
                 return None
             connection.execute("DELETE FROM sheets WHERE character = ?", (character_id,))
             connection.execute("DELETE FROM files WHERE character = ?", (character_id,))
-            _write_sheet(connection, character_id, sheet)
+            self._write_sheet(connection, user_id, character_id, sheet)
             return True
 
         _require(await self._file.write(work), character_id)
@@ -152,6 +175,9 @@ class SqliteCharacterStore:
 
         return await self._file.read(work)
 
+    async def count_bytes(self, user_id: str) -> int:
+        return await self._file.read(lambda connection: read_usage(connection, user_id))
+
     async def delete(self, user_id: str, character_id: str) -> None:
         def work(connection: sqlite3.Connection) -> bool | None:
             query = "DELETE FROM characters WHERE id = ? AND user_id = ?"
@@ -166,18 +192,28 @@ class SqliteCharacterStore:
 
         return await self._file.write(work)
 
-
-def _write_sheet(connection: sqlite3.Connection, character_id: str, sheet: CharacterSheet) -> None:
-    connection.execute(
-        "INSERT INTO sheets VALUES (?, ?, ?)", (character_id, sheet.card, sheet.picture)
-    )
-    connection.executemany(
-        "INSERT INTO files VALUES (?, ?, ?, ?, ?)",
-        [
-            (character_id, position, file.path, file.media_type, file.data)
-            for position, file in enumerate(sheet.files)
-        ],
-    )
+    def _write_sheet(
+        self, connection: sqlite3.Connection, user_id: str, character_id: str, sheet: CharacterSheet
+    ) -> None:
+        """Raises StorageFull, which undoes the transaction."""
+        before = read_usage(connection, user_id)
+        connection.execute(
+            "INSERT INTO sheets VALUES (?, ?, ?)", (character_id, sheet.card, sheet.picture)
+        )
+        connection.executemany(
+            "INSERT INTO files VALUES (?, ?, ?, ?, ?)",
+            [
+                (character_id, position, file.path, file.media_type, file.data)
+                for position, file in enumerate(sheet.files)
+            ],
+        )
+        connection.execute(
+            f"UPDATE characters SET bytes = {_SIZE} WHERE id = ?",  # noqa: S608 (a constant)
+            (character_id,),
+        )
+        after = read_usage(connection, user_id)
+        if self._user_bytes is not None and self._user_bytes < after > before:
+            raise StorageFull("characters_full", before, self._user_bytes)
 
 
 def _require(value: T | None, character_id: str) -> T:

@@ -18,7 +18,7 @@ from chatbot_ai.domain.conversation import (
     Turn,
 )
 from chatbot_ai.domain.errors import NotFound
-from chatbot_ai.sqlite import SqliteConnection
+from chatbot_ai.sqlite import SqliteConnection, read_usage
 from chatbot_ai.storage import sqlite_rows as rows
 from chatbot_ai.storage.records import (
     Answers,
@@ -189,6 +189,10 @@ class SqliteConversationStore(ChangesAnswers):
             return rows.insert_turn(connection, conversation, restored)
 
         return await self._writer.write(work)
+
+    async def count_bytes(self, user_id: str) -> int:
+        validate_name("user_id", user_id)
+        return await self._reader.read(lambda connection: read_usage(connection, user_id))
 
     async def _turns(self, statement: str, arguments: tuple[object, ...]) -> list[Turn]:
         return await self._reader.read(

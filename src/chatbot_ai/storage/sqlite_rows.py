@@ -21,12 +21,21 @@ from chatbot_ai.domain.conversation import (
     ConversationKey,
     ConversationSummary,
     Turn,
-    TurnAnswer,
 )
 from chatbot_ai.domain.errors import NotFound
-from chatbot_ai.sqlite import Migration
-from chatbot_ai.storage.records import answer_from_dict, answer_to_dict, build_preview
+from chatbot_ai.sqlite import Migration, count_by_user
+from chatbot_ai.storage.records import (
+    ENTRY_BYTES,
+    answer_from_dict,
+    build_preview,
+    encode_answers,
+)
 
+#: The bytes of a row of `turns`, as count_turn_bytes counts them.
+_SIZE = f"{ENTRY_BYTES} + " + " + ".join(
+    f"length(CAST({text} AS BLOB))"
+    for text in ("{row}.turn_id", "{row}.input", "coalesce({row}.sent, '')", "{row}.answers")
+)
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         "0001_conversations_and_turns",
@@ -69,6 +78,17 @@ MIGRATIONS: tuple[Migration, ...] = (
     # `answers` may hold an answer's end, sources and time from here on, and lacks them before. No
     # statement is needed, but an earlier version would drop them when it rewrites a turn.
     Migration("0002_what_each_answer_rests_on", ()),
+    Migration(
+        "0003_bytes_of_each_user",
+        (
+            *count_by_user(
+                "turns",
+                user="(SELECT user_id FROM conversations WHERE id = {row}.conversation)",
+                size=_SIZE,
+                changing="answers, input, sent",
+            ),
+        ),
+    ),
 )
 
 #: Turns that a scan holds in memory at once.
@@ -120,10 +140,6 @@ def turn_from_row(row: Sequence[Any]) -> Turn:
         sent=sent,
         window_start=window_start,
     )
-
-
-def encode_answers(answers: Sequence[TurnAnswer]) -> str:
-    return json.dumps([answer_to_dict(answer) for answer in answers], ensure_ascii=False)
 
 
 def summary_from_row(row: Sequence[Any]) -> ConversationSummary:
