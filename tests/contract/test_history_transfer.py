@@ -15,13 +15,13 @@ from bson import ObjectId
 from pymongo import MongoClient
 from typer.testing import CliRunner
 
-from chatbot_ai.cli.history import BAD_INPUT, DISAGREES, UNAVAILABLE, DataFolder, build_history
+from chatbot_ai.cli.history import BAD_INPUT, DISAGREES, UNAVAILABLE, app
 from chatbot_ai.domain.character import CharacterSheet, StoredCharacter
 from chatbot_ai.domain.conversation import ConversationKey, Turn, TurnAnswer
 from chatbot_ai.domain.errors import ConfigurationError, StoreUnavailable
 from chatbot_ai.domain.grounding import Source
 from chatbot_ai.domain.ports import ConversationStore
-from chatbot_ai.server.stores import build_store, parse_database
+from chatbot_ai.server.stores import SQLITE_FILE, build_store, parse_database
 from chatbot_ai.storage.history_file import count_backup_turns, read_backup, write_backup
 from chatbot_ai.storage.outbox_operations import AppendTurn
 from chatbot_ai.storage.outbox_queue import OutboxQueue, count_waiting, outbox_file
@@ -55,7 +55,7 @@ def mongodb(server: MongodbProcess) -> str:
 
 @pytest.fixture
 def sqlite(tmp_path: Path) -> str:
-    return f"sqlite:{tmp_path / 'conversations.db'}"
+    return f"sqlite:{tmp_path / SQLITE_FILE}"
 
 
 def turns_of(count: int) -> list[Turn]:
@@ -123,21 +123,21 @@ def content_at(location: str) -> dict[ConversationKey, tuple[str | None, list[Tu
 
 
 @pytest.fixture
-def command(sqlite: str, tmp_path: Path) -> CommandRunner:
-    return CommandRunner(sqlite, tmp_path)
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandRunner:
+    monkeypatch.chdir(tmp_path)
+    return CommandRunner(DATA_DIR=str(tmp_path))
 
 
 class CommandRunner:
-    """Runs `history` commands whose configured store is a SQLite file."""
+    """Runs `history` commands with these settings, by default on the embedded file."""
 
-    def __init__(self, configured: str, folder: Path) -> None:
-        made = DataFolder(folder, folder / "characters.sqlite3")
-        self._app = build_history(lambda: build_store(configured), lambda: made)
+    def __init__(self, **settings: str) -> None:
+        self._settings = {"LANG": "C.UTF-8", **settings}
         self.said = ""
 
     def __call__(self, *arguments: str, answer: str | None = None) -> int:
         """Run a command and return its exit code; `said` is what it printed."""
-        result = CliRunner().invoke(self._app, list(arguments), input=answer)
+        result = CliRunner().invoke(app, list(arguments), input=answer, env=self._settings)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         self.said = result.output
@@ -321,7 +321,7 @@ def test_deleting_a_user_deletes_what_waits_and_the_characters(
 def test_what_lies_here_is_deleted_while_the_database_is_away(tmp_path: Path) -> None:
     """The exit code says that the database's part is still to be done; running again does it."""
     away = "mongodb://127.0.0.1:1/x?serverSelectionTimeoutMS=100"
-    command = CommandRunner(away, tmp_path)
+    command = CommandRunner(DATA_DIR=str(tmp_path), MONGODB_URL=away)
     left_in_the_outbox(tmp_path, *KEYS)
     kept_characters(tmp_path, "홍길동")
     assert command("delete", "홍길동", "--yes") == UNAVAILABLE

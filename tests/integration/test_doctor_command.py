@@ -28,8 +28,7 @@ CODE = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-import typer
-from chatbot_ai.cli.doctor import add_doctor
+from chatbot_ai.cli import doctor
 from chatbot_ai.tools.doctor.plan import Plan
 from chatbot_ai.models.library import ModelLibrary
 folder, nginx, *arguments = sys.argv[1:]
@@ -39,9 +38,8 @@ plan = Plan(
     models={"office": "mine.gguf"}, nginx_binary=nginx, services=0,
     mongodb_url=None, has_google_key=True, has_search_engine_id=True,
 )
-app = typer.Typer()
-add_doctor(app, lambda compose: replace(plan, compose=compose))
-app(arguments)
+doctor.plan_checks = lambda config, *, compose: replace(plan, compose=compose)
+doctor.app(arguments)
 """
 
 

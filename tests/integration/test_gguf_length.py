@@ -80,7 +80,7 @@ def test_a_length_beyond_the_file_is_never_made_room_for(tmp_path: Path, kind: i
 
 def test_numbers_that_are_none_and_long_lists_are_read(tmp_path: Path) -> None:
     """Infinity is no size; a list before the facts is passed over however long it is."""
-    words = header({"general.tags": ["tag"] * 5000} | LLAMA_8B)
+    words = header({"general.tags": ["tag"] * 5000, **LLAMA_8B})
     assert read_facts(written(tmp_path, words)).layers == LLAMA_8B["llama.block_count"]
     heads = b"attention.head_count" + struct.pack("<I", 4)
     at = words.index(heads) + len(heads)

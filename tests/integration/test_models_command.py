@@ -24,15 +24,6 @@ from support.waiting import HANG_S
 
 CONTENT = random_gguf(3, 400_000)
 NAME = "maker/Model-GGUF/Model.gguf"
-CODE = """
-import sys
-from pathlib import Path
-from chatbot_ai.cli.models import ModelDefaults, build_models
-from chatbot_ai.models.hub import Hub
-folder, endpoint, token, *arguments = sys.argv[1:]
-hub = Hub(endpoint, token or None)
-build_models(lambda: ModelDefaults(Path(folder), hub))(arguments)
-"""
 
 
 @pytest.fixture
@@ -43,12 +34,20 @@ def hub() -> Iterator[ModelHub]:
 
 
 def start(hub: ModelHub, folder: Path, *arguments: str, token: str = "") -> subprocess.Popen[str]:
+    folder.mkdir(exist_ok=True)
+    (folder / ".env").write_text(f"HF_ENDPOINT={hub.endpoint}\nHF_TOKEN={token}\n")
     return subprocess.Popen(
-        [sys.executable, "-c", CODE, str(folder), hub.endpoint, token, *arguments],
+        [sys.executable, "-m", "chatbot_ai.cli.main", "models", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "LANG": "C.UTF-8", "COLUMNS": "200"},
+        env={
+            **os.environ,
+            "LANG": "C.UTF-8",
+            "COLUMNS": "200",
+            "MODEL_DIR": str(folder),
+        },
+        cwd=folder,
     )
 
 

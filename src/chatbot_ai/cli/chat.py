@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from chatbot_ai.cli.terminal import LanguageOption, parse_language
+from chatbot_ai.cli.terminal import LanguageOption
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.llm.sse import EventTooLong, SseDecoder
 from chatbot_ai.messages import Language, get_message, has_message
@@ -21,6 +21,10 @@ from chatbot_ai.settings import load_config
 READ_TIMEOUT_S = 3700
 
 
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
 def chat(
     assistant: Annotated[Assistant, typer.Argument(help="Whom to talk to.")] = "office",
     url: Annotated[
@@ -34,10 +38,9 @@ def chat(
     context: Annotated[str, typer.Option(help="context")] = "친근한 AI 어시스턴트",
     search: Annotated[bool, typer.Option(help="google_access")] = False,
     key: Annotated[str, typer.Option(help="API key", envvar="CHATBOT_AI_KEY")] = "",
-    lang: LanguageOption = "ko",
+    language: LanguageOption = "ko",
 ) -> None:
     """Talk to an assistant; each line is a message."""
-    language = parse_language(lang)
     console = Console(highlight=False)
     url = url.rstrip("/") or f"http://localhost:{load_config().shared.gateway_port}"
     body: dict[str, Any] = {"user_id": user, "db_id": conversation or uuid.uuid4().hex}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -11,36 +12,44 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from chatbot_ai.cli.terminal import LanguageOption, parse_language
+from chatbot_ai.cli.terminal import LanguageOption, open_library
+from chatbot_ai.domain.conversation import ASSISTANTS
+from chatbot_ai.domain.errors import ConfigurationError
+from chatbot_ai.gateway.nginx import find_nginx
 from chatbot_ai.messages import Language, get_message
+from chatbot_ai.server.engine_plan import plan_engines
+from chatbot_ai.server.stores import mongodb_address
+from chatbot_ai.settings import ComposeSettings, Config, load_config
 from chatbot_ai.tools.doctor.finding import Finding, State
 from chatbot_ai.tools.doctor.plan import Plan
 from chatbot_ai.tools.doctor.runner import run_checks
 
+#: The version that docker-compose.yml pins.
+COMPOSE_MONGODB_VERSION = "7.0"
 _MARKS = {State.OK: ("✔", "green"), State.WARN: ("!", "yellow"), State.FAIL: ("✘", "red")}
 
 
-def add_doctor(app: typer.Typer, plan: Callable[[bool], Plan]) -> None:
-    """Add the command `doctor` to `app`; `plan` is called when it runs, with True for Compose."""
+app = typer.Typer(add_completion=False)
 
-    @app.command(help="설치 점검과 해결 방법 · Check this machine and say what to fix")
-    def doctor(
-        as_json: Annotated[bool, typer.Option("--json", help="JSON")] = False,
-        compose: Annotated[
-            bool, typer.Option("--compose", help="Docker Compose로 실행할 컴퓨터 · For Compose")
-        ] = False,
-        time_limit_s: Annotated[float, typer.Option("--time-limit", min=1, help="s")] = 20.0,
-        lang: LanguageOption = "ko",
-    ) -> None:
-        language = parse_language(lang)
-        findings = run_checks(plan(compose).checks(), time_limit_s=time_limit_s)
-        worst = find_worst(findings)
-        if as_json:
-            report = {"state": worst, "findings": [to_dict(one, language) for one in findings]}
-            typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
-        else:
-            _print_findings(findings, worst, language)
-        raise typer.Exit(1 if worst is State.FAIL else 0)
+
+@app.command(help="설치 점검과 해결 방법 · Check this machine and say what to fix")
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="JSON")] = False,
+    compose: Annotated[
+        bool, typer.Option("--compose", help="Docker Compose로 실행할 컴퓨터 · For Compose")
+    ] = False,
+    time_limit_s: Annotated[float, typer.Option("--time-limit", min=1, help="s")] = 20.0,
+    language: LanguageOption = "ko",
+) -> None:
+    checks = plan_checks(load_config(), compose=compose).checks()
+    findings = run_checks(checks, time_limit_s=time_limit_s)
+    worst = find_worst(findings)
+    if as_json:
+        report = {"state": worst, "findings": [to_dict(one, language) for one in findings]}
+        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+    else:
+        _print_findings(findings, worst, language)
+    raise typer.Exit(1 if worst is State.FAIL else 0)
 
 
 def find_worst(findings: Sequence[Finding]) -> State:
@@ -83,3 +92,70 @@ def _print_findings(findings: Sequence[Finding], worst: State, language: Languag
     warnings = sum(finding.state is State.WARN for finding in findings)
     summary = get_message(f"doctor.summary.{worst}", language, failures=failures, warnings=warnings)
     console.print(Text(summary, style=_MARKS[worst][1]))
+
+
+def plan_checks(config: Config, *, compose: bool = False) -> Plan:
+    """Everything this configuration needs from the machine, as processes or as containers."""
+    shared = config.shared
+    models: dict[str, str] = {}
+    gpus: dict[str, int] = {}
+    caches: dict[str, int] = {}
+    sharers: set[str] = set()
+    spread: set[str] = set()
+    for engine in plan_engines(config, say=False):
+        for name in engine.assistants:
+            models[name] = str(engine.model.path.relative_to(shared.model_dir))
+            caches[name] = engine.need.slot_bytes * engine.slots[name]
+            if engine.gpu is not None:
+                gpus[name] = engine.gpu
+                if engine.options.split_mode != "none":
+                    spread.add(name)
+        if not compose:
+            # containers have an engine each
+            sharers.update(engine.assistants[1:])
+    return Plan(
+        library=open_library(shared),
+        data_dir=shared.data_dir,
+        log_dir=shared.log_dir,
+        ports={
+            "gateway": shared.gateway_port,
+            **({} if compose else {n: config.assistant(n).service_port for n in ASSISTANTS}),
+        },
+        compose=compose,
+        host=shared.gateway_host,
+        models=models,
+        gpus=gpus,
+        wanted_gpus=_wanted_gpus(config),
+        sharers=frozenset(sharers),
+        spread=frozenset(spread),
+        cache_bytes=caches,
+        wants_mlock=config.office.mlock or config.character.mlock,
+        nginx_binary=_find_nginx(shared.nginx_binary),
+        mongodb_url=mongodb_address(shared),
+        mongodb_version=_mongodb_version(config, compose),
+        has_google_key=shared.google_api_key is not None,
+        has_search_engine_id=shared.search_engine_id is not None,
+        has_openai_key=shared.openai_api_key is not None,
+    )
+
+
+def _mongodb_version(config: Config, compose: bool) -> str | None:
+    """Which MongoDB starts on this machine. Compose brings one unless it is told to bring none."""
+    if compose:
+        return COMPOSE_MONGODB_VERSION if ComposeSettings().mongo_containers else None
+    return COMPOSE_MONGODB_VERSION if mongodb_address(config.shared) else None
+
+
+def _wanted_gpus(config: Config) -> frozenset[int]:
+    """The GPUs that the settings name, there or not; none on a machine that has no NVIDIA one."""
+    if shutil.which("nvidia-smi") is None:
+        return frozenset()
+    own = [config.assistant(name) for name in ASSISTANTS if not config.assistant(name).engine_url]
+    return frozenset(settings.gpu_index for settings in own if settings.layers_on_gpu != 0)
+
+
+def _find_nginx(configured: str | None) -> str | None:
+    try:
+        return str(find_nginx(configured))
+    except ConfigurationError:
+        return configured

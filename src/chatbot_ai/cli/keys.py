@@ -6,11 +6,9 @@ import datetime as dt
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
-from pathlib import Path
+from dataclasses import asdict
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -19,137 +17,118 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from chatbot_ai.access.key import Key, Limits
-from chatbot_ai.access.ledger import FILE, KeyLedger, clean_names
-from chatbot_ai.cli.terminal import LanguageOption, parse_language
+from chatbot_ai.access.key import Key, KeyKind, Limits
+from chatbot_ai.access.ledger import KeyLedger, clean_names
+from chatbot_ai.cli.terminal import LanguageOption, say
 from chatbot_ai.domain.errors import InvalidRequest, NotFound
 from chatbot_ai.messages import Language, get_message
-
-
-class Kind(StrEnum):
-    """Whom a key speaks for: any user, or one."""
-
-    backend = "backend"
-    user = "user"
-
-
-@dataclass(frozen=True, slots=True)
-class KeyDefaults:
-    """What the settings say: the file of keys, and the zone whose midnight ends a day."""
-
-    path: Path = Path("data") / FILE
-    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("Asia/Seoul"))
-
+from chatbot_ai.server.guard import keys_file
+from chatbot_ai.settings import load_config
 
 KeyId = Annotated[str, typer.Argument(metavar="KEY", help="cbk_…, keys list")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON")]
 
 
-def build_keys(defaults: Callable[[], KeyDefaults]) -> typer.Typer:
-    """Return the sub-application; `defaults` is called when a command runs."""
-    app = typer.Typer(name="keys", no_args_is_help=True, help="API 키 · API keys")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="API 키 · API keys")
 
-    @app.command(help="API 키 만들기(한 번만 표시) · Create an API key; it is shown only once")
-    def create(
-        name: Annotated[str, typer.Option(help="API 키의 용도 · What the key is for")] = "",
-        kind: Annotated[Kind, typer.Option(help="backend: 모든 사용자 · any user_id")] = (
-            Kind.backend
-        ),
-        user: Annotated[str | None, typer.Option(help="user_id (--kind user)")] = None,
-        rpm: Annotated[int | None, typer.Option(min=1, help="분당 요청 · Requests a minute")] = (
-            None
-        ),
-        tokens_per_day: Annotated[
-            int | None, typer.Option(min=1, help="하루 토큰 · Tokens a day")
-        ] = None,
-        concurrent: Annotated[
-            int | None, typer.Option(min=1, help="동시 요청 · Requests at once")
-        ] = None,
-        as_json: AsJson = False,
-        lang: LanguageOption = "ko",
-    ) -> None:
-        language = parse_language(lang)
-        title, owner = _check_names(kind, name, user, language)
-        with KeyLedger(defaults().path) as ledger:
-            is_first = not ledger.list_keys()
-            key, secret = ledger.create(
-                kind.value,
-                name=title or owner or kind.value,
-                now=time.time(),
-                user_id=owner,
-                limits=Limits(rpm, tokens_per_day, concurrent),
-            )
-        if as_json:
-            typer.echo(json.dumps({"key": secret, "id": key.id}))
-            return
-        # the key alone on standard output, so that `KEY=$(chatbot-ai keys create …)` is one
-        typer.echo(get_message("cli.keys.created", language, id=key.id), err=True)
-        if is_first:
-            typer.echo(get_message("cli.keys.first", language), err=True)
-        typer.echo(secret)
-        typer.echo(get_message("cli.keys.usage", language), err=True)
 
-    @app.command("list", help="API 키 목록 · List the API keys")
-    def list_keys(as_json: AsJson = False, lang: LanguageOption = "ko") -> None:
-        language, known = parse_language(lang), defaults()
-        if not known.path.exists():
-            keys, tokens = [], {}
-        else:
-            with KeyLedger(known.path) as ledger:
-                today = dt.datetime.now(known.zone).date().isoformat()
-                keys, tokens = ledger.list_keys(), ledger.tokens_of_day(today)
-        if as_json:
-            typer.echo(json.dumps([_to_dict(k, tokens) for k in keys], ensure_ascii=False))
-        elif not keys:
-            typer.echo(get_message("cli.keys.none", language))
-        else:
-            Console().print(_build_table(keys, tokens, known.zone, language))
+@app.command(help="API 키 만들기(한 번만 표시) · Create an API key; it is shown only once")
+def create(
+    name: Annotated[str, typer.Option(help="API 키의 용도 · What the key is for")] = "",
+    kind: Annotated[KeyKind, typer.Option(help="backend: 모든 사용자 · any user_id")] = "backend",
+    user: Annotated[str | None, typer.Option(help="user_id (--kind user)")] = None,
+    rpm: Annotated[int | None, typer.Option(min=1, help="분당 요청 · Requests a minute")] = None,
+    tokens_per_day: Annotated[
+        int | None, typer.Option(min=1, help="하루 토큰 · Tokens a day")
+    ] = None,
+    concurrent: Annotated[
+        int | None, typer.Option(min=1, help="동시 요청 · Requests at once")
+    ] = None,
+    as_json: AsJson = False,
+    language: LanguageOption = "ko",
+) -> None:
+    title, owner = _check_names(kind, name, user, language)
+    with KeyLedger(keys_file(load_config().shared)) as ledger:
+        is_first = not ledger.list_keys()
+        key, secret = ledger.create(
+            kind,
+            name=title or owner or kind,
+            now=time.time(),
+            user_id=owner,
+            limits=Limits(rpm, tokens_per_day, concurrent),
+        )
+    if as_json:
+        typer.echo(json.dumps({"key": secret, "id": key.id}))
+        return
+    # the key alone on standard output, so that `KEY=$(chatbot-ai keys create …)` is one
+    say("cli.keys.created", language, id=key.id, err=True)
+    if is_first:
+        say("cli.keys.first", language, err=True)
+    typer.echo(secret)
+    say("cli.keys.usage", language, err=True)
 
-    @app.command(help="API 키 폐기 · Revoke an API key")
-    def revoke(key: KeyId, lang: LanguageOption = "ko") -> None:
-        language = parse_language(lang)
-        with _exit_if_unknown(key, language), KeyLedger(defaults().path) as ledger:
-            ledger.revoke(key, time.time())
-        typer.echo(get_message("cli.keys.revoked", language, id=key))
 
-    @app.command(help="API 키와 사용 기록 삭제 · Delete an API key and its usage")
-    def delete(
-        key: KeyId,
-        yes: Annotated[bool, typer.Option("--yes", "-y")] = False,
-        lang: LanguageOption = "ko",
-    ) -> None:
-        language = parse_language(lang)
-        with _exit_if_unknown(key, language), KeyLedger(defaults().path) as ledger:
-            found = next((k for k in ledger.list_keys() if k.id == key), None)
-            if found is not None and not yes:
-                text = get_message("cli.keys.confirm", language, id=key, name=found.name)
-                typer.confirm(text, abort=True)
-            ledger.delete(key)
-            is_last = not ledger.list_keys()
-        typer.echo(get_message("cli.keys.deleted", language, id=key))
-        if is_last:
-            typer.echo(get_message("cli.keys.last_deleted", language), err=True)
+@app.command("list", help="API 키 목록 · List the API keys")
+def list_keys(as_json: AsJson = False, language: LanguageOption = "ko") -> None:
+    shared = load_config().shared
+    keys: list[Key] = []
+    tokens: dict[str, int] = {}
+    if keys_file(shared).exists():
+        with KeyLedger(keys_file(shared)) as ledger:
+            today = dt.datetime.now(shared.zone).date().isoformat()
+            keys, tokens = ledger.list_keys(), ledger.tokens_of_day(today)
+    if as_json:
+        typer.echo(json.dumps([_to_dict(k, tokens) for k in keys], ensure_ascii=False))
+    elif not keys:
+        say("cli.keys.none", language)
+    else:
+        Console().print(_build_table(keys, tokens, shared.zone, language))
 
-    return app
+
+@app.command(help="API 키 폐기 · Revoke an API key")
+def revoke(key: KeyId, language: LanguageOption = "ko") -> None:
+    with _open_ledger(key, language) as ledger:
+        ledger.revoke(key, time.time())
+    say("cli.keys.revoked", language, id=key)
+
+
+@app.command(help="API 키와 사용 기록 삭제 · Delete an API key and its usage")
+def delete(
+    key: KeyId,
+    yes: Annotated[bool, typer.Option("--yes", "-y")] = False,
+    language: LanguageOption = "ko",
+) -> None:
+    with _open_ledger(key, language) as ledger:
+        found = next((k for k in ledger.list_keys() if k.id == key), None)
+        if found is not None and not yes:
+            text = get_message("cli.keys.confirm", language, id=key, name=found.name)
+            typer.confirm(text, abort=True)
+        ledger.delete(key)
+        is_last = not ledger.list_keys()
+    say("cli.keys.deleted", language, id=key)
+    if is_last:
+        say("cli.keys.last_deleted", language, err=True)
 
 
 def _check_names(
-    kind: Kind, name: str, user: str | None, language: Language
+    kind: KeyKind, name: str, user: str | None, language: Language
 ) -> tuple[str, str | None]:
     try:
-        return clean_names(kind.value, name, user)
+        return clean_names(kind, name, user)
     except InvalidRequest as error:
         wrong = "cli.keys.name_wrong" if error.field == "name" else "cli.keys.user_needed"
-        typer.echo(get_message(wrong, language), err=True)
+        say(wrong, language, err=True)
         raise typer.Exit(2) from None
 
 
 @contextmanager
-def _exit_if_unknown(key_id: str, language: Language) -> Iterator[None]:
+def _open_ledger(key_id: str, language: Language) -> Iterator[KeyLedger]:
+    """The open ledger; an unknown key ends the process with 1."""
     try:
-        yield
+        with KeyLedger(keys_file(load_config().shared)) as ledger:
+            yield ledger
     except NotFound:
-        typer.echo(get_message("cli.keys.unknown", language, id=key_id), err=True)
+        say("cli.keys.unknown", language, id=key_id, err=True)
         sys.exit(1)
 
 

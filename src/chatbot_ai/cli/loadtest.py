@@ -44,6 +44,10 @@ def run_load_test(plan: LoadPlan, console: Console) -> tuple[Path, Path, Run | N
     return path, write_report(plan.out), read_run(path)
 
 
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
 def loadtest(
     scenario: Annotated[Assistant, typer.Argument(help="Whom the simulated people visit.")],
     users: Annotated[int, typer.Option(min=1, help="Simulated people.")] = 15,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -14,21 +13,13 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from chatbot_ai.cli.terminal import LanguageOption, parse_language, show_bytes
+from chatbot_ai.cli.terminal import LanguageOption, open_library, say, show_bytes
 from chatbot_ai.messages import Language, get_message
-from chatbot_ai.models.hub import Hub
-from chatbot_ai.models.library import FileState, FileStatus, ModelLibrary
+from chatbot_ai.models.library import FileState, FileStatus
 from chatbot_ai.models.manifest import ModelFileError
+from chatbot_ai.settings import load_config
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-
-
-@dataclass(frozen=True, slots=True)
-class ModelDefaults:
-    """What the settings say; options of a command go before."""
-
-    folder: Path = Path("ai_model")
-    hub: Hub = field(default_factory=Hub)
 
 
 Names = Annotated[
@@ -42,77 +33,60 @@ Token = Annotated[str | None, typer.Option("--token", help="Hub token [HF_TOKEN]
 Endpoint = Annotated[str | None, typer.Option("--endpoint", help="Hub or mirror [HF_ENDPOINT]")]
 
 
-def build_models(defaults: Callable[[], ModelDefaults]) -> typer.Typer:
-    """Return the sub-application; `defaults` is called when a command runs."""
-    app = typer.Typer(name="models", no_args_is_help=True, help="모델 파일 · Model files")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="모델 파일 · Model files")
 
-    def library(folder: Path | None, hub: Hub | None = None) -> ModelLibrary:
-        known = defaults()
-        return ModelLibrary(folder or known.folder, hub=hub or known.hub)
 
-    @app.command("list", help="모델 파일 목록 · List the model files")
-    def list_files(folder: Folder = None, lang: LanguageOption = "ko") -> None:
-        language = parse_language(lang)
-        models = library(folder)
-        console = Console()
-        console.print(
-            get_message("cli.models.folder", language, folder=models.folder), soft_wrap=True
-        )
-        console.print(_build_table(models.list(), language))
+@app.command("list", help="모델 파일 목록 · List the model files")
+def list_files(folder: Folder = None, language: LanguageOption = "ko") -> None:
+    models = open_library(load_config().shared, folder)
+    console = Console()
+    console.print(get_message("cli.models.folder", language, folder=models.folder), soft_wrap=True)
+    console.print(_build_table(models.list(), language))
 
-    @app.command(help="모델 파일 받기(이어받기) · Fetch model files, resuming")
-    def pull(
-        names: Names,
-        folder: Folder = None,
-        token: Token = None,
-        endpoint: Endpoint = None,
-        lang: LanguageOption = "ko",
-    ) -> None:
-        language = parse_language(lang)
-        hub = defaults().hub
-        models = library(folder, Hub(endpoint or hub.endpoint, token or hub.token))
-        for name in names:
-            with _exit_on_error(name, language), show_bytes(Console(stderr=True), name) as report:
-                path = models.pull(name, report)
-            typer.echo(get_message("cli.models.ready", language, name=name, path=path))
 
-    @app.command(help="모델 파일 검사(SHA-256) · Verify model files")
-    def verify(
-        names: OptionalNames = None, folder: Folder = None, lang: LanguageOption = "ko"
-    ) -> None:
-        language = parse_language(lang)
-        models = library(folder)
-        there = (FileState.PRESENT, FileState.BROKEN)
-        present = [status.file.name for status in models.list() if status.state in there]
-        for name in names or present:
-            with _exit_on_error(name, language), show_bytes(Console(stderr=True), name) as report:
-                found = models.verify(name, report)
-            against = get_message(f"cli.models.against_{found.against}", language)
-            typer.echo(
-                get_message(
-                    "cli.models.verified", language, name=name, sha256=found.sha256, against=against
-                )
-            )
-        if not names and not present:
-            typer.echo(get_message("cli.models.nothing", language))
+@app.command(help="모델 파일 받기(이어받기) · Fetch model files, resuming")
+def pull(
+    names: Names,
+    folder: Folder = None,
+    token: Token = None,
+    endpoint: Endpoint = None,
+    language: LanguageOption = "ko",
+) -> None:
+    models = open_library(load_config().shared, folder, token, endpoint)
+    for name in names:
+        with _exit_on_error(name, language), show_bytes(Console(stderr=True), name) as report:
+            path = models.pull(name, report)
+        say("cli.models.ready", language, name=name, path=path)
 
-    @app.command(help="모델 파일 삭제 · Delete a model file")
-    def remove(
-        name: str,
-        yes: Annotated[bool, typer.Option("--yes", "-y")] = False,
-        folder: Folder = None,
-        lang: LanguageOption = "ko",
-    ) -> None:
-        language = parse_language(lang)
-        if not yes:
-            typer.confirm(get_message("cli.models.confirm", language, name=name), abort=True)
-        with _exit_on_error(name, language):
-            freed_bytes = library(folder).remove(name)
-        typer.echo(
-            get_message("cli.models.removed", language, name=name, size=decimal(freed_bytes))
-        )
 
-    return app
+@app.command(help="모델 파일 검사(SHA-256) · Verify model files")
+def verify(
+    names: OptionalNames = None, folder: Folder = None, language: LanguageOption = "ko"
+) -> None:
+    models = open_library(load_config().shared, folder)
+    there = (FileState.PRESENT, FileState.BROKEN)
+    present = [status.file.name for status in models.list() if status.state in there]
+    for name in names or present:
+        with _exit_on_error(name, language), show_bytes(Console(stderr=True), name) as report:
+            found = models.verify(name, report)
+        against = get_message(f"cli.models.against_{found.against}", language)
+        say("cli.models.verified", language, name=name, sha256=found.sha256, against=against)
+    if not names and not present:
+        say("cli.models.nothing", language)
+
+
+@app.command(help="모델 파일 삭제 · Delete a model file")
+def remove(
+    name: str,
+    yes: Annotated[bool, typer.Option("--yes", "-y")] = False,
+    folder: Folder = None,
+    language: LanguageOption = "ko",
+) -> None:
+    if not yes:
+        typer.confirm(get_message("cli.models.confirm", language, name=name), abort=True)
+    with _exit_on_error(name, language):
+        freed_bytes = open_library(load_config().shared, folder).remove(name)
+    say("cli.models.removed", language, name=name, size=decimal(freed_bytes))
 
 
 @contextmanager
@@ -124,7 +98,7 @@ def _exit_on_error(name: str, language: Language) -> Iterator[None]:
         typer.echo(error.explain(language), err=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        typer.echo(get_message("cli.models.interrupted", language, name=name), err=True)
+        say("cli.models.interrupted", language, name=name, err=True)
         sys.exit(EXIT_INTERRUPTED)
 
 

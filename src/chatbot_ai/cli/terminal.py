@@ -1,27 +1,61 @@
-"""What the commands share: the option --lang, and a download's progress."""
+"""What the commands share: the option --lang, the models folder, and a download's progress."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.filesize import decimal
 
-from chatbot_ai.messages import Language
+from chatbot_ai.messages import Language, get_message
 
-LanguageOption = Annotated[
-    str,
-    typer.Option("--lang", envvar="LANG", help="ko | en", show_default="ko", metavar="LANG"),
-]
+if TYPE_CHECKING:
+    from chatbot_ai.models.library import ModelLibrary
+    from chatbot_ai.settings import Settings
+
 Report = Callable[[int, int | None], None]
 
 
 def parse_language(value: str) -> Language:
     """Read `--lang` or LANG: English for en, en_US.UTF-8 and the like, Korean for the rest."""
     return "en" if value.lower().startswith("en") else "ko"
+
+
+LanguageOption = Annotated[
+    Language,
+    typer.Option(
+        "--lang",
+        envvar="LANG",
+        parser=parse_language,
+        help="ko | en",
+        show_default="ko",
+        metavar="LANG",
+    ),
+]
+
+
+def say(key: str, language: Language, *, err: bool = False, **values: object) -> None:
+    """Print the message of `key`, on standard error with `err`."""
+    typer.echo(get_message(key, language, **values), err=err)
+
+
+def open_library(
+    shared: Settings,
+    folder: Path | None = None,
+    token: str | None = None,
+    endpoint: str | None = None,
+) -> ModelLibrary:
+    """The models folder of the settings, and the hub that files come from, each unless given."""
+    from chatbot_ai.models.hub import Hub
+    from chatbot_ai.models.library import ModelLibrary
+    from chatbot_ai.settings.kinds import plain
+
+    hub = Hub(endpoint or shared.hf_endpoint, token or plain(shared.hf_token))
+    return ModelLibrary(folder or shared.model_dir, hub=hub)
 
 
 @contextmanager

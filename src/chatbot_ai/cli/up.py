@@ -6,9 +6,10 @@ import asyncio
 import time
 from pathlib import Path
 
+import typer
 from rich.console import Console
 
-from chatbot_ai.cli.terminal import show_bytes
+from chatbot_ai.cli.terminal import open_library, show_bytes
 from chatbot_ai.domain.conversation import ASSISTANTS
 from chatbot_ai.messages import Language, get_message
 from chatbot_ai.models.manifest import DEMO
@@ -18,7 +19,10 @@ from chatbot_ai.server.engines import DEMO_MODEL, choose_model
 from chatbot_ai.server.stores import store_name
 from chatbot_ai.settings import Config, load_config
 
+app = typer.Typer(add_completion=False)
 
+
+@app.command()
 def up() -> None:
     """Start engine, office, character and gateway; Ctrl-C stops them."""
     config = load_config()
@@ -63,11 +67,8 @@ def fetch_demo(config: Config, console: Console) -> None:
 
     Raises ModelFileError where it cannot be had or the file that is there is another.
     """
-    from chatbot_ai.models.library import ModelLibrary
-    from chatbot_ai.server.checkup import hub_of
-
     with show_bytes(console, "SmolLM2-135M") as progress:
-        ModelLibrary(config.shared.model_dir, hub=hub_of(config)).ensure(DEMO_MODEL, progress)
+        open_library(config.shared).ensure(DEMO_MODEL, progress)
 
 
 def _model_names(config: Config, planned: group.Group) -> list[str]:

@@ -188,8 +188,8 @@ class _Header:
     def _value(self, kind: int, *, is_kept: bool, depth: int = 0) -> object:
         """Read a value, or pass it over and return None."""
         if kind in _FIXED:
-            (value,) = self._take(f"<{_FIXED[kind]}")
-            return value if is_kept else None
+            (number,) = self._take(f"<{_FIXED[kind]}")
+            return number if is_kept else None
         if kind == _STRING:
             text = self._string(is_kept=is_kept)
             return text.decode() if is_kept else None

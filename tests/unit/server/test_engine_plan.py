@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from chatbot_ai.cli.doctor import plan_checks
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.server import engine_plan, sizing
-from chatbot_ai.server.checkup import plan_checks
 from chatbot_ai.server.engine_plan import EnginePlan, plan_engines
 from chatbot_ai.server.engines import engine_spec
 from chatbot_ai.server.sizing import EngineNeed, Wish, share_out

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chatbot_ai.server.checkup import COMPOSE_MONGODB_VERSION, plan_checks
+from chatbot_ai.cli.doctor import COMPOSE_MONGODB_VERSION, plan_checks
 from chatbot_ai.settings import ComposeSettings, load_config
 
 ROOT = Path(__file__).resolve().parents[3]
