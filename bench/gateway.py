@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.claims import Claim, arguments, report
-from bench.stack import ROOT, wait_for_port
+from bench.stack import ROOT, free_port, wait_for_port
 from chatbot_ai.gateway.config import GatewayOptions, install_config
 from chatbot_ai.gateway.nginx import (
     check_config,
@@ -31,7 +31,6 @@ from chatbot_ai.gateway.nginx import (
     nginx_command,
     read_nginx_version,
 )
-from chatbot_ai.server.engines import free_port
 from chatbot_ai.server.gateway_spec import SITE_FOLDER, gateway_options
 from chatbot_ai.settings import Settings
 
@@ -118,7 +117,7 @@ def measure(binary: Path, requests: int) -> dict[str, list[float]]:
             Settings(_env_file=None, gateway_rate_per_s=100_000, gateway_rate_burst=100_000),
             office=f"127.0.0.1:{upstream}",
             character=f"127.0.0.1:{upstream}",
-            listen_host="127.0.0.1",
+            listen_hosts=("127.0.0.1",),
             listen_port=free_port(),
             reports_folder=folder,
         )

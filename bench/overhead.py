@@ -27,8 +27,7 @@ import httpx2
 
 from bench.claims import Claim, arguments, percentile, report
 from bench.environment import environment
-from bench.stack import stack, wait_for
-from chatbot_ai.server.engines import free_port
+from bench.stack import free_port, stack, wait_for
 
 HOME = Path("~/.cache/chatbot-ai-bench/litellm").expanduser()
 VERSION = "1.108.7"

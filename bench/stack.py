@@ -23,7 +23,6 @@ from chatbot_ai.server.engines import (
     ENGINE_ENVIRONMENT,
     ModelChoice,
     engine_options,
-    free_port,
 )
 from chatbot_ai.settings import OfficeSettings
 
@@ -45,6 +44,13 @@ class Stack:
 
     url: str
     data: Path
+
+
+def free_port() -> int:
+    """A loopback port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def demo_model() -> Path:
@@ -72,7 +78,9 @@ def engine(
         threads=THREADS,
         host_cache_mib=host_cache_mib,
     )
-    options = engine_options(settings, ModelChoice(demo_model(), demo=True), slots=slots)
+    options = engine_options(
+        settings, ModelChoice(demo_model(), demo=True), slots=slots, port=free_port()
+    )
     process = subprocess.Popen(
         options.command(),
         stdin=subprocess.PIPE,

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from bench.claims import arguments, paired, report, spread_of
@@ -73,7 +74,7 @@ def _is_ok(port: int, path: str) -> bool:
 def engine_options() -> EngineOptions:
     """What `up` gives its engine on this machine: one engine with the slots of both assistants."""
     (plan,) = plan_engines(load_config(None))
-    return plan.options
+    return replace(plan.options, port=free_ports(1)[0])
 
 
 def bare_engine_s() -> float:

@@ -28,9 +28,9 @@ import httpx2
 
 from bench.claims import Claim, arguments, count, no_data, percentile, report, spread_of
 from bench.patience import Visit, visit
-from bench.stack import ROOT, Stack, stack, wait_for
+from bench.stack import ROOT, Stack, free_port, stack, wait_for
 from chatbot_ai.domain.conversation import ConversationKey
-from chatbot_ai.server.engines import DEMO_MODEL, free_port
+from chatbot_ai.server.engines import DEMO_MODEL
 from chatbot_ai.storage.sqlite_conversations import SqliteConversationStore
 
 QUESTIONS = (

@@ -54,6 +54,14 @@ def test_a_taken_port_is_named(settings: dict[str, str], name: str) -> None:
         _sentence(refused(settings), WRONG_SETUP, settings[name], name)
 
 
+def test_the_gateways_port_taken_for_ipv6_is_named(settings: dict[str, str]) -> None:
+    """`localhost` may mean ::1: another program there would get what is meant for us."""
+    with socket.socket(socket.AF_INET6) as taken:
+        taken.bind(("::1", int(settings["GATEWAY_PORT"])))
+        taken.listen()
+        _sentence(refused(settings), WRONG_SETUP, settings["GATEWAY_PORT"], "::1", "GATEWAY_PORT")
+
+
 @pytest.mark.parametrize("name", ["DATA_DIR", "LOG_DIR"])
 def test_a_folder_that_cannot_be_made_is_named(
     settings: dict[str, str], tmp_path: Path, name: str

@@ -62,7 +62,9 @@ def options_for(model_path: Path, **changes: object) -> EngineOptions:
     small = OfficeSettings(
         _env_file=None, context_tokens=CONTEXT_TOKENS, threads=2, mlock=False, host_cache_mib=64
     )
-    options = engine_options(small, ModelChoice(model_path, demo=False), slots=SLOTS)
+    options = engine_options(
+        small, ModelChoice(model_path, demo=False), slots=SLOTS, port=free_port()
+    )
     return replace(options, **changes)  # type: ignore[arg-type]
 
 

@@ -174,7 +174,7 @@ def lab_options(folder: Path, upstream: str, **changes: Any) -> GatewayOptions:
         Settings(_env_file=None),
         office=upstream,
         character=upstream,
-        listen_host="127.0.0.1",
+        listen_hosts=("127.0.0.1",),
         listen_port=free_port(),
         site_folder=folder,
         reports_folder=folder / "reports",

@@ -89,7 +89,7 @@ def keyed_services(folder: Path) -> Iterator[Keyed]:
             Settings(_env_file=None),
             office=upstreams["office"],
             character=upstreams["character"],
-            listen_host="127.0.0.1",
+            listen_hosts=("127.0.0.1",),
             listen_port=free_port(),
             reports_folder=reports,
         )

@@ -42,7 +42,7 @@ def chat(
 ) -> None:
     """Talk to an assistant; each line is a message."""
     console = Console(highlight=False)
-    url = url.rstrip("/") or f"http://localhost:{load_config().shared.gateway_port}"
+    url = url.rstrip("/") or load_config().shared.gateway_url
     body: dict[str, Any] = {"user_id": user, "db_id": conversation or uuid.uuid4().hex}
     if assistant == "character":
         body |= {"character_name": name, "greeting": greeting, "context": context}

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -67,8 +68,14 @@ app = typer.Typer(
 @app.command()
 def serve(
     assistant: Annotated[str, typer.Argument(help="office or character; default: APP_MODE.")] = "",
+    port_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+    socket: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    socket_user: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Serve one assistant (what a container runs)."""
+    """Serve one assistant (what a container runs).
+
+    `up` gives the port as a socket that it holds, and a socket file for the gateway's user.
+    """
     with without_garbage_collection():
         from chatbot_ai.server.service import serve as run_service
         from chatbot_ai.settings import load_config
@@ -78,7 +85,7 @@ def serve(
     if name not in ASSISTANTS:
         raise ConfigurationError("say which assistant: `chatbot-ai serve office`, or APP_MODE")
     chosen: Assistant = "office" if name == "office" else "character"
-    run_service(chosen, config)
+    run_service(chosen, config, port_fd, socket, socket_user)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from chatbot_ai.models.manifest import DEMO
 from chatbot_ai.models.sidecar import Note
 from chatbot_ai.server import group, logs
 from chatbot_ai.server.engines import DEMO_MODEL, choose_model
+from chatbot_ai.server.listeners import open_listeners
 from chatbot_ai.server.stores import store_name
 from chatbot_ai.settings import Config, load_config
 
@@ -31,28 +32,31 @@ def up() -> None:
     began = time.monotonic()
     logs.configure("group", config.shared, console_level="warning")
     group.check(config)
-    own = [config.assistant(name) for name in ASSISTANTS if not config.assistant(name).engine_url]
-    choices = [choose_model(settings, config) for settings in own]
-    if any(choice.demo and not is_whole_demo(choice.path) for choice in choices):
-        console.print(get_message("cli.up.fetching", language))
-        fetch_demo(config, console)
-    planned = group.plan(config)
-    console.print(get_message("cli.up.starting", language))
+    with open_listeners(config) as listeners:
+        own = [
+            config.assistant(name) for name in ASSISTANTS if not config.assistant(name).engine_url
+        ]
+        choices = [choose_model(settings, config) for settings in own]
+        if any(choice.demo and not is_whole_demo(choice.path) for choice in choices):
+            console.print(get_message("cli.up.fetching", language))
+            fetch_demo(config, console)
+        planned = group.plan(config, listeners)
+        console.print(get_message("cli.up.starting", language))
 
-    def announce(store_is_unreachable: bool) -> None:
-        _print_addresses(config, planned, console, language, time.monotonic() - began)
-        if store_is_unreachable:
-            problem = get_message(
-                "cli.up.store_unreachable", language, store=store_name(config.shared)
+        def announce(store_is_unreachable: bool) -> None:
+            _print_addresses(config, planned, console, language, time.monotonic() - began)
+            if store_is_unreachable:
+                problem = get_message(
+                    "cli.up.store_unreachable", language, store=store_name(config.shared)
+                )
+                remedy = get_message("cli.up.store_remedy", language)
+                console.print(f"[bold yellow]![/] {problem}\n  {remedy}\n", soft_wrap=True)
+
+        asyncio.run(
+            group.run(
+                planned, announce, lambda: console.print(get_message("cli.up.stopping", language))
             )
-            remedy = get_message("cli.up.store_remedy", language)
-            console.print(f"[bold yellow]![/] {problem}\n  {remedy}\n", soft_wrap=True)
-
-    asyncio.run(
-        group.run(
-            planned, announce, lambda: console.print(get_message("cli.up.stopping", language))
         )
-    )
     console.print(get_message("cli.up.stopped", language))
 
 

@@ -40,7 +40,7 @@ OTHER_CODE, OTHER_KEY = "bad_request", "gateway.unhandled"
 #: Our codes that OpenAI's clients know by another name.
 OPENAI_CODES = {"rate_limited": "rate_limit_exceeded"}
 
-_ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
+_ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}|unix:/[A-Za-z0-9._/-]+")
 _PATH = re.compile(r'/[^"\\$;{}\x00-\x1f]*')
 
 
@@ -48,9 +48,10 @@ _PATH = re.compile(r'/[^"\\$;{}\x00-\x1f]*')
 class GatewayOptions:
     """One gateway. Raises ConfigurationError, naming the option, for a value nginx cannot take.
 
-    office, character  where the services are, as HOST:PORT
+    office, character  where the services are, as HOST:PORT or unix:/path of a socket file
     resolver           name server that looks their names up again while nginx runs, with nginx's
                        parameters (needs nginx 1.27.3); None for addresses
+    listen_hosts       the addresses that it listens on
     site_folder        holds nginx/404.html, web/ and dashboard/
     reports_folder     holds load tests' CSV files and visualization.html; need not exist
 
@@ -60,7 +61,7 @@ class GatewayOptions:
     office: str
     character: str
     resolver: str | None
-    listen_host: str
+    listen_hosts: tuple[str, ...]
     listen_port: int
     site_folder: Path
     reports_folder: Path
@@ -74,14 +75,15 @@ class GatewayOptions:
 
     def __post_init__(self) -> None:
         for name in ("office", "character"):
-            self._require(name, _ADDRESS.fullmatch(getattr(self, name)) is not None, "HOST:PORT")
+            self._require(name, _ADDRESS.fullmatch(getattr(self, name)) is not None, "an address")
         for name in ("site_folder", "reports_folder"):
             fits = _PATH.fullmatch(str(getattr(self, name))) is not None
             self._require(name, fits, 'an absolute path without any of "\\$;{}')
         try:
-            ip_address(self.listen_host)
+            for host in self.listen_hosts:
+                ip_address(host)
         except ValueError as error:
-            raise ConfigurationError(f"gateway option listen_host: {error}") from error
+            raise ConfigurationError(f"gateway option listen_hosts: {error}") from error
 
     def _require(self, name: str, fits: bool, expected: str) -> None:
         if not fits:
@@ -105,12 +107,12 @@ def install_config(options: GatewayOptions, folder: Path) -> Path:
 
 def write_settings(options: GatewayOptions, folder: Path) -> None:
     """Write the files that nginx.conf includes; readable for nginx's user, who is another one."""
-    host = f"[{options.listen_host}]" if ":" in options.listen_host else options.listen_host
+    hosts = [f"[{host}]" if ":" in host else host for host in options.listen_hosts]
     upload_bytes = max(UPLOAD_BYTES, options.max_body_bytes)
     files = {
         "http.conf": _http_settings(options),
         "messages.conf": _messages(),
-        "listen.conf": f"listen {host}:{options.listen_port};\n",
+        "listen.conf": "".join(f"listen {host}:{options.listen_port};\n" for host in hosts),
         "uploads.conf": f"client_max_body_size {upload_bytes};\n",
     }
     folder.mkdir(exist_ok=True)

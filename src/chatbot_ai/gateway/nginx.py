@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -18,6 +19,7 @@ _CHECK_TIMEOUT_S = 20.0
 #: nginx writes "nginx: [emerg] what is wrong in /path:12".
 _COMPLAINT = re.compile(r"\[(?:emerg|alert|crit|error)\] (?:\d+#\d+: )?(?P<what>.+)")
 _VERSION = re.compile(r"nginx/(\d+(?:\.\d+)+)")
+_BUILT_IN_USER = re.compile(r"--user=(\S+)")
 _SBIN = os.pathsep.join(("/usr/sbin", "/usr/local/sbin", "/usr/local/nginx/sbin"))
 
 
@@ -108,6 +110,22 @@ def choose_worker_user(*folders: Path) -> str | None:
     if os.geteuid() != 0 or all(_is_readable_for_all(folder) for folder in folders):
         return None
     return "root"
+
+
+def find_worker_uid(binary: Path, user: str | None) -> int:
+    """The number of the user that nginx's workers have when started by this one.
+
+    user  as `choose_worker_user` gave it
+    """
+    if os.geteuid() != 0 or user == "root":
+        return os.geteuid()
+    built_in = _BUILT_IN_USER.search(_run([str(binary), "-V"]).stderr)
+    try:
+        return pwd.getpwnam(built_in[1] if built_in else "nobody").pw_uid
+    except KeyError as error:
+        raise ConfigurationError(
+            f"nginx: the user {error} of its workers does not exist"
+        ) from error
 
 
 def _is_readable_for_all(folder: Path) -> bool:

@@ -22,12 +22,14 @@ class EngineOptions:
     while a batch is computed no request can be cancelled or get a token.
     processor_flash_attention: whether flash_attention holds there too, where it makes short prompts
     behind a long context and generation slower; a quantised cache needs it and gets it.
+    port is on loopback; with 0 the engine listens on the file `socket`, whose name ends in .sock.
     rope_scale stretches the trained context linearly; 1 leaves it. split_mode is "none" (one GPU),
     "layer" or "row"; tensor_split holds the GPUs' shares by commas, empty for llama.cpp's own.
     """
 
     model_path: str
     port: int
+    socket: str
     api_key: str
     slots: int
     context_tokens: int
@@ -52,7 +54,7 @@ class EngineOptions:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}" if self.port else f"unix:{self.socket}"
 
     def command(self) -> list[str]:
         """The command line; the options themselves go to standard input, as they hold the key."""

@@ -29,7 +29,7 @@ def parameters(options: EngineOptions) -> llama.CommonParams:
     # what /v1/models and every answer call it; without it the whole path
     params.model_alias = {Path(options.model_path).name.removesuffix(".gguf")}
     params.verbosity = LOG_VERBOSITY
-    params.hostnames = ["127.0.0.1"]
+    params.hostnames = ["127.0.0.1" if options.port else options.socket]
     params.port = options.port
     params.api_keys = [options.api_key]
     params.ui = False
@@ -137,6 +137,9 @@ def main() -> None:
     if not Path(options.model_path).is_file():
         say(f"the model file {options.model_path} is missing", "engine failed")
         sys.exit(EXIT_CONFIGURATION)
+    if not options.port:
+        os.umask(0o077)
+        Path(options.socket).unlink(missing_ok=True)  # of an engine that was killed
     try:
         server = llama.Server(parameters(options))
     except RuntimeError as error:

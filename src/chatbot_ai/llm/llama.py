@@ -35,7 +35,7 @@ from chatbot_ai.llm.chat_protocol import (
     request_body,
     retry_after_s,
 )
-from chatbot_ai.llm.posting import Posting
+from chatbot_ai.llm.posting import Posting, split_socket
 from chatbot_ai.llm.sse import EventTooLong, SseDecoder
 from chatbot_ai.llm.thoughts import ThoughtFilter, without_thoughts
 
@@ -55,6 +55,7 @@ ABSENT = (404, 405, 501)
 class LlamaModel:
     """A ChatModel over HTTP.
 
+    base_url        http(s)://…, or unix:/path of a socket file
     name            what answers report
     context_tokens  per conversation, as the engine was started
     remote_model    the `model` field to send, for servers that want one
@@ -73,6 +74,7 @@ class LlamaModel:
         timeout = httpx2.Timeout(STALL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         # a TLS context takes 80 ms to make, twice, at every start; on plain HTTP nobody uses it
         verify = base_url.lower().startswith("https:")
+        base_url, socket_file = split_socket(base_url)
         self._base_url = base_url.rstrip("/").removesuffix("/v1")
         self._remote_model = remote_model
         self._counting = 0
@@ -84,9 +86,14 @@ class LlamaModel:
             timeout=timeout,
             trust_env=False,
             verify=verify,
+            transport=httpx2.AsyncHTTPTransport(uds=socket_file) if socket_file else None,
         )
         self._answers = Posting(
-            f"{self._base_url}/v1/chat/completions", headers, timeout=timeout, verify=verify
+            f"{self._base_url}/v1/chat/completions",
+            headers,
+            timeout=timeout,
+            verify=verify,
+            socket_file=socket_file,
         )
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:

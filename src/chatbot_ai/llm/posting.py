@@ -16,6 +16,13 @@ import httpx2
 ABORTING_CLOSE = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
+def split_socket(address: str) -> tuple[str, str | None]:
+    """The base URL and the socket file of `unix:/path`; any other address has no file."""
+    if address.startswith("unix:"):
+        return "http://localhost", address.removeprefix("unix:")
+    return address, None
+
+
 class Posting:
     """Sends JSON to one address and gives the response as soon as its head is there.
 
@@ -28,7 +35,13 @@ class Posting:
     """
 
     def __init__(
-        self, url: str, headers: Mapping[str, str], *, timeout: httpx2.Timeout, verify: bool
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        timeout: httpx2.Timeout,
+        verify: bool,
+        socket_file: str | None = None,
     ) -> None:
         self._url = httpx2.URL(url)
         self._headers = httpx2.Headers(
@@ -50,6 +63,7 @@ class Posting:
         self._transport = httpx2.AsyncHTTPTransport(
             verify=verify,
             trust_env=False,
+            uds=socket_file,
             limits=httpx2.Limits(max_keepalive_connections=0),
             socket_options=[ABORTING_CLOSE],
         )

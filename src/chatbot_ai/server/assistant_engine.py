@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chatbot_ai.core.queue import RequestQueue
@@ -15,6 +15,7 @@ from chatbot_ai.llm.remote import RemoteModel
 from chatbot_ai.llm.served import Served
 from chatbot_ai.server.engine_plan import plan_engines
 from chatbot_ai.server.engines import engine_spec
+from chatbot_ai.server.listeners import socket_folder
 from chatbot_ai.server.logs import DailyFile
 from chatbot_ai.server.supervisor import Supervisor
 from chatbot_ai.settings import AssistantSettings, Config, process_environment
@@ -73,25 +74,27 @@ async def _start_engine(settings: AssistantSettings, config: Config) -> AsyncIte
         keep_days=config.shared.log_retention_days,
         zone=config.shared.zone,
     )
-    spec = engine_spec(plan.name, plan.options, settings, plan.gpu, log_file.write)
-    supervisor = Supervisor([spec], process_environment())
-    supervisor.start()
-    child = supervisor.children[spec.name]
-    model = LlamaModel(
-        plan.options.url,
-        name=plan.model.name,
-        context_tokens=plan.options.context_tokens,
-        api_key=plan.options.api_key,
-    )
+    with socket_folder(config.shared.run_dir) as folder:
+        options = replace(plan.options, socket=str(folder / f"{plan.name}.sock"))
+        spec = engine_spec(plan.name, options, settings, plan.gpu, log_file.write)
+        supervisor = Supervisor([spec], process_environment())
+        supervisor.start()
+        child = supervisor.children[spec.name]
+        model = LlamaModel(
+            options.url,
+            name=plan.model.name,
+            context_tokens=options.context_tokens,
+            api_key=options.api_key,
+        )
 
-    async def state() -> dict[str, Any]:
-        return {"managed": True, "state": child.state, "restarts": child.restarts}
+        async def state() -> dict[str, Any]:
+            return {"managed": True, "state": child.state, "restarts": child.restarts}
 
-    try:
-        yield Engine(model, state, restarts=lambda: child.restarts, slots=plan.options.slots)
-    finally:
-        await supervisor.stop()
-        log_file.close()
+        try:
+            yield Engine(model, state, restarts=lambda: child.restarts, slots=options.slots)
+        finally:
+            await supervisor.stop()
+            log_file.close()
 
 
 def slots_at(settings: AssistantSettings, served: Served | None) -> int:

@@ -49,8 +49,8 @@ class _Candidate:
     @property
     def terms(self) -> dict[str, Any]:
         """What two assistants must agree on to share an engine, by the setting's name."""
-        terms = asdict(self.options) | {"gpu": self.gpu, "port": self.settings.engine_port}
-        for own in ("api_key", "slots"):
+        terms = asdict(self.options) | {"gpu": self.gpu}
+        for own in ("api_key", "slots", "socket"):
             del terms[own]
         layers = self.options.gpu_layers
         if self.gpu is None:

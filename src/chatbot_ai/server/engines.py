@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -76,7 +75,7 @@ def rope_scale(settings: AssistantSettings, model: ModelChoice) -> float:
 def engine_options(
     settings: AssistantSettings, model: ModelChoice, *, slots: int, port: int | None = None
 ) -> EngineOptions:
-    """The engine's options, with a fresh key and, where none is set, a free port.
+    """The engine's options, with a fresh key; without a port, `socket` is still to be chosen.
 
     Raises ConfigurationError for settings that no engine can be started with.
     """
@@ -93,7 +92,8 @@ def engine_options(
     }
     values |= {
         "model_path": str(model.path),
-        "port": port or settings.engine_port or free_port(),
+        "port": port or settings.engine_port,
+        "socket": "",
         "api_key": secrets.token_urlsafe(24),
         "slots": slots,
         "context_tokens": context_tokens(settings, model),
@@ -120,7 +120,11 @@ def engine_spec(
     return ProcessSpec(
         name=name,
         command=options.command(),
-        ready=lambda: answers("127.0.0.1", options.port, "/health", timeout_s=2),
+        ready=lambda: answers(
+            ("127.0.0.1", options.port) if options.port else Path(options.socket),
+            "/health",
+            timeout_s=2,
+        ),
         environment={
             # CUDA counts the fastest first, nvidia-smi and our settings by the bus
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
@@ -131,10 +135,3 @@ def engine_spec(
         on_line=on_line,
         start_timeout_s=settings.engine_start_timeout_s,
     )
-
-
-def free_port() -> int:
-    """A loopback port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

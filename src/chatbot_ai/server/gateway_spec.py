@@ -12,7 +12,14 @@ from pathlib import Path
 
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.gateway.config import NGINX_FOLDER, GatewayOptions, install_config, write_settings
-from chatbot_ai.gateway.nginx import check_config, choose_worker_user, find_nginx, nginx_command
+from chatbot_ai.gateway.nginx import (
+    check_config,
+    choose_worker_user,
+    find_nginx,
+    find_worker_uid,
+    nginx_command,
+)
+from chatbot_ai.server.listeners import Listeners
 from chatbot_ai.server.probe import answers
 from chatbot_ai.server.supervisor import ProcessSpec
 from chatbot_ai.settings import Config, Settings, load_config
@@ -30,7 +37,7 @@ def gateway_options(
     *,
     office: str,
     character: str,
-    listen_host: str,
+    listen_hosts: tuple[str, ...],
     listen_port: int,
     site_folder: Path = SITE_FOLDER,
     reports_folder: Path,
@@ -40,7 +47,7 @@ def gateway_options(
     own = {
         "office": office,
         "character": character,
-        "listen_host": listen_host,
+        "listen_hosts": listen_hosts,
         "listen_port": listen_port,
         "site_folder": site_folder,
         "reports_folder": reports_folder,
@@ -56,7 +63,7 @@ def compose_options(shared: Settings) -> GatewayOptions:
         shared,
         office="office:8002",
         character="character:8003",
-        listen_host="0.0.0.0",  # noqa: S104 - of the container: Compose publishes GATEWAY_HOST
+        listen_hosts=("0.0.0.0",),  # noqa: S104 - of the container: Compose publishes GATEWAY_HOST
         listen_port=8001,
         site_folder=COMPOSE_SITE_FOLDER,
         reports_folder=COMPOSE_SITE_FOLDER / REPORTS_FOLDER,
@@ -64,35 +71,43 @@ def compose_options(shared: Settings) -> GatewayOptions:
     )
 
 
-def gateway_spec(config: Config, run_folder: Path, on_line: Callable[[str], None]) -> ProcessSpec:
-    """Write the gateway's configuration into its run folder; return how it is started.
+def gateway_spec(
+    config: Config, listeners: Listeners, on_line: Callable[[str], None]
+) -> tuple[ProcessSpec, int]:
+    """Write the gateway's configuration into the run folder; return how it is started, and the
+    user (a number) who must be able to connect to the services' socket files.
 
     Raises ConfigurationError for what nginx cannot take, or where there is no nginx.
     """
     shared = config.shared
     reports = REPORTS_FOLDER.absolute()
+    addresses = [held.getsockname()[0] for held in listeners.gateway]
     options = gateway_options(
         shared,
-        office=f"127.0.0.1:{config.office.service_port}",
-        character=f"127.0.0.1:{config.character.service_port}",
-        listen_host=shared.gateway_host,
+        office=f"unix:{listeners.file('office')}",
+        character=f"unix:{listeners.file('character')}",
+        listen_hosts=tuple(addresses),
         listen_port=shared.gateway_port,
         reports_folder=reports,
     )
-    conf = install_config(options, run_folder)
+    conf = install_config(options, shared.run_dir)
     binary = find_nginx(shared.nginx_binary)
     check_config(binary, conf)
     pages = [SITE_FOLDER / name for name in ("nginx", "web", "dashboard")]
     existing_reports = next(path for path in (reports, *reports.parents) if path.is_dir())
-    user = choose_worker_user(*pages, run_folder, existing_reports)
-    host = "127.0.0.1" if shared.gateway_host == "0.0.0.0" else shared.gateway_host  # noqa: S104
-    return ProcessSpec(
+    user = choose_worker_user(*pages, shared.run_dir, existing_reports)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(addresses[0], addresses[0])  # noqa: S104
+    spec = ProcessSpec(
         name="gateway",
         command=nginx_command(binary, conf, user),
-        ready=lambda: answers(host, shared.gateway_port, "/healthz"),
+        ready=lambda: answers((host, shared.gateway_port), "/healthz"),
+        # nginx takes the sockets that this variable names instead of opening its own
+        environment={"NGINX": "".join(f"{held.fileno()};" for held in listeners.gateway)},
+        sockets=listeners.gateway,
         on_line=on_line,
         start_timeout_s=20,
     )
+    return spec, find_worker_uid(binary, user)
 
 
 def main(arguments: list[str]) -> int:

@@ -6,10 +6,9 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chatbot_ai.domain.conversation import ASSISTANTS, Assistant
@@ -19,6 +18,7 @@ from chatbot_ai.server.engine_plan import EnginePlan, plan_engines
 from chatbot_ai.server.engines import ModelChoice
 from chatbot_ai.server.gateway_spec import gateway_spec
 from chatbot_ai.server.guard import refuse_unguarded
+from chatbot_ai.server.listeners import Listeners
 from chatbot_ai.server.logs import DailyFile
 from chatbot_ai.server.personas import LLAMA_FILE, OPENAI_FILE, read_personas
 from chatbot_ai.server.probe import answers
@@ -47,24 +47,22 @@ class Group:
 
 
 def check(config: Config) -> None:
-    """Raise ConfigurationError where something is in the way: a port, a folder, a persona."""
+    """Raise ConfigurationError where something is in the way: a folder, a persona, no key."""
     shared = config.shared
     refuse_unguarded(shared)
-    _check_ports(config)
-    for folder in (shared.data_dir, shared.log_dir, _run_folder(config)):
+    for folder in (shared.data_dir, shared.log_dir, shared.run_dir):
         _check_folder(folder)
     for file in (LLAMA_FILE, OPENAI_FILE):
         read_personas(shared.prompt_dir / file)
 
 
-def plan(config: Config) -> Group:
+def plan(config: Config, listeners: Listeners) -> Group:
     """Decide what is to run and write the gateway's configuration, after `check`.
 
     Raises ConfigurationError where a model file or the gateway's configuration is wrong. The model
     files should be there: without one nothing is known of the memory that it takes.
     """
     shared = config.shared
-    run_folder = _run_folder(config)
     plans = plan_engines(config)
     log_files: list[DailyFile] = []
 
@@ -75,13 +73,16 @@ def plan(config: Config) -> Group:
         log_files.append(file)
         return file
 
-    specs, environments = _engines(config, plans, log_file)
-    specs += [_service(config, name, environments[name], log_file) for name in ASSISTANTS]
-    specs.append(gateway_spec(config, run_folder, log_file("gateway").write))
-    url = f"http://localhost:{shared.gateway_port}"
+    specs, environments = _engines(config, plans, listeners, log_file)
+    gateway, user = gateway_spec(config, listeners, log_file("gateway").write)
+    for name in ASSISTANTS:
+        specs.append(
+            _service(config, name, listeners, environments[name], log_file, gateway_user=user)
+        )
+    specs.append(gateway)
     models = {name: plan.model for plan in plans for name in plan.assistants}
-    places = [Place(config.assistant(name).service_port, name in models) for name in ASSISTANTS]
-    return Group(specs, log_files, models, url, run_folder, places)
+    places = [Place(listeners.file(name), name in models) for name in ASSISTANTS]
+    return Group(specs, log_files, models, shared.gateway_url, shared.run_dir, places)
 
 
 async def run(group: Group, on_ready: Callable[[bool], None], on_stop: Callable[[], None]) -> None:
@@ -122,10 +123,6 @@ async def run(group: Group, on_ready: Callable[[bool], None], on_stop: Callable[
             file.close()
 
 
-def _run_folder(config: Config) -> Path:
-    return (config.shared.data_dir / "run").absolute()
-
-
 async def _ready(supervisor: Supervisor, group: Group) -> bool:
     """Wait until everything serves; return whether the store is down."""
     await supervisor.wait_ready()
@@ -133,13 +130,16 @@ async def _ready(supervisor: Supervisor, group: Group) -> bool:
 
 
 def _engines(
-    config: Config, plans: list[EnginePlan], log_file: Callable[[str], DailyFile]
+    config: Config,
+    plans: list[EnginePlan],
+    listeners: Listeners,
+    log_file: Callable[[str], DailyFile],
 ) -> tuple[list[ProcessSpec], dict[Assistant, dict[str, str]]]:
     """The engines' processes, and what each assistant is told of its own."""
     specs: list[ProcessSpec] = []
     environments: dict[Assistant, dict[str, str]] = {name: {} for name in ASSISTANTS}
     for plan in plans:
-        options = plan.options
+        options = replace(plan.options, socket=str(listeners.file(plan.name)))
         first = config.assistant(plan.assistants[0])
         write = log_file(plan.name).write
         specs.append(engines.engine_spec(plan.name, options, first, plan.gpu, write))
@@ -158,39 +158,30 @@ def _engines(
 def _service(
     config: Config,
     assistant: Assistant,
+    listeners: Listeners,
     environment: dict[str, str],
     log_file: Callable[[str], DailyFile],
+    *,
+    gateway_user: int,
 ) -> ProcessSpec:
     settings = config.assistant(assistant)
+    held, file = listeners.services[assistant], listeners.file(assistant)
     return ProcessSpec(
         name=assistant,
-        command=[sys.executable, "-m", "chatbot_ai.cli.main", "serve", assistant],
+        command=[
+            *(sys.executable, "-m", "chatbot_ai.cli.main", "serve", assistant),
+            *("--port-fd", str(held.fileno())),
+            *("--socket", str(file), "--socket-user", str(gateway_user)),
+        ],
         # not /readyz: it speaks of store and model, and a service that waits for them is no
         # service that failed to start
-        ready=lambda: answers("127.0.0.1", settings.service_port, "/healthz"),
+        ready=lambda: answers(file, "/healthz"),
+        sockets=[held],
         environment={**environment, "LOG_FORMAT": "none"},
         with_secrets=True,
         on_line=log_file(f"{assistant}-console").write,
         start_timeout_s=settings.engine_start_timeout_s + 30,
     )
-
-
-def _check_ports(config: Config) -> None:
-    wanted = [
-        ("GATEWAY_PORT", config.shared.gateway_host, config.shared.gateway_port),
-        ("OFFICE_PORT", config.office.host, config.office.service_port),
-        ("CHARACTER_PORT", config.character.host, config.character.service_port),
-    ]
-    for name, host, port in wanted:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                raise ConfigurationError(
-                    f"port {port} on {host} cannot be used ({os.strerror(error.errno or 0)}); stop "
-                    f"the program that uses it or set {name} to another port"
-                ) from error
 
 
 def _check_folder(folder: Path) -> None:

@@ -36,6 +36,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # only the gateway can connect to the service's socket file, which knows no addresses
+        self.client = self.client or ("127.0.0.1", 0)
         self._expect_within(HEAD_TIMEOUT_S)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -10,25 +10,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar
 
 #: An answer longer than this is none that is asked for here.
 _MOST_BYTES = 65_536
 T = TypeVar("T")
+#: Host and port, or a socket file.
+Address = tuple[str, int] | Path
 
 
-async def answers(host: str, port: int, path: str, timeout_s: float = 5) -> bool:
+async def answers(address: Address, path: str, timeout_s: float = 5) -> bool:
     """Whether GET `path` is 200. False where nothing listens or no answer comes in time."""
     try:
-        line = await _asked(host, port, path, timeout_s, lambda reader: reader.readline())
+        line = await _asked(address, path, timeout_s, lambda reader: reader.readline())
     except (OSError, TimeoutError, ValueError):
         return False
     return line.split()[1:2] == [b"200"]
 
 
-async def fetch_body(host: str, port: int, path: str, timeout_s: float = 5) -> bytes:
+async def fetch_body(address: Address, path: str, timeout_s: float = 5) -> bytes:
     """The body that GET `path` answers with, whatever its status; OSError where none comes."""
-    whole = await _asked(host, port, path, timeout_s, _to_the_end)
+    whole = await _asked(address, path, timeout_s, _to_the_end)
     return whole.partition(b"\r\n\r\n")[2]
 
 
@@ -40,15 +43,18 @@ async def _to_the_end(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _asked(
-    host: str,
-    port: int,
+    address: Address,
     path: str,
     timeout_s: float,
     read: Callable[[asyncio.StreamReader], Awaitable[T]],
 ) -> T:
-    request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
+    host = "localhost" if isinstance(address, Path) else "{}:{}".format(*address)
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     async with asyncio.timeout(timeout_s):
-        reader, writer = await asyncio.open_connection(host, port)
+        if isinstance(address, Path):
+            reader, writer = await asyncio.open_unix_connection(address)
+        else:
+            reader, writer = await asyncio.open_connection(*address)
         try:
             writer.write(request.encode())
             await writer.drain()

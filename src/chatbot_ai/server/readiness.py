@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from chatbot_ai.server.probe import fetch_body
@@ -18,9 +19,9 @@ MODEL_WAIT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A local service's port; `has_engine` where its model belongs to the same group."""
+    """A local service's socket file; `has_engine` where its model belongs to the same group."""
 
-    port: int
+    file: Path
     has_engine: bool
 
 
@@ -36,7 +37,7 @@ async def _settled(place: Place) -> dict[str, Any]:
     try:
         async with asyncio.timeout(MODEL_WAIT_S):
             while True:
-                state = await _state(place.port) or state
+                state = await _state(place.file) or state
                 if state and (state.get("model") == "ok" or not place.has_engine):
                     return state
                 await asyncio.sleep(ASK_EVERY_S)
@@ -44,9 +45,9 @@ async def _settled(place: Place) -> dict[str, Any]:
         return state
 
 
-async def _state(port: int) -> dict[str, Any]:
+async def _state(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(await fetch_body("127.0.0.1", port, "/readyz"))
+        found = json.loads(await fetch_body(file, "/readyz"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import socket
+from pathlib import Path
 
 import structlog
 import uvicorn
@@ -14,6 +18,7 @@ from chatbot_ai.server import logs
 from chatbot_ai.server.compose import build_app
 from chatbot_ai.server.guard import refuse_unguarded
 from chatbot_ai.server.http import BoundedHttp
+from chatbot_ai.server.listeners import bind_file, open_port
 from chatbot_ai.settings import Config
 
 log = structlog.get_logger()
@@ -56,18 +61,34 @@ class StartWatch:
             raise
 
 
-def serve(assistant: Assistant, config: Config) -> None:
+def serve(
+    assistant: Assistant,
+    config: Config,
+    port_fd: int | None = None,
+    file: Path | None = None,
+    file_user: int | None = None,
+) -> None:
     """Serve until a signal. Raises ConfigurationError where a setting or persona is wrong, and
-    another ChatbotError where something that a service cannot start without is down."""
+    another ChatbotError where something that a service cannot start without is down.
+
+    port_fd    an inherited socket that listens on the service's port; None opens the port
+    file       a socket file to listen on as well, which `file_user`, a number, may connect to
+    """
     settings = config.assistant(assistant)
     refuse_unguarded(config.shared)
     logs.configure(assistant, config.shared)
+    setting = f"{assistant.upper()}_PORT"
+    sockets = [
+        open_port(settings.host, settings.service_port, setting, listen=False)
+        if port_fd is None
+        else socket.socket(fileno=port_fd)
+    ]
+    if file is not None:
+        sockets.append(bind_file(file, os.geteuid() if file_user is None else file_user))
     app = StartWatch(build_app(assistant, config))
-    try:
-        uvicorn.run(
+    server = uvicorn.Server(
+        uvicorn.Config(
             app,
-            host=settings.host,
-            port=settings.service_port,
             loop="uvloop",
             http=BoundedHttp,
             ws="none",
@@ -79,6 +100,10 @@ def serve(assistant: Assistant, config: Config) -> None:
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACEFUL_STOP_S,
         )
+    )
+    try:
+        with contextlib.suppress(KeyboardInterrupt):  # uvicorn has stopped in order by then
+            server.run(sockets)
     except SystemExit:
         if app.failure is not None:
             raise app.failure from None

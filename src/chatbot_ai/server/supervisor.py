@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ class ProcessSpec:
     ready           asked every 50 ms while starting; False or an exception mean "not yet"
     standard_input  written once, then closed: the way for secrets, which command lines show
     on_line         called with every line the child prints
+    sockets         open sockets that the child inherits, with the same numbers
     start_timeout_s seconds without progress after which a starting child is killed: it printed
                     nothing, used no processor and read no file. One that makes progress may take
                     any time, as compiling kernels or a slow disk do.
@@ -60,6 +62,7 @@ class ProcessSpec:
     ready: Callable[[], Awaitable[bool]]
     environment: Mapping[str, str] = field(default_factory=dict)
     standard_input: bytes | None = None
+    sockets: Sequence[socket.socket] = ()
     on_line: Callable[[str], None] = lambda _line: None
     start_timeout_s: float = 60.0
     stop_signal: signal.Signals = signal.SIGTERM
@@ -198,6 +201,7 @@ class Supervisor:
             stderr=asyncio.subprocess.STDOUT,
             env=inherited | dict(spec.environment),
             start_new_session=True,
+            pass_fds=[one.fileno() for one in spec.sockets],
             preexec_fn=_die_with_parent,
         )
         child.process = process

@@ -34,14 +34,20 @@ class EngineSettings(BaseSettings):
     )
 
     engine_url: OptionalUrl = Field(
-        None, description="Use this OpenAI-compatible server instead of starting an engine."
+        None,
+        description="Use this OpenAI-compatible server instead of starting an engine; "
+        "unix:/path for one that listens on a socket file.",
     )
     engine_api_key: OptionalSecret = Field(None, description="Bearer key for ENGINE_URL.")
     engine_model: OptionalStr = Field(
         None, description="Model name to ask ENGINE_URL for; empty asks it what it serves."
     )
     engine_port: int = Field(
-        0, ge=0, le=65535, description="Loopback port of the engine; 0 picks a free one."
+        0,
+        ge=0,
+        le=65535,
+        description="Loopback port of the engine; 0: a socket file, which no other user of the "
+        "machine can reach, nor take while the engine restarts.",
     )
     model_file: str = Field(
         "", description="GGUF file, relative to MODEL_DIR; empty means the assistant's own model."

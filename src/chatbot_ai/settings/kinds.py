@@ -16,7 +16,8 @@ Blank = BeforeValidator(blank_to_none)
 OptionalStr = Annotated[str | None, Blank]
 OptionalSecret = Annotated[SecretStr | None, Blank]
 OptionalUrl = Annotated[
-    Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+(/\S*)?$")] | None, Blank
+    Annotated[str, StringConstraints(pattern=r"^(https?://[^/\s]+(/\S*)?|unix:/\S+)$")] | None,
+    Blank,
 ]
 OptionalInt = Annotated[int | None, Blank]
 Positive = Annotated[int, Field(ge=1)]

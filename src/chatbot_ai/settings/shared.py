@@ -27,7 +27,10 @@ class Settings(BaseSettings):
     app_mode: Annotated[Literal["office", "character"] | None, Blank] = Field(
         None, description="Which assistant `chatbot-ai serve` runs when none is named."
     )
-    gateway_host: str = Field("127.0.0.1", description="Address the gateway listens on.")
+    gateway_host: str = Field(
+        "127.0.0.1",
+        description="Address the gateway listens on; this machine's own both as 127.0.0.1 and ::1.",
+    )
     gateway_port: int = Field(8001, ge=1, le=65535, description="Port of the gateway.")
     gateway_rate_per_s: int = Field(20, ge=1, description="Requests a second from one address.")
     gateway_rate_burst: int = Field(40, ge=0, description="Requests above that rate at once.")
@@ -156,6 +159,29 @@ class Settings(BaseSettings):
     def terminal_language(self) -> Literal["ko", "en"]:
         """English where the terminal's locale says so, else the default language."""
         return "en" if self.lang.lower().startswith("en") else self.default_language
+
+    @property
+    def gateway_hosts(self) -> tuple[str, ...]:
+        """The gateway's addresses: with one that is `localhost`, all that this may mean, so that
+        no other program gets what is sent there."""
+        beside = {"127.0.0.1": "::1", "0.0.0.0": "::1", "::1": "127.0.0.1", "::": "127.0.0.1"}  # noqa: S104
+        host = "127.0.0.1" if self.gateway_host == "localhost" else self.gateway_host
+        return (host, beside[host]) if host in beside else (host,)
+
+    @property
+    def gateway_url(self) -> str:
+        """Where people on this machine find the gateway."""
+        host = self.gateway_host
+        if len(self.gateway_hosts) > 1:
+            host = "localhost"
+        elif ":" in host:
+            host = f"[{host}]"
+        return f"http://{host}:{self.gateway_port}"
+
+    @property
+    def run_dir(self) -> Path:
+        """Folder of the files that a running group makes."""
+        return (self.data_dir / "run").absolute()
 
     @property
     def openai_aliases(self) -> dict[str, str]:

@@ -23,7 +23,7 @@ LOCAL = gateway_options(
     Settings(_env_file=None),
     office="127.0.0.1:8002",
     character="[::1]:8003",
-    listen_host="127.0.0.1",
+    listen_hosts=("127.0.0.1",),
     listen_port=8001,
     site_folder=Path("/srv/한글 폴더"),
     reports_folder=Path("/srv/reports"),
@@ -68,7 +68,7 @@ def test_services_keep_connections_longer_than_the_gateway(tmp_path: Path) -> No
 )
 def test_where_the_gateway_listens(tmp_path: Path, host: str, listens: str) -> None:
     """nginx wants brackets around an IPv6 address."""
-    assert _directives(replace(LOCAL, listen_host=host), tmp_path, "listen") == [listens]
+    assert _directives(replace(LOCAL, listen_hosts=(host,)), tmp_path, "listen") == [listens]
 
 
 @pytest.mark.parametrize(("resolver", "suffix"), [(None, ""), ("10.0.0.1", " resolve")])
@@ -97,8 +97,8 @@ def test_uploads_may_be_larger_than_other_requests(tmp_path: Path, body: int, up
         {"site_folder": Path("relative")},
         {"site_folder": Path("/srv/$host")},
         {"reports_folder": Path('/srv/"')},
-        {"listen_host": "localhost"},
-        {"listen_host": ""},
+        {"listen_hosts": ("localhost",)},
+        {"listen_hosts": ("127.0.0.1", "")},
     ],
     ids="-".join,
 )

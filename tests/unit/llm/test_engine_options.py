@@ -47,6 +47,7 @@ def options(tmp_path: Path) -> EngineOptions:
 #: Option, value, llama.cpp's parameter, what it must be.
 EFFECTS = [
     ("port", 4242, "port", 4242),
+    ("port", 4242, "hostnames", ["127.0.0.1"]),
     ("slots", 5, "n_parallel", 5),
     ("slots", 5, "n_ctx", 5000),
     ("context_tokens", 8191, "n_ctx", 24573),
@@ -93,6 +94,13 @@ def test_what_is_always_so(options: EngineOptions) -> None:
         False, False, False, False,
     )  # fmt: skip
     assert params.cache_idle_slots is False
+
+
+def test_without_a_port_the_engine_listens_on_a_file(options: EngineOptions) -> None:
+    """A path that ends in .sock, as llama.cpp's server tells files from addresses."""
+    at_file = replace(options, port=0, socket="/run/ours/engine.sock")
+    assert list(parameters(at_file).hostnames) == ["/run/ours/engine.sock"]
+    assert at_file.url == "unix:/run/ours/engine.sock"
 
 
 def test_without_rope_scaling_the_models_own_stays(options: EngineOptions) -> None:
@@ -172,7 +180,7 @@ def test_a_model_may_be_spread_over_gpus(
 
 def test_every_option_is_tested() -> None:
     """A new option is given its line here."""
-    elsewhere = {"model_path", "api_key", "threads", "gpu_layers", "mmap", "mlock"}
+    elsewhere = {"socket", "model_path", "api_key", "threads", "gpu_layers", "mmap", "mlock"}
     elsewhere |= {"split_mode", "main_gpu", "tensor_split"}
     assert {f.name for f in fields(EngineOptions)} == elsewhere | {row[0] for row in EFFECTS}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -55,6 +55,7 @@ class Plan:
     log_dir: Path
     ports: Mapping[str, int]
     host: str = "127.0.0.1"
+    gateway_hosts: Sequence[str] = ()
     models: Mapping[str, str] = field(default_factory=dict)
     gpus: Mapping[str, int] = field(default_factory=dict)
     wanted_gpus: frozenset[int] = frozenset()
@@ -99,7 +100,7 @@ class Plan:
             "gpu": partial(check_gpu, on_gpu, self.wanted_gpus, spread_bytes=on_all),
             "docker": partial(check_docker, required=self.compose),
             "model": partial(check_models, self.library, tuple(self.models.values())),
-            "port": partial(check_ports, self.ports, self.host),
+            "port": partial(check_ports, self.ports, self.host, self.gateway_hosts),
             "nginx": partial(check_nginx, self.nginx_binary),
             "database": partial(check_database, self.mongodb_url, self.data_dir),
             "keys": partial(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chatbot_ai.tools.doctor.finding import Finding, fail, ok, warn
+from chatbot_ai.tools.doctor.finding import Finding, State, fail, ok, warn
 
 _PROC = Path("/proc")
 _LISTENING = "0A"  # linux/include/net/tcp_states.h TCP_LISTEN
@@ -25,9 +25,20 @@ class Holder:
     is_ours: bool
 
 
-def check_ports(ports: Mapping[str, int], host: str = "0.0.0.0") -> list[Finding]:  # noqa: S104
-    """Try every port by binding it; a port that this system itself holds is fine."""
-    return [_check(service, port, host) for service, port in ports.items()]
+def check_ports(
+    ports: Mapping[str, int], host: str, gateway_hosts: Sequence[str] = ()
+) -> list[Finding]:
+    """Try every port by binding it; a port that this system itself holds is fine.
+
+    host           of every port
+    gateway_hosts  further addresses of the gateway's port, on a machine that has them
+    """
+    found = [_check(service, port, host) for service, port in ports.items()]
+    for other in gateway_hosts:
+        finding = _check("gateway", ports["gateway"], other)
+        if finding.state is not State.OK and finding.message != "port_address":
+            found.append(finding)
+    return found
 
 
 def _check(service: str, port: int, host: str) -> Finding:
