@@ -53,8 +53,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.connections += 1
 
     def do_GET(self) -> None:
-        length = int(self.headers.get("Content-Length", 0))
-        body = self.rfile.read(length)
+        body = self._read_body()
+        if body is None:  # the gateway has left within it
+            self.close_connection = True
+            return
         self.server.seen.append(f"{self.command} {self.path}")
         path = self.path.partition("?")[0]
         if path == "/stream":
@@ -81,6 +83,23 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, json.dumps(seen).encode(), own)
 
     do_POST = do_DELETE = do_GET  # noqa: N815 - the library's names
+
+    def _read_body(self) -> bytes | None:
+        """The whole body; None where its end did not come."""
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            length = int(self.headers.get("Content-Length", 0))
+            body = self.rfile.read(length)
+            return body if len(body) == length else None
+        body = b""
+        while line := self.rfile.readline():
+            size = int(line, 16)
+            piece = self.rfile.read(size + 2)
+            if len(piece) < size + 2:
+                return None
+            if size == 0:
+                return body
+            body += piece[:-2]
+        return None
 
     def _answer(self, status: int, body: bytes, *headers: tuple[str, str]) -> None:
         self.send_response(status)

@@ -22,7 +22,7 @@ from chatbot_ai.api import (
     operations,
     streaming,
 )
-from chatbot_ai.api.caller import Gate
+from chatbot_ai.api.caller import Gate, payer_of
 from chatbot_ai.api.metrics import Metrics
 from chatbot_ai.api.middleware import LIMIT_HEADERS, BodyLimit, CrashAnswer, RequestContext
 from chatbot_ai.api.services import ApiOptions, Services
@@ -106,12 +106,6 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
         )
         return max(options.max_body_bytes, UPLOAD_BYTES if is_upload else 0)
 
-    def refuse_body(scope: Scope, limit_bytes: int) -> ASGIApp:
-        close = {"Connection": "close"}
-        return error_responses.build_plain_response(
-            413, "payload_too_large", Request(scope), close, limit=limit_bytes
-        )
-
     async def crashed(scope: Scope, receive: Receive, send: Send) -> None:
         answer = error_responses.build_plain_response(
             500, "internal_error", Request(scope, receive)
@@ -123,7 +117,7 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
 
     # the last added is the outermost
     app.add_middleware(CrashAnswer, answer=crashed)
-    app.add_middleware(BodyLimit, limit_of=body_limit, refuse=refuse_body)
+    app.add_middleware(BodyLimit, limit_of=body_limit, caller_of=payer_of, refuse=refused)
     app.add_middleware(Gate, refuse=refused)
     if options.cors_origins:
         app.add_middleware(

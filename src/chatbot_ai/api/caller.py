@@ -124,6 +124,12 @@ def caller_address(headers: Headers, scope: Scope) -> str:
     return told
 
 
+def payer_of(scope: Scope) -> str:
+    """Whose share of the service's memory a call takes: its key's, else its address's."""
+    principal: Principal | None = scope.get("state", {}).get("principal")
+    return (principal and principal.key_id) or caller_address(Headers(scope=scope), scope)
+
+
 def _with_headers(send: Send, limits: Callable[[], tuple[LimitState, ...]]) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":

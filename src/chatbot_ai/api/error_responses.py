@@ -24,6 +24,8 @@ from chatbot_ai.domain.errors import (
     Forbidden,
     InvalidRequest,
     NotFound,
+    RequestTooLarge,
+    RequestTooSlow,
     StorageFull,
     StreamCancelled,
     StreamExpired,
@@ -41,6 +43,8 @@ STATUS: dict[type[ChatbotError], int] = {
     UnknownModel: 400,
     ContextTooLong: 422,
     StorageFull: 413,
+    RequestTooLarge: 413,
+    RequestTooSlow: 408,
     Unauthorized: 401,
     Forbidden: 403,
     NotFound: 404,
@@ -145,6 +149,8 @@ def build_error_response(error: ChatbotError, request: Request) -> JSONResponse:
     headers = {"Retry-After": str(wait)} if wait is not None else {}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, RequestTooLarge | RequestTooSlow):  # its rest is not read
+        headers["Connection"] = "close"
     note(error=error.code)
     if status >= 500:
         note(detail=str(error))

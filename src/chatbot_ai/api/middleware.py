@@ -3,10 +3,12 @@ as streamed answers pass through it."""
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -16,7 +18,15 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatbot_ai.core.record import RequestRecord
+from chatbot_ai.domain import limits
 from chatbot_ai.domain.conversation import Assistant
+from chatbot_ai.domain.errors import (
+    AdmissionRejected,
+    CallerLeft,
+    ChatbotError,
+    RequestTooLarge,
+    RequestTooSlow,
+)
 from chatbot_ai.domain.limits import LimitName, LimitState
 
 log = structlog.get_logger()
@@ -138,11 +148,12 @@ class RequestContext:
 
 
 class BodyLimit:
-    """Reads the body before the application does and refuses one that is too large with 413.
+    """Reads the body before the application does, and refuses one that is too large, too slow, or
+    more than the service can hold now.
 
-    limit_of gives the bytes that a path takes; refuse makes the ASGI application that answers
-    then. Afterwards the application's `receive` gives the whole body at once, then waits for the
-    caller to leave.
+    limit_of gives the bytes that a path takes, caller_of whose share of the bytes held it is;
+    refuse makes the ASGI application that answers then. Afterwards the application's `receive`
+    gives the whole body at once, then waits for the caller to leave.
     """
 
     def __init__(
@@ -150,31 +161,18 @@ class BodyLimit:
         app: ASGIApp,
         *,
         limit_of: Callable[[str], int],
-        refuse: Callable[[Scope, int], ASGIApp],
+        caller_of: Callable[[Scope], str],
+        refuse: Callable[[Scope, ChatbotError], ASGIApp],
     ) -> None:
-        self._app, self._limit_of, self._refuse = app, limit_of, refuse
+        self._app, self._limit_of, self._caller_of = app, limit_of, caller_of
+        self._refuse = refuse
+        self._held: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit_bytes = self._limit_of(scope["path"])
-        declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdigit() and int(declared) > limit_bytes:
-            await self._refuse(scope, limit_bytes)(scope, receive, send)
-            return
-        body = bytearray()
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > limit_bytes:
-                await self._refuse(scope, limit_bytes)(scope, receive, send)
-                return
-        given = False
+        caller, body, given = self._caller_of(scope), bytearray(), False
 
         async def replay() -> Message:
             nonlocal given
@@ -183,7 +181,43 @@ class BodyLimit:
             given = True
             return {"type": "http.request", "body": bytes(body), "more_body": False}
 
-        await self._app(scope, replay, send)
+        try:
+            async with asyncio.timeout(limits.BODY_TIMEOUT_S):
+                await self._read(scope, receive, caller, body)
+        except CallerLeft:
+            pass
+        except TimeoutError:
+            await self._refuse(scope, RequestTooSlow(limits.BODY_TIMEOUT_S))(scope, receive, send)
+        except ChatbotError as error:
+            await self._refuse(scope, error)(scope, receive, send)
+        else:
+            await self._app(scope, replay, send)
+        finally:
+            self._held[caller] -= len(body)
+            if not self._held[caller]:
+                del self._held[caller]
+
+    async def _read(self, scope: Scope, receive: Receive, caller: str, body: bytearray) -> None:
+        """Add to `body`, and to what is held, until all of it is there."""
+        limit = self._limit_of(scope["path"])
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdigit() and int(declared) > limit:
+            raise RequestTooLarge(limit)
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise CallerLeft
+            piece = message.get("body", b"")
+            more = message.get("more_body", False)
+            body += piece
+            self._held[caller] += len(piece)
+            if len(body) > limit:
+                raise RequestTooLarge(limit)
+            others = self._held.total() - len(body), self._held[caller] - len(body)
+            most = limits.HELD_BYTES, limits.CALLER_HELD_BYTES
+            if any(n and n + len(body) > m for n, m in zip(others, most, strict=True)):
+                raise AdmissionRejected("as many bytes of bodies are held as there may be")
 
 
 class CrashAnswer:

@@ -50,6 +50,7 @@ def _document_error(status: int, text: str) -> dict[int | str, dict[str, Any]]:
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     **_document_error(401, "No valid key, where one is needed."),
+    **_document_error(408, "The body did not come in time."),
     **_document_error(429, "Over this caller's own limit; see Retry-After."),
     **_document_error(503, "The keys cannot be read now; see Retry-After."),
 }

@@ -111,6 +111,7 @@ def document_error(status: int, text: str) -> dict[int | str, dict[str, Any]]:
 #: What the dependency of every route may answer.
 CALLER_RESPONSES: dict[int | str, dict[str, Any]] = {
     **document_error(401, "No valid key, where one is needed."),
+    **document_error(408, "The body did not come in time."),
     **document_error(429, "Over this caller's own limit; see Retry-After."),
     **document_error(503, "The keys cannot be read now; see Retry-After."),
 }

@@ -84,6 +84,9 @@ class Limits(BaseModel):
     openai_user_chars: int
     stop_strings: int
     idempotency_key_chars: int
+    body_timeout_s: float = Field(description="Seconds in which a whole body must have come.")
+    held_bytes: int = Field(description="Bytes of bodies that a service holds at once.")
+    caller_held_bytes: int = Field(description="Those of one key, else of one address.")
     body_bytes: int = Field(description="Body of every other request.")
     user_characters_bytes: int | None = Field(
         description="What one user's characters may take, counted as stored; null: no limit."

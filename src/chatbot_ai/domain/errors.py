@@ -12,6 +12,8 @@
     │   ├── IdempotencyKeyReused
     │   ├── StorageFull             what this user keeps would take more than it may
     │   └── CardError               cards: a character card is refused
+    ├── RequestTooLarge             more bytes than are taken
+    ├── RequestTooSlow              not there after the time that is given
     ├── Unauthorized                no key, or one that is not valid
     ├── Forbidden                   a valid key, but not for this
     ├── NotFound
@@ -116,6 +118,26 @@ class StorageFull(InvalidRequest):
     ) -> None:
         sizes = {"used_mib": f"{used / 2**20:.3g}", "limit_mib": f"{limit / 2**20:.3g}"}
         super().__init__("user_id", reason, **sizes)
+
+
+class RequestTooLarge(ChatbotError):
+    """The request has more than `limit` bytes."""
+
+    code = "payload_too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"more than {limit} bytes")
+        self.limit = limit
+
+
+class RequestTooSlow(ChatbotError):
+    """The request was not there after `limit` seconds."""
+
+    code = "request_timeout"
+
+    def __init__(self, limit: float) -> None:
+        super().__init__(f"not complete after {limit:g} s")
+        self.limit = f"{limit:g}"
 
 
 class Unauthorized(ChatbotError):

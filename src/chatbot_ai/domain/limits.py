@@ -31,6 +31,12 @@ GREETING_INDEX = 10_000
 CHARACTERS = 500
 #: The body of a request that brings a card or a picture.
 UPLOAD_BYTES = 8 << 20
+#: Seconds in which a whole body must have come.
+BODY_TIMEOUT_S = 60.0
+#: Bytes of bodies that a service holds at once, and those of one caller (its key or address).
+#: A larger body is taken where no other is held.
+HELD_BYTES = 32 << 20
+CALLER_HELD_BYTES = 16 << 20
 #: Characters of a model's alias; of the name, and of the `user`, that OpenAI's clients send.
 MODEL_ALIAS_CHARS = 100
 OPENAI_MODEL_CHARS = 200

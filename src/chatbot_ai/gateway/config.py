@@ -69,6 +69,7 @@ class GatewayOptions:
     max_body_bytes: int
     gateway_rate_per_s: int
     gateway_rate_burst: int
+    gateway_connections: int
     trusted_proxies: tuple[str, ...]
     allowed_origins: tuple[str, ...]
     default_language: Literal["ko", "en"]
@@ -129,8 +130,10 @@ def _http_settings(options: GatewayOptions) -> str:
     origins = {f'"{origin}"': "$http_origin" for origin in options.allowed_origins}
     lines = [
         f"client_max_body_size {options.max_body_bytes};",
-        f"client_body_buffer_size {options.max_body_bytes};",
         f"proxy_read_timeout {int(options.request_deadline_s) + READ_MARGIN_S}s;",
+        "geo $gateway_local { default 0; 127.0.0.0/8 1; ::1 1; }",
+        "limit_conn_zone $gateway_connections_key zone=connections:4m;",
+        f"limit_conn connections {options.gateway_connections};",
         f"limit_req_zone $gateway_answers_key zone=answers:4m rate={rate}r/s;",
         f"limit_req_zone $gateway_callers_key zone=callers:4m rate={wide_rate}r/s;",
         # nginx takes no burst of 0

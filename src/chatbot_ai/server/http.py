@@ -13,14 +13,16 @@ from typing import Any, Literal
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from chatbot_ai.domain import limits
+
 log = structlog.get_logger()
 
 #: Bytes of request line and headers; nginx passes on 4 buffers of 8 KiB at most.
 MAX_HEAD_BYTES = 64 * 1024
 #: Seconds for a whole head, and for the first one of a new connection to begin.
 HEAD_TIMEOUT_S = 15.0
-#: Seconds for a whole body; nginx sends it at once, when it has all of it.
-BODY_TIMEOUT_S = 60.0
+#: Seconds for a whole body that nobody reads; the application answers sooner to one that it reads.
+BODY_TIMEOUT_S = limits.BODY_TIMEOUT_S + 5
 
 _REFUSALS = {408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
 

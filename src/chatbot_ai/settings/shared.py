@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     gateway_port: int = Field(8001, ge=1, le=65535, description="Port of the gateway.")
     gateway_rate_per_s: int = Field(20, ge=1, description="Requests a second from one address.")
     gateway_rate_burst: int = Field(40, ge=0, description="Requests above that rate at once.")
+    gateway_connections: int = Field(
+        100, ge=1, description="Requests under way at once from one address of another machine."
+    )
     cors_origins: str = Field(
         "",
         description="Origins whose pages may call from a browser, by commas; "

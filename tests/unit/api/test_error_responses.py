@@ -26,6 +26,8 @@ from chatbot_ai.domain.errors import (
     DeadlineExceeded,
     InvalidRequest,
     NotFound,
+    RequestTooLarge,
+    RequestTooSlow,
     Unavailable,
     UnknownModel,
 )
@@ -65,9 +67,9 @@ def test_every_error_of_the_domain_has_words_and_a_status(cls: type[ChatbotError
     if not issubclass(cls, InvalidRequest):
         assert placeholders(read_table("api")[cls.code]["ko"]) <= {"retry_after", "limit"}
     error = cls.__new__(cls)
-    expected = {InvalidRequest: (400, 422), Unavailable: (503,), CallerLimited: (429,)}
+    expected = {InvalidRequest: (400, 413, 422), Unavailable: (503,), CallerLimited: (429,)}
     allowed = next((v for k, v in expected.items() if issubclass(cls, k)), None)
-    assert status_of(error) in (allowed or (401, 403, 404, 410, 500))
+    assert status_of(error) in (allowed or (401, 403, 404, 408, 410, 413, 500))
 
 
 def test_codes_are_unique() -> None:
@@ -101,6 +103,8 @@ def test_every_field_message_exists() -> None:
         (UnknownModel("x", ("a", "b")), 400, None),
         (ContextTooLong(20, 10), 422, None),
         (NotFound("x"), 404, None),
+        (RequestTooLarge(9), 413, None),
+        (RequestTooSlow(60.0), 408, None),
         (CallerLimited("tokens_per_day", 2.2), 429, 3),
         (AdmissionRejected("x", 0.0), 503, 1),
         (DeadlineExceeded("x", 7.0), 503, 7),
