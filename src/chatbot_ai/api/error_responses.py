@@ -85,7 +85,8 @@ FIELD_MESSAGES = {
     "nobody_speaks": "field_nobody_speaks",
     "literal_error": "field_choice",
     "response_format": "field_response_format",
-    "schema_too_large": "field_schema_too_large",
+    "schema_too_large": "schema_too_large",
+    "schema_ambiguous": "schema_ambiguous",
 }
 
 #: Where FastAPI says that a field was; the field's own name is enough.

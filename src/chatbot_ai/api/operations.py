@@ -83,6 +83,15 @@ class Limits(BaseModel):
     openai_model_chars: int
     openai_user_chars: int
     stop_strings: int
+    schema_names: int = Field(description="Names in one object of a JSON schema.")
+    schema_list: int = Field(description="Entries of one list of a JSON schema.")
+    schema_values: int = Field(description="Names and entries of a JSON schema together.")
+    schema_depth: int
+    schema_chars: int
+    schema_name_bytes: int = Field(description="All names on the way to a part of a JSON schema.")
+    schema_visits: int = Field(description="Parts, one for each type and each reference to it.")
+    schema_size: int = Field(description="Repetitions, and the cube of optional properties / 64.")
+    schema_ways: int = Field(description="Ways in which a text can be read at once.")
     idempotency_key_chars: int
     body_timeout_s: float = Field(description="Seconds in which a whole body must have come.")
     held_bytes: int = Field(description="Bytes of bodies that a service holds at once.")

@@ -8,16 +8,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-#: What one schema may hold. The engine turns it into a grammar, which takes the third power of an
-#: object's optional properties and holds up everybody's answers meanwhile: measured 1.4 s for 250,
-#: 20 s for 1,000, over a minute for 3,000, and 18 s for an enum of 1,000. Repetitions are not its
-#: weakness: maxLength and maxItems of 20,000, nested ones and patterns of nested `{1,100}` took no
-#: longer than a plain string, and `minLength` above 2,000 it refuses by itself.
-MAX_NAMES = 128
-MAX_LIST = 128
-MAX_VALUES = 1024
-MAX_DEPTH = 32
-MAX_CHARS = 16_384
+from chatbot_ai.domain import limits
+from chatbot_ai.domain.errors import InvalidRequest
+from chatbot_ai.domain.grammar_cost import check_schema
 
 
 def _response_format(value: object) -> object:
@@ -40,24 +33,29 @@ def _response_format(value: object) -> object:
 
 
 def _check(schema: dict[str, Any]) -> None:
-    """Raise where a schema is larger than the limits or holds what is no JSON."""
+    """Raise where a schema is larger than the limits, costs too much or holds what is no JSON."""
     count = 0
     left: list[tuple[dict[Any, Any] | list[Any], int]] = [(schema, 1)]
+    too_large = PydanticCustomError("schema_too_large", "too large", {"where": "schema"})
     while left:
         value, depth = left.pop()
         inner = value.values() if isinstance(value, dict) else value
         count += len(value)
-        most = MAX_NAMES if isinstance(value, dict) else MAX_LIST
-        if len(value) > most or count > MAX_VALUES or depth > MAX_DEPTH:
-            raise PydanticCustomError("schema_too_large", "too large")
+        most = limits.SCHEMA_NAMES if isinstance(value, dict) else limits.SCHEMA_LIST
+        if len(value) > most or count > limits.SCHEMA_VALUES or depth > limits.SCHEMA_DEPTH:
+            raise too_large
         left += [(one, depth + 1) for one in inner if isinstance(one, dict | list)]
     try:
         text = json.dumps(schema, ensure_ascii=False, allow_nan=False)
         text.encode()
     except (UnicodeEncodeError, ValueError):
         raise PydanticCustomError("response_format", "no valid JSON") from None
-    if len(text) > MAX_CHARS:
-        raise PydanticCustomError("schema_too_large", "too large")
+    if len(text) > limits.SCHEMA_CHARS:
+        raise too_large
+    try:
+        check_schema(schema)
+    except InvalidRequest as error:
+        raise PydanticCustomError(error.reason, "too costly", error.params) from None
 
 
 ResponseFormat = Annotated[

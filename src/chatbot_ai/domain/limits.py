@@ -43,6 +43,19 @@ OPENAI_MODEL_CHARS = 200
 OPENAI_USER_CHARS = 256
 #: Stop strings of one request; OpenAI takes 4.
 STOP_STRINGS = 16
+#: What a JSON schema for an answer may hold: names of an object, entries of a list, both together,
+#: levels, characters, and bytes of all names on the way to a part (16 kB end llama.cpp).
+SCHEMA_NAMES = 128
+SCHEMA_LIST = 128
+SCHEMA_VALUES = 1024
+SCHEMA_DEPTH = 32
+SCHEMA_CHARS = 16_384
+SCHEMA_NAME_BYTES = 2000
+#: What it may cost the engine, see domain/grammar_cost.py: parts that are visited, the grammar's
+#: size, and ways in which the text can be read at once. Measured: bench/hostile_grammar.py.
+SCHEMA_VISITS = 1024
+SCHEMA_SIZE = 100_000
+SCHEMA_WAYS = 64
 #: Characters of an Idempotency-Key.
 IDEMPOTENCY_KEY_CHARS = 255
 

@@ -178,6 +178,10 @@ async def test_parsed_answers(lab: Lab, client: AsyncOpenAI) -> None:
         (_schema({"a": {"description": "가" * 16_384}}), "response_format"),
         (_schema({"a": {"default": float("nan")}}), "response_format"),
         (_schema({"a": {"const": "\ud800"}}), "response_format"),
+        (
+            _schema({"a": {"pattern": "^(((a{0,1000}){0,1000}){0,1000}){0,1000}$"}}),
+            "response_format",
+        ),
         ({"stream": "yes"}, "stream"),
         ({"seed": 2**63}, "seed"),
         ({"max_tokens": 0}, "max_tokens"),

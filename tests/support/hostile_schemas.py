@@ -1,0 +1,171 @@
+"""JSON schemas that are small to send and may be dear to follow, for tests and for bench/."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+Schema = dict[str, Any]
+
+STRING: Schema = {"type": "string"}
+
+
+def pattern(text: str) -> Schema:
+    return {"type": "string", "pattern": text}
+
+
+def thing(**properties: Any) -> Schema:
+    """An object that must have these properties."""
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def nest_types(levels: int, types: int) -> Schema:
+    """Objects in objects, each named so many times as its own type."""
+    schema = STRING
+    for _ in range(levels):
+        schema = thing(a=schema) | {"type": ["object"] * types}
+    return schema
+
+
+def branch(levels: int) -> Schema:
+    """Two alternatives that begin alike, in each of which are two more, by references."""
+    parts = {f"n{n}": {"anyOf": [thing(x=refer(f"n{n + 1}"))] * 2} for n in range(levels)}
+    return {"$defs": parts | {f"n{levels}": STRING}, "$ref": "#/$defs/n0"}
+
+
+def refer(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+#: Each of these held or ended a llama.cpp server for longer than anybody waits.
+HOSTILE: dict[str, Schema] = {
+    "nested repetitions": pattern("^(((a{0,1000}){0,1000}){0,1000}){0,1000}$"),
+    "two nested repetitions": pattern("^(a{0,100}){0,100}$"),
+    "repeated alternatives": pattern(f"^({'|'.join(['a', 'aa'] * 50)}){{1,100}}$"),
+    "equal alternatives": pattern(f"^({'|'.join(['a'] * 1000)}){{1,100}}$"),
+    "optional parts": pattern("^((b?)(a?)){0,1999}$"),
+    "optional characters": pattern("^(.?){1999}$"),
+    "anything many times": pattern(f"^{'.*' * 200}$"),
+    "nested unlimited": pattern("^(.*){0,100}$"),
+    "groups without capture": pattern("^(?:(?:a{0,200}){0,200}){0,200}$"),
+    "classes": pattern(r"^(([\w-]{1,50}){1,50})+$"),
+    "a pattern in an item": {"type": "array", "items": pattern("^((a{0,99}){0,99}){0,99}$")},
+    "a pattern behind a reference": {
+        "$defs": {"a": pattern("^((a{0,99}){0,99}){0,99}$")},
+        "properties": {"x": refer("a")},
+    },
+    "a pattern in a tuple": {"prefixItems": [pattern("^((a{0,99}){0,99}){0,99}$")]},
+    "a pattern of further properties": {
+        "type": "object",
+        "additionalProperties": pattern("^((a{0,99}){0,99}){0,99}$"),
+    },
+    "lists of types": nest_types(levels=8, types=6),
+    "branches": branch(levels=25),
+    "a branching recursion": {
+        "$defs": {"a": {"anyOf": [thing(x=refer("a"))] * 2}},
+        "$ref": "#/$defs/a",
+    },
+    "a circle of references": {"$defs": {"a": refer("a")}, "allOf": [refer("a")]},
+    "two references in a circle": {
+        "$defs": {"a": refer("b"), "b": refer("a")},
+        "allOf": [refer("a")],
+    },
+    "a long name": {"type": "object", "properties": {"가" * 16_000: STRING}},
+    "long names in each other": thing(**{"가" * 900: thing(**{"나" * 900: STRING})}),
+    "many repetitions": thing(**{f"p{n}": {"maxItems": 1999, "items": STRING} for n in range(100)}),
+    "many optional properties": thing(
+        **{
+            f"q{n}": {"type": "object", "properties": {f"p{m}": STRING for m in range(120)}}
+            for n in range(8)
+        }
+    ),
+}
+
+#: What people really ask for; none of it may be refused.
+SENSIBLE: dict[str, Schema] = {
+    "a date and time": pattern(
+        r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$"
+    ),
+    "an e-mail address": pattern(r"^[a-zA-Z0-9._%+-]+@[a-zA-Z0-9.-]+\.[a-zA-Z]{2,}$"),
+    "a telephone number": pattern(r"^(\+\d{1,3}[- ]?)?\(?\d{2,3}\)?[- ]?\d{3,4}[- ]?\d{4}$"),
+    "an address of IPv4": pattern(r"^(\d{1,3}\.){3}\d{1,3}$"),
+    "a long text in Hangul": pattern("^[가-힣 ]{1,2000}$"),
+    "one of some letters": pattern("^(a|b|c){1,100}$"),
+    "one of some words": pattern("^(red|green|blue|yellow)$"),
+    "a version": pattern(r"^[0-9]+(\.[0-9]+){0,3}$"),
+    "words": pattern("^[a-z]+(-[a-z]+)*$"),
+    "a text of 2,000": {"type": "string", "maxLength": 2000},
+    "20 numbers": {"type": "array", "items": {"type": "number"}, "maxItems": 20},
+    "optional values": {
+        "type": "object",
+        "properties": {f"p{n}": {"anyOf": [STRING, {"type": "null"}]} for n in range(60)},
+    },
+    "an expression": {
+        "$defs": {
+            "e": {
+                "anyOf": [
+                    thing(kind={"const": "number"}, value={"type": "number"}),
+                    thing(kind={"const": "sum"}, left=refer("e"), right=refer("e")),
+                    thing(kind={"const": "product"}, left=refer("e"), right=refer("e")),
+                ]
+            }
+        },
+        "$ref": "#/$defs/e",
+    },
+    "a tree": {
+        "$defs": {
+            "node": thing(name=STRING, children={"type": "array", "items": refer("node")}),
+        },
+        "$ref": "#/$defs/node",
+    },
+    "any JSON": {
+        "$defs": {
+            "v": {
+                "anyOf": [
+                    STRING,
+                    {"type": "number"},
+                    {"type": "boolean"},
+                    {"type": "null"},
+                    {"type": "array", "items": refer("v")},
+                    {"type": "object", "additionalProperties": refer("v")},
+                ]
+            }
+        },
+        "$ref": "#/$defs/v",
+    },
+    "one of 100 names": {"enum": [f"name {n}" for n in range(100)]},
+}
+
+
+def random_pattern(draw: random.Random, depth: int = 4) -> str:
+    """A pattern of nested groups, alternatives and repetitions."""
+    text = ""
+    for _ in range(draw.randint(1, 3)):
+        part = draw.choice(("a", "b", ".", "[a-z]", r"\d", "aa"))
+        if depth and draw.random() < 0.7:
+            part = f"({random_pattern(draw, depth - 1)})"
+        text += part + draw.choice(("", "?", "*", "+", "{0,9}", "{0,1000}", "{2}", "{3,}", "|a"))
+    return text
+
+
+def random_schema(draw: random.Random, depth: int = 3) -> Schema:
+    """A schema of nested patterns, alternatives, lists and objects; some are harmless."""
+    few = draw.randint(1, 4)
+    if not depth or draw.random() < 0.4:
+        return draw.choice(
+            (
+                pattern(f"^{random_pattern(draw)}$"),
+                {"type": "string", "minLength": few, "maxLength": draw.randrange(3000)},
+                {"enum": [f"{'v' * draw.randrange(9)}{n}" for n in range(draw.randint(1, 120))]},
+            )
+        )
+    parts = [random_schema(draw, depth - 1) for _ in range(few)]
+    named = {f"p{n}" * draw.randint(1, 9): part for n, part in enumerate(parts)}
+    return draw.choice(
+        (
+            {draw.choice(("anyOf", "oneOf")): parts * draw.randint(1, 3)},
+            {"type": "array", "items": parts[0], "maxItems": draw.randrange(2000)},
+            {"type": "object", "properties": named},
+            thing(**named) | {"type": ["object"] * few},
+        )
+    )
