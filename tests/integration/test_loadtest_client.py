@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from chatbot_ai.tools.loadtest.client import ChatClient
+from chatbot_ai.tools.loadtest.client import ChatClient, Reply
 from chatbot_ai.tools.loadtest.record import Mode, Record
-from chatbot_ai.tools.loadtest.reply import Reply
 from chatbot_ai.tools.loadtest.visitor import Patience, Visitor
 from support.scripted_gateway import (
     DONE,

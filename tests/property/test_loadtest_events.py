@@ -8,8 +8,13 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatbot_ai.tools.loadtest.events import EventDecoder, ServerEvent
-from chatbot_ai.tools.loadtest.reply import retry_after_s, seconds, server_timing_s
+from chatbot_ai.tools.loadtest.client import (
+    EventDecoder,
+    ServerEvent,
+    retry_after_s,
+    server_timing_s,
+)
+from chatbot_ai.tools.loadtest.record import seconds
 from chatbot_ai.tools.loadtest.report import embedded_json
 
 LINES = st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), max_size=20)

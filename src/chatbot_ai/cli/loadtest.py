@@ -22,8 +22,8 @@ from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.settings import process_environment
 from chatbot_ai.tools.loadtest.figures import Overview, causes, overview
+from chatbot_ai.tools.loadtest.record import Run, read_run
 from chatbot_ai.tools.loadtest.report import write_report
-from chatbot_ai.tools.loadtest.results import Run, read_run
 from chatbot_ai.tools.loadtest.run import KEY_VARIABLE, LoadPlan, LoadRunFailed, run
 
 _REPOSITORY = Path(__file__).resolve().parents[3]

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatbot_ai.tools.loadtest.client import retry_after_s, server_timing_s
 from chatbot_ai.tools.loadtest.figures import (
     by_concurrency,
     causes,
@@ -25,12 +26,16 @@ from chatbot_ai.tools.loadtest.figures import (
     round_up,
     waits,
 )
-from chatbot_ai.tools.loadtest.questions import OFFICE_QUESTIONS
-from chatbot_ai.tools.loadtest.record import Record, RecordFile, run_name
-from chatbot_ai.tools.loadtest.reply import retry_after_s, server_timing_s
+from chatbot_ai.tools.loadtest.record import (
+    Record,
+    RecordFile,
+    in_flight,
+    read_run,
+    read_runs,
+    run_name,
+)
 from chatbot_ai.tools.loadtest.report import PAGE_NAME, page, thinned, write_report
-from chatbot_ai.tools.loadtest.results import in_flight, read_run, read_runs
-from chatbot_ai.tools.loadtest.scenes import SCENES
+from chatbot_ai.tools.loadtest.visitor import OFFICE_QUESTIONS, SCENES
 
 BEGAN = datetime(2026, 1, 31, 14, 25, 1, 500_000, tzinfo=UTC).astimezone()
 
@@ -57,11 +62,11 @@ def write(path: Path, *records: Record) -> Path:
 def test_what_people_say_fits_the_api() -> None:
     """Every input has 1 to 500 characters, questions differ, and Rachel is among the characters."""
     assert len(set(OFFICE_QUESTIONS)) == len(OFFICE_QUESTIONS) >= 20
-    lines = [line for scene in SCENES for line in scene.lines]
+    lines = [line for scene in SCENES for line in scene["lines"]]
     assert all(1 <= len(text) <= 500 for text in (*OFFICE_QUESTIONS, *lines))
-    assert all(scene.name and scene.greeting and scene.context for scene in SCENES)
-    assert all(len(scene.lines) > 1 for scene in SCENES)
-    assert SCENES[0].name == "Rachel"
+    assert all(scene["name"] and scene["greeting"] and scene["context"] for scene in SCENES)
+    assert all(len(scene["lines"]) > 1 for scene in SCENES)
+    assert SCENES[0]["name"] == "Rachel"
 
 
 def test_records_come_back_from_their_file(tmp_path: Path) -> None:

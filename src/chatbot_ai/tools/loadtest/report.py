@@ -21,8 +21,7 @@ from chatbot_ai.tools.loadtest.figures import (
     overview,
     waits,
 )
-from chatbot_ai.tools.loadtest.record import OUTCOMES, Record
-from chatbot_ai.tools.loadtest.results import Run, in_flight, read_runs
+from chatbot_ai.tools.loadtest.record import OUTCOMES, Record, Run, in_flight, read_runs
 
 _Item = TypeVar("_Item")
 

@@ -21,9 +21,8 @@ from locust.env import Environment
 from locust.user.task import LOCUST_STATE_STOPPING
 
 from chatbot_ai.domain.conversation import Assistant
-from chatbot_ai.tools.loadtest.client import ChatClient
+from chatbot_ai.tools.loadtest.client import ChatClient, Reply
 from chatbot_ai.tools.loadtest.record import Record, RecordFile, run_name
-from chatbot_ai.tools.loadtest.reply import Reply
 from chatbot_ai.tools.loadtest.run import KEY_VARIABLE
 from chatbot_ai.tools.loadtest.visitor import Patience, Visitor
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import random
+import tomllib
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from chatbot_ai.domain.conversation import Assistant
-from chatbot_ai.tools.loadtest.questions import OFFICE_QUESTIONS
-from chatbot_ai.tools.loadtest.record import Mode, Record
-from chatbot_ai.tools.loadtest.reply import Reply
-from chatbot_ai.tools.loadtest.scenes import SCENES
+from chatbot_ai.tools.loadtest.client import Reply
+from chatbot_ai.tools.loadtest.record import COLUMNS, Mode, Record
 
+with Path(__file__).with_name("people.toml").open("rb") as _file:
+    _PEOPLE = tomllib.load(_file)
+OFFICE_QUESTIONS: Sequence[str] = _PEOPLE["questions"]
+SCENES: Sequence[Mapping[str, Any]] = _PEOPLE["scenes"]
 #: An office worker begins a new conversation after this many questions.
 _OFFICE_QUESTIONS_PER_CONVERSATION = 5
 #: Added to Retry-After at most, as a share of it, so that refused people do not return in step.
@@ -68,16 +72,16 @@ def character_questions(user: str, number: int, chance: random.Random) -> Iterat
     while True:
         scene = SCENES[number % len(SCENES)]
         db_id = str(uuid.UUID(int=chance.getrandbits(128), version=4))
-        for line in scene.lines:
+        for line in scene["lines"]:
             body = {
                 "input_data": line,
-                "character_name": scene.name,
-                "greeting": scene.greeting,
-                "context": scene.context,
+                "character_name": scene["name"],
+                "greeting": scene["greeting"],
+                "context": scene["context"],
                 "user_id": user,
                 "db_id": db_id,
             }
-            yield Question("/character/Llama", body, scene.name)
+            yield Question("/character/Llama", body, scene["name"])
         number += 1
 
 
@@ -144,34 +148,20 @@ class Visitor:
             wait_s = self._wait_before_retry_s(reply, retries)
         finally:  # also when the test's end stops this greenlet in the middle of a request
             now = self._clock()
+            seen = {name: value for name, value in asdict(reply).items() if name in COLUMNS}
             record = Record(
                 time=moment,
                 user=self.user,
                 endpoint=question.endpoint,
                 mode=mode,
-                status=reply.status,
-                outcome=reply.outcome,
-                total_s=reply.total_s or now - sent,
-                queue_s=reply.queue_s,
-                first_token_s=reply.first_token_s,
-                server_s=reply.server_s,
                 retries=retries,
-                request_bytes=reply.request_bytes,
-                response_bytes=reply.response_bytes,
-                announced_wait_s=reply.announced_wait_s,
-                error_code=reply.error_code,
-                cause=reply.cause,
                 users=users,
                 question=str(self._asked),
                 is_final=wait_s is None,
                 elapsed_s=now - begun,
-                retry_after_s=reply.retry_after_s,
-                queue_position=reply.queue_position,
-                completion_tokens=reply.completion_tokens,
-                model=reply.model,
                 character=question.character,
-                request_id=reply.request_id,
                 label=self._label,
+                **seen | {"total_s": reply.total_s or now - sent},
             )
             if reply.request_bytes or reply.outcome != "abandoned":
                 self._sink(record, reply)
@@ -179,7 +169,7 @@ class Visitor:
 
     def _wait_before_retry_s(self, reply: Reply, retries: int) -> float | None:
         patience = self._patience
-        if not reply.may_be_repeated or retries >= patience.max_retries:
+        if reply.outcome != "refused" or retries >= patience.max_retries:
             return None
         asked = reply.retry_after_s
         wait_s = patience.default_wait_s if asked is None else asked
