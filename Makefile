@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 export PYTHONUNBUFFERED := 1
+# each process of ours would compile our modules again
+unexport PYTHONDONTWRITEBYTECODE
 # one process more than cores, as each often waits for others that it started
 PROCESSES := $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4)))
 PYTEST = $(PY) -m pytest -n $(PROCESSES) --no-loadscope-reorder --durations=10

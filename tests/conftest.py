@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpcore2
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import settings as hypothesis_settings
 from xdist.scheduler import LoadScopeScheduling
 
-from chatbot_ai.models.library import ModelLibrary
-from support.engines import RunningEngine, options_for, running_engine
-from support.isolation import NetworkGuard, own_variables
+from support.engines import RunningEngine, demo_model, options_for, running_engine
+from support.isolation import guard, own_variables
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
@@ -52,11 +55,15 @@ hypothesis_settings.register_profile("short", deadline=None, print_blob=True, ma
 hypothesis_settings.register_profile("long", deadline=None, print_blob=True, max_examples=500)
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
+# hundreds of processes of ours are started, and each would compile our modules again
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+# a client reads the authorities' certificates when it is made, in 20 ms; nobody here needs them
+httpcore2.default_ssl_context = functools.cache(httpcore2.default_ssl_context)
+
 # a shell that starts the tests in the background has SIGINT ignored, and children inherit that
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-guard = NetworkGuard()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -98,9 +105,10 @@ def _isolated(
     """No setting of ours leaks in; home and working folder are empty; only loopback answers."""
     for name in own_variables(iter(os.environ)):
         monkeypatch.delenv(name)
-    empty = tmp_path_factory.mktemp("isolated")
+    # tmp_path_factory would look through all of its folders each time
+    empty = tempfile.mkdtemp(dir=tmp_path_factory.getbasetemp())
     monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", BROWSERS)
-    monkeypatch.setenv("HOME", str(empty))
+    monkeypatch.setenv("HOME", empty)
     monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}{os.pathsep}{TESTS}")
     monkeypatch.chdir(empty)
     guard.closed = True
@@ -111,8 +119,7 @@ def _isolated(
 @pytest.fixture(scope="session")
 def model_file() -> Path:
     """The demo model in the repository's own models folder, fetched there once."""
-    with guard.opened():
-        return ModelLibrary(ROOT / "ai_model").ensure("demo")
+    return demo_model()
 
 
 @pytest.fixture(scope="session")

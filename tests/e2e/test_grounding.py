@@ -16,14 +16,13 @@ from typing import Any
 import httpx2
 import pytest
 
-from support.engines import RunningEngine, options_for, running_engine
+from support.engines import RunningEngine, options_for, quick_model, running_engine
 from support.http_calls import Event, body, stream, text_of
-from support.process_group import REPOSITORY, brief, started
+from support.process_group import brief, started
 from support.scripted_web import Answer, Handler, Request, answer_json
 from support.search_server import SearchServer, found, search_server
 from support.waiting import HANG_S
 
-MODEL = REPOSITORY / "ai_model" / "demo" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 #: Tokens that a prompt may be computed beyond its new part: the template's, and the last words of
 #: the answer before, which are written in other tokens than they were said in.
 SEAM_TOKENS = 64
@@ -84,7 +83,7 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("grounding")
-    options = options_for(MODEL, slots=1, host_cache_mib=0, context_tokens=4096, threads=1)
+    options = options_for(quick_model(), slots=1, host_cache_mib=0, context_tokens=4096, threads=1)
     with search_server() as search, running_engine(options, folder / "engine.log") as engine:
         changes = {
             "SEARCH_PROVIDERS": "searxng",

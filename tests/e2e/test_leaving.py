@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import get_args
 
 import pytest
 from bench.leaving import Kind, Leaver, Stage
 
-from support.engines import RunningEngine, options_for, running_engine
+from support.engines import RunningEngine, options_for, quick_model, running_engine
 from support.process_group import started
 
 
 @pytest.fixture(scope="module")
-def place(
-    model_file: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, RunningEngine]]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, RunningEngine]]:
     """The whole stack before one slot of an engine that the test can look into."""
     folder = tmp_path_factory.mktemp("leaving")
-    options = options_for(model_file, slots=1, context_tokens=4096)
+    options = options_for(quick_model(), slots=1, context_tokens=4096)
     with (
         running_engine(options, folder / "engine.log") as engine,
         started(

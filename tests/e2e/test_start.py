@@ -162,7 +162,11 @@ def test_a_cut_model_is_named(settings: dict[str, str], models: Path) -> None:
     """A model file that is shorter than it should be is said with its path."""
     with (models / DEMO).open("r+b") as file:
         file.truncate(50_000_000)
-    _sentence(refused(settings | {"MODEL_DIR": str(models)}), OTHER, str(models / DEMO))
+    _sentence(
+        refused(settings | {"MODEL_DIR": str(models), "CHATBOT_MODEL_FILE": ""}),
+        OTHER,
+        str(models / DEMO),
+    )
 
 
 def test_a_corrupt_model_is_named(settings: dict[str, str], models: Path) -> None:
@@ -170,7 +174,11 @@ def test_a_corrupt_model_is_named(settings: dict[str, str], models: Path) -> Non
     with (models / DEMO).open("r+b") as file:
         file.seek(60_000_000)
         file.write(b"not what was here")
-    _sentence(refused(settings | {"MODEL_DIR": str(models)}), OTHER, str(models / DEMO))
+    _sentence(
+        refused(settings | {"MODEL_DIR": str(models), "CHATBOT_MODEL_FILE": ""}),
+        OTHER,
+        str(models / DEMO),
+    )
 
 
 def test_a_model_that_the_engine_cannot_load_is_named(

@@ -15,14 +15,21 @@ import httpx2
 
 from chatbot_ai.llm.engine import EngineOptions
 from chatbot_ai.llm.llama import LlamaModel
+from chatbot_ai.models.library import ModelLibrary
 from chatbot_ai.server.engines import ENGINE_ENVIRONMENT, ModelChoice, engine_options
 from chatbot_ai.settings import OfficeSettings
+from support.gguf_files import keep_layers
+from support.isolation import guard
 from support.waiting import HANG_S
 
-SOURCE = Path(__file__).resolve().parents[2] / "src"
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "src"
 CONTEXT_TOKENS = 2048
 SLOTS = 4
 START_TIMEOUT_S = HANG_S
+#: The first and last layers of the demo model's 30. A prompt costs a tenth, an answer a quarter.
+QUICK_LAYERS = (0, 1, 28, 29)
+QUICK_MODEL = "quick.gguf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,23 @@ class RunningEngine:
         headers = {"Authorization": f"Bearer {self.options.api_key}"}
         answer = httpx2.get(f"{self.url}/slots", headers=headers, trust_env=False, timeout=10)
         return sum(slot["is_processing"] for slot in answer.raise_for_status().json())
+
+
+def demo_model() -> Path:
+    """The demo model in the repository's own models folder, fetched there once."""
+    with guard.opened():
+        return ModelLibrary(ROOT / "ai_model").ensure("demo")
+
+
+def quick_model() -> Path:
+    """The demo model with few of its layers: the same tokens, template and engine, whose answers
+    are words without sense. For tests of what happens around an answer."""
+    demo = demo_model()
+    path = ROOT / ".pytest_cache" / "models" / QUICK_MODEL
+    if not path.is_file() or path.stat().st_mtime < demo.stat().st_mtime:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        keep_layers(demo, path, QUICK_LAYERS)
+    return path
 
 
 def free_port() -> int:

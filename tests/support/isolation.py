@@ -49,6 +49,9 @@ class NetworkGuard:
             self.closed = before
 
 
+guard = NetworkGuard()
+
+
 def is_loopback(host: object) -> bool:
     if isinstance(host, bytes):
         host = host.decode()

@@ -6,6 +6,7 @@ import ast
 import re
 import string
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ def placeholders(text: str) -> set[tuple[str, str | None]]:
     return {(name, spec) for _, name, spec, _ in string.Formatter().parse(text) if name is not None}
 
 
+@cache
 def read_source() -> tuple[set[str], set[str]]:
     """Return every string of the source, and a pattern for every key that it looks up.
 
@@ -65,9 +67,6 @@ def _to_pattern(node: ast.expr) -> str:
     return ""
 
 
-STRINGS, LOOKED_UP = read_source()
-
-
 @pytest.mark.parametrize("key", KEYS)
 def test_both_languages_say_the_same(key: str) -> None:
     """Both are there, in their own letters, with the same values in the same number of lines."""
@@ -91,7 +90,8 @@ def test_particles_fit_any_value(key: str) -> None:
 def is_named(part: str) -> bool:
     """Whether the source names this part of a key, or both halves of it (`model_` and a state)."""
     begin, _, end = part.partition("_")
-    return part in STRINGS or {f"{begin}_", end} <= STRINGS
+    strings, _ = read_source()
+    return part in strings or {f"{begin}_", end} <= strings
 
 
 def test_the_tables_are_shipped() -> None:
@@ -105,7 +105,8 @@ def test_the_tables_are_shipped() -> None:
 
 def test_every_key_is_used() -> None:
     """The source names each key, whole or as an f-string whose values it also names."""
-    found = {key: [m for p in LOOKED_UP if (m := re.fullmatch(p, key))] for key in KEYS}
+    _, looked_up = read_source()
+    found = {key: [m for p in looked_up if (m := re.fullmatch(p, key))] for key in KEYS}
     assert [
         key
         for key, matches in found.items()
@@ -115,8 +116,9 @@ def test_every_key_is_used() -> None:
 
 def test_every_key_that_is_looked_up_exists() -> None:
     """A misspelt key fails here, not before a reader."""
-    assert len(LOOKED_UP) > 40
-    assert [p for p in LOOKED_UP if not any(re.fullmatch(p, key) for key in KEYS)] == []
+    _, looked_up = read_source()
+    assert len(looked_up) > 40
+    assert [p for p in looked_up if not any(re.fullmatch(p, key) for key in KEYS)] == []
 
 
 def test_values_are_filled_in_and_korean_particles_follow_them(
