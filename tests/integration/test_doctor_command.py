@@ -18,9 +18,8 @@ from structlog.testing import capture_logs
 from chatbot_ai.messages import read_table
 from chatbot_ai.models.library import FileState
 from chatbot_ai.tools import doctor
-from chatbot_ai.tools.doctor.finding import Finding, ok
-from chatbot_ai.tools.doctor.gpu import BROKEN
-from chatbot_ai.tools.doctor.runner import Check, run_checks
+from chatbot_ai.tools.doctor.check import Check, Finding, ok, run_checks
+from chatbot_ai.tools.doctor.machine import BROKEN
 from support.gguf_files import small_gguf
 from support.waiting import HANG_S
 

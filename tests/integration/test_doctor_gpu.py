@@ -9,10 +9,10 @@ import pytest
 
 from chatbot_ai.models.library import ModelLibrary
 from chatbot_ai.models.manifest import ModelFile
-from chatbot_ai.tools.doctor.container import check_docker
-from chatbot_ai.tools.doctor.finding import Finding, State
-from chatbot_ai.tools.doctor.gpu import check_gpu
+from chatbot_ai.tools.doctor.check import Finding, State
+from chatbot_ai.tools.doctor.machine import check_gpu
 from chatbot_ai.tools.doctor.plan import Plan
+from chatbot_ai.tools.doctor.services import check_docker
 
 GB = 10**9
 Install = Callable[..., None]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chatbot_ai.tools.doctor.finding import State
+from chatbot_ai.tools.doctor.check import State
 from chatbot_ai.tools.doctor.machine import (
     check_cpu,
     check_disk,

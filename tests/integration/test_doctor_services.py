@@ -14,14 +14,14 @@ import pytest
 
 from chatbot_ai.models.library import ModelLibrary
 from chatbot_ai.models.manifest import ModelFile
-from chatbot_ai.tools.doctor.finding import Finding, State
-from chatbot_ai.tools.doctor.ports import check_ports
+from chatbot_ai.tools.doctor.check import Finding, State
 from chatbot_ai.tools.doctor.services import (
     check_database,
     check_folders,
     check_keys,
     check_models,
     check_nginx,
+    check_ports,
 )
 from support.gguf_files import small_gguf
 from support.mongodb_process import MongodbProcess

@@ -36,7 +36,7 @@ EDGES = {
     "api/streaming.py",
     "server/service.py",
     "core/streams.py",
-    "tools/doctor/runner.py",
+    "tools/doctor/check.py",
     "search/page_text.py",
     "storage/outbox.py",
 }

@@ -20,9 +20,8 @@ from chatbot_ai.messages import Language, get_message
 from chatbot_ai.server.engine_plan import plan_engines
 from chatbot_ai.server.stores import mongodb_address
 from chatbot_ai.settings import ComposeSettings, Config, load_config
-from chatbot_ai.tools.doctor.finding import Finding, State
+from chatbot_ai.tools.doctor.check import Finding, State, run_checks
 from chatbot_ai.tools.doctor.plan import Plan
-from chatbot_ai.tools.doctor.runner import run_checks
 
 #: The version that docker-compose.yml pins.
 COMPOSE_MONGODB_VERSION = "7.0"

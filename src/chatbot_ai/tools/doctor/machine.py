@@ -1,16 +1,28 @@
-"""The machine itself: Python, processor, kernel, memory, disk."""
+"""The machine itself: Python, processor, kernel, memory, disk, and NVIDIA GPUs."""
 
 from __future__ import annotations
 
 import contextlib
+import csv
 import platform
 import re
 import resource
 import shutil
 import sys
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from chatbot_ai.tools.doctor.finding import Finding, fail, gigabytes, ok, warn
+from chatbot_ai.tools.doctor.check import (
+    Fact,
+    Finding,
+    ask,
+    fail,
+    gigabytes,
+    join_version,
+    ok,
+    warn,
+)
 
 OLDEST_PYTHON = (3, 11)
 #: What ggml's default x86-64 build is compiled for (ggml/CMakeLists.txt, GGML_NATIVE=OFF); the
@@ -24,7 +36,7 @@ _CAP_IPC_LOCK = 1 << 14  # linux/capability.h
 
 
 def check_python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> list[Finding]:
-    found = ".".join(map(str, version))
+    found = join_version(version)
     if version[:2] < OLDEST_PYTHON:
         return [fail("python", "python_old", version=found)]
     return [ok("python", "python_ok", version=found)]
@@ -124,3 +136,113 @@ def check_memlock(
 def existing_parent(folder: Path) -> Path:
     """Return the folder, or the nearest one above it that exists."""
     return next(path for path in (folder, *folder.absolute().parents) if path.exists())
+
+
+_FIELDS = ("index", "name", "driver_version", "memory.total", "memory.free", "compute_cap")
+#: Exit codes of nvidia-smi: nvml.h, NVML_ERROR_DRIVER_NOT_LOADED and _LIB_RM_VERSION_MISMATCH.
+BROKEN = {9: "gpu_not_loaded", 18: "gpu_mismatch"}
+#: The oldest Linux driver that runs CUDA 12 programs (CUDA 12 release notes, table 2).
+OLDEST_DRIVER = (525, 60, 13)
+#: ggml's CUDA 12 build starts at Maxwell; tensor cores came with Volta (CUDA programming guide).
+OLDEST_CAPABILITY, TENSOR_CAPABILITY = (5, 0), (7, 0)
+_NVIDIA_VENDOR, _DISPLAY_CLASS = "0x10de", "0x03"
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU as nvidia-smi sees it; None where it answers [N/A]."""
+
+    index: int
+    name: str
+    driver: tuple[int, ...] | None
+    total_bytes: int | None
+    free_bytes: int | None
+    capability: tuple[int, ...] | None
+
+
+def check_gpu(
+    needed_bytes: Mapping[int, int],
+    wanted: Collection[int] = (),
+    *,
+    spread_bytes: int = 0,
+    pci: Path = Path("/sys/bus/pci/devices"),
+) -> list[Finding]:
+    """Look at every GPU; `needed_bytes` is what the services put on each, by GPU number,
+    `spread_bytes` what they put on all together, and `wanted` the numbers that the settings name.
+    """
+    if not shutil.which("nvidia-smi"):
+        if _has_nvidia_card(pci):
+            return [warn("gpu", "gpu_no_driver")]
+        return [ok("gpu", "gpu_none")]
+    output = ask("nvidia-smi", f"--query-gpu={','.join(_FIELDS)}", "--format=csv,noheader,nounits")
+    if output is None:
+        return [fail("gpu", "gpu_silent")]
+    if status := output.returncode:
+        return [fail("gpu", BROKEN.get(status, "gpu_broken"), status=status)]
+    gpus = parse_gpus(output.stdout)
+    absent = [
+        warn("gpu", "gpu_absent", index=index, count=len(gpus))
+        for index in sorted({*needed_bytes, *wanted} - {gpu.index for gpu in gpus})
+    ]
+    total = sum(gpu.total_bytes or 0 for gpu in gpus)
+    found = []
+    for gpu in gpus:
+        # llama.cpp fills them by their memory unless it is told other shares
+        share = spread_bytes * (gpu.total_bytes or 0) // total if total else 0
+        found.append(_judge_gpu(gpu, needed_bytes.get(gpu.index, 0) + share))
+    return found + absent
+
+
+def parse_gpus(text: str) -> list[Gpu]:
+    """Read nvidia-smi's CSV; a line of another form is passed over."""
+    gpus = []
+    for row in csv.reader(text.splitlines(), skipinitialspace=True):
+        if len(row) == len(_FIELDS) and row[0].isdecimal():
+            index, name, driver, total_mib, free_mib, capability = (cell.strip() for cell in row)
+            total = int(total_mib) << 20 if total_mib.isdecimal() else None
+            free = int(free_mib) << 20 if free_mib.isdecimal() else None
+            version, age = _parse_version(driver), _parse_version(capability)
+            gpus.append(Gpu(int(index), name, version, total, free, age))
+    return gpus
+
+
+def _parse_version(text: str) -> tuple[int, ...] | None:
+    parts = text.split(".")
+    return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else None
+
+
+def _judge_gpu(gpu: Gpu, needed_bytes: int) -> Finding:
+    facts: dict[str, Fact] = {
+        "index": gpu.index,
+        "name": gpu.name,
+        "driver": join_version(gpu.driver),
+        "capability": join_version(gpu.capability),
+        "total_gb": gigabytes(gpu.total_bytes or 0),
+        "free_gb": gigabytes(gpu.free_bytes or 0),
+        "needed_gb": gigabytes(needed_bytes),
+    }
+    if gpu.driver is not None and gpu.driver < OLDEST_DRIVER:
+        return fail("gpu", "gpu_old_driver", **facts, oldest=join_version(OLDEST_DRIVER))
+    if gpu.capability is not None and gpu.capability < OLDEST_CAPABILITY:
+        return fail("gpu", "gpu_too_old", **facts)
+    if gpu.total_bytes is not None and gpu.total_bytes < needed_bytes:
+        return warn("gpu", "gpu_small", **facts)
+    if gpu.free_bytes is not None and gpu.free_bytes < needed_bytes:
+        return warn("gpu", "gpu_taken", **facts)
+    if gpu.capability is not None and gpu.capability < TENSOR_CAPABILITY:
+        return warn("gpu", "gpu_slow", **facts)
+    return ok("gpu", "gpu_ok", **facts)
+
+
+def _has_nvidia_card(pci: Path) -> bool:
+    if not pci.is_dir():
+        return False
+    for device in pci.iterdir():
+        try:
+            vendor = (device / "vendor").read_text().strip()
+            kind = (device / "class").read_text().strip()
+        except OSError:
+            continue
+        if vendor == _NVIDIA_VENDOR and kind.startswith(_DISPLAY_CLASS):
+            return True
+    return False

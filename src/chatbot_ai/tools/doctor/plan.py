@@ -8,26 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from chatbot_ai.models.library import FileState, ModelLibrary
-from chatbot_ai.tools.doctor.container import check_docker
-from chatbot_ai.tools.doctor.finding import Finding
-from chatbot_ai.tools.doctor.gpu import check_gpu
-from chatbot_ai.tools.doctor.machine import (
-    check_cpu,
-    check_disk,
-    check_kernel,
-    check_memlock,
-    check_memory,
-    check_python,
-)
-from chatbot_ai.tools.doctor.ports import check_ports
-from chatbot_ai.tools.doctor.runner import Check
-from chatbot_ai.tools.doctor.services import (
-    check_database,
-    check_folders,
-    check_keys,
-    check_models,
-    check_nginx,
-)
+from chatbot_ai.tools.doctor import machine, services
+from chatbot_ai.tools.doctor.check import Check, Finding
 
 #: RAM of one service beside its model: SPEC, section 8.
 SERVICE_BYTES = 2_000_000_000
@@ -88,31 +70,33 @@ class Plan:
         in_ram = sum(need for service, need in needs.items() if service not in self.gpus)
         largest = max((sizes[s] for s in sizes if s not in self.gpus), default=0)
         looks: dict[str, Callable[[], list[Finding]]] = {
-            "python": check_python,
+            "python": machine.check_python,
             "cpu": partial(
-                check_cpu,
+                machine.check_cpu,
                 runs_engine=bool(self.models),
                 runs_mongodb=self.mongodb_version is not None,
             ),
-            "kernel": partial(check_kernel, mongodb_version=self.mongodb_version),
-            "memory": partial(check_memory, self.services * SERVICE_BYTES + in_ram),
-            "disk": partial(check_disk, self.library.folder, self._missing_bytes()),
-            "gpu": partial(check_gpu, on_gpu, self.wanted_gpus, spread_bytes=on_all),
-            "docker": partial(check_docker, required=self.compose),
-            "model": partial(check_models, self.library, tuple(self.models.values())),
-            "port": partial(check_ports, self.ports, self.host, self.gateway_hosts),
-            "nginx": partial(check_nginx, self.nginx_binary),
-            "database": partial(check_database, self.mongodb_url, self.data_dir),
+            "kernel": partial(machine.check_kernel, mongodb_version=self.mongodb_version),
+            "memory": partial(machine.check_memory, self.services * SERVICE_BYTES + in_ram),
+            "disk": partial(machine.check_disk, self.library.folder, self._missing_bytes()),
+            "gpu": partial(machine.check_gpu, on_gpu, self.wanted_gpus, spread_bytes=on_all),
+            "docker": partial(services.check_docker, required=self.compose),
+            "model": partial(services.check_models, self.library, tuple(self.models.values())),
+            "port": partial(services.check_ports, self.ports, self.host, self.gateway_hosts),
+            "nginx": partial(services.check_nginx, self.nginx_binary),
+            "database": partial(services.check_database, self.mongodb_url, self.data_dir),
             "keys": partial(
-                check_keys,
+                services.check_keys,
                 has_google_key=self.has_google_key,
                 has_search_engine_id=self.has_search_engine_id,
                 has_openai_key=self.has_openai_key,
             ),
-            "folder": partial(check_folders, {"data": self.data_dir, "logs": self.log_dir}),
+            "folder": partial(
+                services.check_folders, {"data": self.data_dir, "logs": self.log_dir}
+            ),
         }
         if self.wants_mlock and largest:
-            looks["memlock"] = partial(check_memlock, largest)
+            looks["memlock"] = partial(machine.check_memlock, largest)
         brought = IN_CONTAINERS if self.compose else frozenset()
         return [Check(name, look) for name, look in looks.items() if name not in brought]
 
