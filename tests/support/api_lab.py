@@ -120,6 +120,12 @@ class TableAccess:
             raise Unauthorized("no such key")
         return self.callers[key]
 
+    def check_page(self, details: Mapping[str, str], address: str) -> None:
+        return None
+
+    def trusts_host(self, host: str) -> bool:
+        return True
+
     def limits_of(self, principal: Principal) -> tuple[LimitState, ...]:
         return (LimitState("requests_per_minute", 8, 7, 0.0),)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from chatbot_ai.gateway.nginx import (
 from chatbot_ai.server.gateway_spec import gateway_options
 from chatbot_ai.settings import Settings
 from support import gateway_upstream
+from support.access_lab import Lab, serving
 from support.gateway_upstream import DEADLINE_S
 
 
@@ -205,3 +207,19 @@ def running(binary: Path, options: GatewayOptions) -> Iterator[Gateway]:
         yield gateway
     finally:
         gateway.stop()
+
+
+@asynccontextmanager
+async def behind_gateway(
+    binary: Path, folder: Path, **changes: Any
+) -> AsyncIterator[tuple[Lab, Gateway]]:
+    """A service with a real nginx in front of it."""
+    async with serving(folder) as lab:
+        address = lab.url.removeprefix("http://")
+        changes = {"gateway_rate_per_s": 1000, "gateway_rate_burst": 1000} | changes
+        started = running(binary, lab_options(folder, address, **changes))
+        gateway = await asyncio.to_thread(started.__enter__)
+        try:
+            yield lab, gateway
+        finally:
+            await asyncio.to_thread(started.__exit__, None, None, None)

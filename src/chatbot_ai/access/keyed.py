@@ -95,6 +95,13 @@ class KeyedAccess:
             raise Unauthorized("no key was sent" if secret is None else "no such key")
         return await self._count(key)
 
+    def check_page(self, details: Mapping[str, str], address: str) -> None:
+        if not self._keys:
+            self._unkeyed.check_page(details, address)
+
+    def trusts_host(self, host: str) -> bool:
+        return self._unkeyed.trusts_host(host)
+
     def _match(self, secret: str | None) -> Key | None:
         if secret is None:
             return None

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection, Mapping
-from urllib.parse import urlsplit
 
-from chatbot_ai.domain.access import Principal, is_loopback
+from chatbot_ai.domain.access import Principal, find_hop, is_loopback, is_own_host, read_host
 from chatbot_ai.domain.errors import Unauthorized
 from chatbot_ai.domain.limits import LimitState
 
-#: Never in public DNS: RFC 6761 sections 6.2 and 6.3; ICANN resolution 2024.07.29.06.
-PRIVATE_DOMAINS = (".localhost", ".test", ".internal")
+#: Names that lead to this machine wherever they are looked up: RFC 6761 section 6.3, and what
+#: Docker writes into its containers' and this machine's list of hosts.
+OWN_NAMES = ("localhost", "host.docker.internal")
 
 
 class LoopbackAccess:
@@ -20,25 +19,45 @@ class LoopbackAccess:
     anywhere  admits every address: for a gateway whose published address is loopback although the
               service sees another one, as behind a container's bridge
     origins   pages of other sites that may call from this machine's browser, by their origin
+    hosts     names of this machine, in lower case, besides OWN_NAMES
 
-    A page of another site is refused although the browser that shows it is on this machine: by
-    its Origin, and, where it has made its own name point to this machine (DNS rebinding), by the
-    name it calls us. That also refuses callers that come through a tunnel with a public name.
+    Behind a proxy or a tunnel every caller looks local: what has come through one is refused. A
+    page of another site is refused although the browser that shows it is on this machine: by what
+    the browser says of it (Origin, Sec-Fetch-Site), and, where it has made its own name point to
+    this machine (DNS rebinding), by the name it calls us.
     """
 
-    def __init__(self, *, anywhere: bool = False, origins: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        anywhere: bool = False,
+        origins: Collection[str] = (),
+        hosts: Collection[str] = (),
+    ) -> None:
         self._anywhere = anywhere
         self._origins = frozenset(origins)
+        self._hosts = frozenset((*OWN_NAMES, *hosts))
 
     async def admit(self, details: Mapping[str, str], address: str) -> Principal:
+        self.check_page(details, address)
         host, origin = details.get("host", ""), details.get("origin")
-        if not (self._anywhere or is_loopback(address)):
-            raise Unauthorized("no key is configured, so only this machine may call")
-        if _is_public_name(host):
-            raise Unauthorized("no key is configured, so no public name may lead here")
-        if origin and origin not in self._origins and urlsplit(origin).netloc != host:
-            raise Unauthorized("no key is configured, so no other site's page may call")
+        if not self.trusts_host(host):
+            raise Unauthorized("no key, and not by a name of this machine", "unkeyed_host")
+        if not origin or origin not in self._origins:
+            foreign = origin and origin.partition("://")[2] != host
+            if foreign or details.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+                raise Unauthorized("no key, and from another site's page", "unkeyed_page")
         return Principal("open")
+
+    def check_page(self, details: Mapping[str, str], address: str) -> None:
+        if (hop := find_hop(details)) is not None:
+            raise Unauthorized(f"no key, and through a proxy ({hop})", "unkeyed_forwarded")
+        if not (self._anywhere or is_loopback(address)):
+            raise Unauthorized("no key, and from another machine", "unkeyed_elsewhere")
+
+    def trusts_host(self, host: str) -> bool:
+        name = read_host(host)
+        return not host or (name is not None and is_own_host(name, self._hosts))
 
     def limits_of(self, principal: Principal) -> tuple[LimitState, ...]:
         return ()
@@ -48,20 +67,3 @@ class LoopbackAccess:
 
     def release(self, principal: Principal) -> None:
         return None
-
-
-def _is_public_name(host: str) -> bool:
-    """Whether a Host header holds a name that public DNS could give to anybody.
-
-    Addresses point nowhere else, and names of one part or below PRIVATE_DOMAINS are no public ones.
-    """
-    if not host:
-        return False
-    try:
-        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
-        ipaddress.ip_address(name)
-    except ValueError:
-        pass
-    else:
-        return False
-    return "." in name and not name.endswith(PRIVATE_DOMAINS)

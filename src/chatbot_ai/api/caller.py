@@ -30,12 +30,16 @@ from chatbot_ai.domain.errors import (
     CallerLimited,
     ChatbotError,
     InvalidRequest,
+    Unauthorized,
 )
 from chatbot_ai.domain.limits import IDEMPOTENCY_KEY_CHARS, LimitState
 
-#: Paths that need no caller: health checks and the documentation.
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"})
-OPEN_BELOW = ("/docs-static/",)
+#: Paths that need no caller: health checks, and pages that hold no data. `/status/page` is how the
+#: gateway asks whether it may show its own ones.
+METRICS = "/metrics"
+OPEN_PATHS = frozenset({"/healthz", "/readyz", METRICS})
+PAGES = ("/docs", "/openapi.json", "/status/page")
+PAGES_BELOW = ("/docs-static/",)
 #: How they may be asked; any other way needs a caller, as POST /{model} takes every name.
 OPEN_METHODS = frozenset({"GET", "HEAD"})
 
@@ -79,13 +83,21 @@ class Gate:
         self._app, self._refuse = app, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or is_open(scope["method"], scope["path"]):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         services: Services = scope["app"].state.services
         access, headers = services.access, Headers(scope=scope)
+        address = caller_address(headers, scope)
         try:
-            principal = await access.admit(headers, caller_address(headers, scope))
+            if is_open(scope["method"], scope["path"]):
+                if is_page(scope["path"]):
+                    access.check_page(headers, address)
+                elif scope["path"] == METRICS and not access.trusts_host(headers.get("host", "")):
+                    raise Unauthorized("/metrics by a name that is not ours", "unkeyed_host")
+                principal = None
+            else:
+                principal = await access.admit(headers, address)
         except ChatbotError as error:
             left: tuple[LimitState, ...] = ()
             if isinstance(error, CallerLimited):
@@ -94,6 +106,9 @@ class Gate:
                     refusal = record_refusal(error, "", services.chat.clock.now())
                     services.statistics.observe(refusal)
             await self._refuse(scope, error)(scope, receive, _with_headers(send, lambda: left))
+            return
+        if principal is None:
+            await self._app(scope, receive, send)
             return
         lease = Lease(access, principal)
         scope.setdefault("state", {}).update(principal=principal, lease=lease)
@@ -109,7 +124,11 @@ class Gate:
 
 def is_open(method: str, path: str) -> bool:
     """Whether a call needs no caller."""
-    return method in OPEN_METHODS and (path in OPEN_PATHS or path.startswith(OPEN_BELOW))
+    return method in OPEN_METHODS and (path in OPEN_PATHS or is_page(path))
+
+
+def is_page(path: str) -> bool:
+    return path in PAGES or path.startswith(PAGES_BELOW)
 
 
 def caller_address(headers: Headers, scope: Scope) -> str:

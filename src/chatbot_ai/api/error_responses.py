@@ -129,6 +129,8 @@ def error_body(
     if isinstance(error, CardError):
         text = get_message(f"cards.error.{error.reason}", language, **error.params)
         body["reason"] = error.reason
+    elif isinstance(error, Unauthorized):
+        text = message(error.reason, language)
     elif isinstance(error, InvalidRequest):
         text = message(error.reason, language, **(params | error.params))
     else:

@@ -13,7 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatbot_ai import __version__
-from chatbot_ai.api.caller import Caller, principal_of
+from chatbot_ai.api.caller import METRICS, Caller, principal_of
 from chatbot_ai.api.chat import LLAMA
 from chatbot_ai.api.metrics import Metrics
 from chatbot_ai.api.openapi import CALLER_RESPONSES, document_error
@@ -196,7 +196,13 @@ async def check_status_access() -> Response:
     return Response(status_code=204)
 
 
-@router.get("/metrics", include_in_schema=False)
+@router.get("/status/page", status_code=204, include_in_schema=False)
+async def check_page_access() -> Response:
+    """Whether the caller may see pages; the gateway asks for what came through a proxy."""
+    return Response(status_code=204)
+
+
+@router.get(METRICS, include_in_schema=False)
 async def scrape_metrics(request: Request) -> Response:
     """What Prometheus reads; the gateway does not pass it on."""
     metrics: Metrics = request.app.state.metrics

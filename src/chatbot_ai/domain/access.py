@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from chatbot_ai.domain.errors import Forbidden
 from chatbot_ai.domain.limits import LimitState
+
+#: Names by which proxies, tunnels and CDNs tell of a caller behind them, in lower case; so does
+#: every `x-forwarded-…`. Sources: RFC 9110 section 7.6.3, RFC 7239, RFC 8586, and the manuals of
+#: nginx, Apache, Envoy, Cloudflare, Akamai, Fastly, Fly, Azure, App Engine and Tailscale.
+HOP_SIGNS = (
+    "cdn-loop", "cf-connecting-ip", "cf-connecting-ipv6", "cf-ipcountry", "cf-ray", "cf-visitor",
+    "client-ip", "do-connecting-ip", "fastly-client-ip", "fly-client-ip", "forwarded",
+    "tailscale-user-login", "true-client-ip", "via", "x-appengine-user-ip", "x-azure-clientip",
+    "x-client-ip", "x-cluster-client-ip", "x-envoy-external-address", "x-forwarded",
+    "x-forwarded-by", "x-forwarded-client-cert", "x-forwarded-path", "x-forwarded-port",
+    "x-forwarded-scheme", "x-forwarded-server", "x-forwarded-ssl", "x-forwarded-uri",
+    "x-nf-client-connection-ip", "x-original-forwarded-for", "x-original-host", "x-proxyuser-ip",
+)  # fmt: skip
+#: What our own gateway tells of its caller; it tells of other hops with `via`.
+GATEWAY_SIGNS = (
+    "x-real-ip", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix",
+)  # fmt: skip
+#: RFC 9110 section 7.2: a name or an address, and a port.
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/?#@\s]+)(?::\d{0,5})?")
+#: RFC 6454 section 7.
+_ORIGIN = re.compile(rf"null|[a-z][a-z0-9+.-]*://{_HOST.pattern}", re.IGNORECASE)
 
 #: open: no keys are configured and the caller is on this machine; backend: a program that may
 #: speak for any user; user: a key bound to one user.
@@ -51,6 +73,13 @@ class Access(Protocol):
 
     async def admit(self, details: Mapping[str, str], address: str) -> Principal: ...
 
+    def check_page(self, details: Mapping[str, str], address: str) -> None:
+        """Raise Unauthorized where no key is configured and the caller is not on this machine: a
+        page needs no key, but is nothing for who could not use it."""
+
+    def trusts_host(self, host: str) -> bool:
+        """Whether a host and port name this machine by an address or one of its own names."""
+
     def limits_of(self, principal: Principal) -> tuple[LimitState, ...]: ...
 
     def spent(self, principal: Principal, tokens: int) -> None:
@@ -58,6 +87,43 @@ class Access(Protocol):
 
     def release(self, principal: Principal) -> None:
         """The call has ended."""
+
+
+def find_hop(details: Mapping[str, str]) -> str | None:
+    """The name by which a proxy other than our gateway tells of a caller behind it."""
+    told = details.get("x-forwarded-for")
+    known = GATEWAY_SIGNS if told and told == details.get("x-real-ip") else ("x-real-ip",)
+    for name in details:
+        is_hop = name in HOP_SIGNS or name.startswith("x-forwarded-")
+        if is_hop and name not in known and name != "x-forwarded-prefix":
+            return name
+    return None
+
+
+def read_host(told: str) -> str | None:
+    """The name or address of a host and port, in lower case; None where it is none."""
+    found = _HOST.fullmatch(told)
+    name = found[1].lower().rstrip(".") if found else ""
+    return name if not name.startswith("[") or _is_address(name) else None
+
+
+def is_origin(told: str) -> bool:
+    """Whether a page's origin can be read."""
+    found = _ORIGIN.fullmatch(told)
+    return found is not None and (found[1] is None or read_host(found[1]) is not None)
+
+
+def is_own_host(name: str, names: Collection[str]) -> bool:
+    """Whether nobody but this machine can be meant: by an address or one of `names`."""
+    return _is_address(name) or name in names or name.endswith(".localhost")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(address: str) -> bool:

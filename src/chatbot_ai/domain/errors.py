@@ -141,9 +141,19 @@ class RequestTooSlow(ChatbotError):
 
 
 class Unauthorized(ChatbotError):
-    """No key was sent where one is needed, or it is not valid."""
+    """No key was sent where one is needed, or it is not valid; `reason` names the sentence."""
 
     code = "unauthorized"
+
+    def __init__(
+        self,
+        detail: str,
+        reason: Literal[
+            "unauthorized", "unkeyed_elsewhere", "unkeyed_forwarded", "unkeyed_host", "unkeyed_page"
+        ] = "unauthorized",
+    ) -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 class Forbidden(ChatbotError):

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
+from chatbot_ai.domain.access import GATEWAY_SIGNS, HOP_SIGNS
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.domain.limits import UPLOAD_BYTES
 from chatbot_ai.messages import get_message
@@ -114,6 +115,7 @@ def write_settings(options: GatewayOptions, folder: Path) -> None:
         "http.conf": _http_settings(options),
         "messages.conf": _messages(),
         "listen.conf": "".join(f"listen {host}:{options.listen_port};\n" for host in hosts),
+        "forwarding.conf": _forwarding(),
         "uploads.conf": f"client_max_body_size {upload_bytes};\n",
     }
     folder.mkdir(exist_ok=True)
@@ -156,20 +158,34 @@ def _map(source: str, variable: str, values: dict[str, str]) -> list[str]:
     return [f"map {source} {variable} {{", *(f"    {k} {v};" for k, v in values.items()), "}"]
 
 
+def _forwarding() -> str:
+    """What is passed on of other hops: that there is one. The rest is ours to tell."""
+    lines = dict.fromkeys(HOP_SIGNS, '""') | {"via": "$gateway_hop"}
+    return "".join(f"proxy_set_header {name} {value};\n" for name, value in lines.items())
+
+
 def _proxies(trusted: tuple[str, ...]) -> list[str]:
-    """The caller's scheme and address: of the connection, or as a trusted proxy in front says."""
-    if not trusted:
-        return _map("$scheme", "$gateway_proto", {"default": "$scheme"})
+    """The caller's scheme and address: of the connection, or as a trusted proxy in front says; and
+    whether another proxy, which is not trusted, has passed the request on."""
     schemes = {"1:https": "https", "1:http": "http", "default": "$scheme"}
+    told = "".join(f"$http_{h.replace('-', '_')}" for h in (*HOP_SIGNS, *GATEWAY_SIGNS))
     return [
+        *_map(
+            f'"$gateway_trusted:{told}"',
+            "$gateway_hop",
+            {
+                '"0:"': '""',
+                '"~^1"': '""',
+                "default": '"1.1 unknown"',
+            },
+        ),
         "geo $realip_remote_addr $gateway_trusted {",
         "    default 0;",
         *(f"    {network} 1;" for network in trusted),
         "}",
         *_map("$gateway_trusted:$http_x_forwarded_proto", "$gateway_proto", schemes),
         *(f"set_real_ip_from {network};" for network in trusted),
-        "real_ip_header X-Forwarded-For;",
-        "real_ip_recursive on;",
+        *(["real_ip_header X-Forwarded-For;", "real_ip_recursive on;"] if trusted else []),
     ]
 
 
@@ -194,6 +210,8 @@ def _messages() -> str:
         key = f"gateway.{code}"
         sentences[f"ko:{status}"] = f'"{get_message(key, "ko")}"'
         sentences[f"en:{status}"] = f'"{get_message(key, "en")}"'
+    for language in ("ko", "en"):
+        sentences[f"{language}:forwarded"] = f'"{get_message("gateway.forwarded", language)}"'
     sentences['"~^en:"'] = f'"{get_message(OTHER_KEY, "en")}"'
     sentences["default"] = f'"{get_message(OTHER_KEY, "ko")}"'
     lines = [
@@ -203,6 +221,11 @@ def _messages() -> str:
             "$gateway_shown_code",
             {**shown, "default": "$gateway_error_code"},
         ),
-        *_map("$gateway_language:$status", "$gateway_error_message", sentences),
+        *_map(
+            "$status:$gateway_hop",
+            "$gateway_sentence",
+            {'"~^401:."': "forwarded", "default": "$status"},
+        ),
+        *_map("$gateway_language:$gateway_sentence", "$gateway_error_message", sentences),
     ]
     return "\n".join(lines) + "\n"

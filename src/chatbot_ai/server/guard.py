@@ -28,6 +28,7 @@ def build_access(shared: Settings, clock: Clock) -> KeyedAccess:
     unkeyed = LoopbackAccess(
         anywhere=shared.trust_unkeyed_callers and not is_published(shared),
         origins=shared.allowed_origins,
+        hosts=shared.trusted_names,
     )
     return KeyedAccess(keys_file(shared), unkeyed=unkeyed, clock=clock, zone=shared.zone)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -41,6 +42,11 @@ class Settings(BaseSettings):
         "",
         description="Origins whose pages may call from a browser, by commas; "
         "empty: only pages that the gateway itself serves.",
+    )
+    trusted_hosts: str = Field(
+        "",
+        description="Further names of this machine, by commas. Without keys only its addresses, "
+        "localhost, its own name and these are served; /metrics always.",
     )
     gateway_trusted_proxies: str = Field(
         "", description="Networks whose X-Forwarded-For and -Proto are believed, by commas."
@@ -195,6 +201,12 @@ class Settings(BaseSettings):
         return listed(self.gateway_trusted_proxies)
 
     @property
+    def trusted_names(self) -> tuple[str, ...]:
+        """TRUSTED_HOSTS and what this machine calls itself, in lower case."""
+        own = socket.gethostname()
+        return tuple(n.lower() for n in (*listed(self.trusted_hosts), own, own.partition(".")[0]))
+
+    @property
     def allowed_origins(self) -> tuple[str, ...]:
         return listed(self.cors_origins)
 
@@ -211,6 +223,14 @@ class Settings(BaseSettings):
                     f"{origin!r} is no origin; write each like https://chat.example.com, without "
                     "path, and * not at all: a list says which pages"
                 )
+        return value
+
+    @field_validator("trusted_hosts")
+    @classmethod
+    def _are_names(cls, value: str) -> str:
+        for name in listed(value):
+            if re.fullmatch(r"[A-Za-z0-9._-]+", name) is None:
+                raise ValueError(f"{name!r} is no name; write each like chat.lan, without a port")
         return value
 
     @field_validator("gateway_trusted_proxies")

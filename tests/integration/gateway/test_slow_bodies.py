@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +13,12 @@ import pytest
 from bench.slow_bodies import memory_bytes, sent_slowly
 
 from chatbot_ai.domain import limits
-from support.access_lab import Lab, serving
-from support.gateway_lab import Gateway, lab_options, running
+from support.access_lab import serving
+from support.gateway_lab import behind_gateway
 from support.process_tree import descendants
 from support.waiting import HANG_S, until
 
 KEY = "Authorization: Bearer {}\r\n"
-
-
-@asynccontextmanager
-async def behind_gateway(
-    binary: Path, folder: Path, **changes: Any
-) -> AsyncIterator[tuple[Lab, Gateway]]:
-    """A service with a real nginx in front of it."""
-    async with serving(folder) as lab:
-        address = lab.url.removeprefix("http://")
-        changes = {"gateway_rate_per_s": 1000, "gateway_rate_burst": 1000} | changes
-        started = running(binary, lab_options(folder, address, **changes))
-        gateway = await asyncio.to_thread(started.__enter__)
-        try:
-            yield lab, gateway
-        finally:
-            await asyncio.to_thread(started.__exit__, None, None, None)
 
 
 async def ask(port: int, request: bytes) -> tuple[int, dict[str, Any]]:

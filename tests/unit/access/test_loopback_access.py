@@ -7,6 +7,7 @@ from starlette.datastructures import Headers
 
 from chatbot_ai.access.loopback import LoopbackAccess
 from chatbot_ai.api.caller import caller_address
+from chatbot_ai.domain.access import HOP_SIGNS
 from chatbot_ai.domain.errors import Unauthorized
 
 HERE = "127.0.0.1"
@@ -34,7 +35,11 @@ async def test_other_machines_are_not(address: str) -> None:
         ("127.0.0.1:8001", True),
         ("[::1]:8001", True),
         ("192.168.0.7:8001", True),
-        ("office", True),
+        ("office", False),
+        ("evil:8001", False),
+        ("LocalHost.:8001", True),
+        ("ours:8001", True),
+        ("ours.lan", False),
         ("host.docker.internal:8001", True),
         ("chat.localhost", True),
         ("", True),
@@ -43,11 +48,22 @@ async def test_other_machines_are_not(address: str) -> None:
         ("evil.example.", False),
         ("localhost.evil.example", False),
         ("127.0.0.1.nip.example", False),
+        ("evil.internal", False),
+        ("evil.test", False),
+        ("evil.local:8001", False),
+        ("[x]", False),
+        ("[::1", False),
+        ("[127.0.0.1]:8001", True),
+        ("a b", False),
+        ("localhost@evil.example", False),
+        ("localhost:8001@evil", False),
     ],
 )
 async def test_a_public_name_does_not_lead_here(host: str, admitted: bool) -> None:
-    """A name that anybody could point to this machine, or a tunnel gives, is refused."""
-    for access in (LoopbackAccess(), LoopbackAccess(anywhere=True)):
+    """Addresses and the names of a list are this machine's: any other, of one part too, could be
+    pointed here by somebody, or was given by a tunnel."""
+    for anywhere in (False, True):
+        access = LoopbackAccess(anywhere=anywhere, hosts=("ours",))
         if admitted:
             await access.admit({"host": host}, HERE)
         else:
@@ -75,6 +91,61 @@ async def test_pages_of_other_sites_do_not_call(origin: str | None, admitted: bo
     else:
         with pytest.raises(Unauthorized):
             await access.admit(headers, HERE)
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "none", "same-origin", "nonsense"])
+@pytest.mark.parametrize("mode", ["navigate", "no-cors", "cors"])
+@pytest.mark.parametrize("origin", [None, "https://team.example"])
+async def test_what_a_browser_says_of_the_page_is_heeded(
+    site: str, mode: str, origin: str | None
+) -> None:
+    """Images, frames, scripts and links of other sites' pages get nothing, a page of a listed
+    origin does."""
+    access = LoopbackAccess(origins=["https://team.example"])
+    headers = {"host": "localhost:8001", "sec-fetch-site": site, "sec-fetch-mode": mode}
+    headers |= {"origin": origin} if origin else {}
+    if origin or site in ("none", "same-origin"):
+        await access.admit(headers, HERE)
+    else:
+        with pytest.raises(Unauthorized) as refused:
+            await access.admit(headers, HERE)
+        assert refused.value.reason == "unkeyed_page"
+
+
+OURS = {"x-real-ip": HERE, "x-forwarded-for": HERE, "x-forwarded-proto": "http"}
+
+
+@pytest.mark.parametrize(
+    "hop",
+    [
+        *({name: "198.51.100.7"} for name in HOP_SIGNS),
+        {"x-forwarded-for": HERE},
+        {"x-forwarded-proto": "https"},
+        {"x-forwarded-host": "chat.example"},
+        {"x-forwarded-anything": "1"},
+        OURS | {"via": "1.1 unknown"},
+        OURS | {"x-forwarded-for": "198.51.100.7"},
+        OURS | {"x-forwarded-for": f"198.51.100.7, {HERE}"},
+        OURS | {"x-forwarded-port": "443"},
+    ],
+    ids=str,
+)
+async def test_what_came_through_a_proxy_is_refused(hop: dict[str, str]) -> None:
+    """Any sign of another hop than our gateway is refused, for pages too, and the refusal says
+    what to do."""
+    access = LoopbackAccess(anywhere=True)
+    headers = Headers({"host": "127.0.0.1:8001", **hop})
+    with pytest.raises(Unauthorized) as refused:
+        await access.admit(headers, HERE)
+    assert refused.value.reason == "unkeyed_forwarded"
+    with pytest.raises(Unauthorized):
+        access.check_page(headers, HERE)
+
+
+async def test_our_own_gateway_is_no_hop() -> None:
+    """What it tells of its caller is admitted."""
+    headers = OURS | {"host": "localhost", "x-forwarded-host": "localhost"}
+    await LoopbackAccess().admit(headers | {"x-forwarded-prefix": "/office"}, HERE)
 
 
 @pytest.mark.parametrize(
