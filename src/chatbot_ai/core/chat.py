@@ -136,19 +136,20 @@ class Chat:
             self.statistics.observe(record_refusal(error, alias, self.clock.now()))
             raise
         key = self.memory.find_key(request)
+        persona = request.persona or persona
         answer_tokens = min(self._answer_tokens, model.context_tokens // 4)
         # a remote model may cache what all conversations have in common
         is_tagged = key is not None and self._queue_of(model) is self.queue
         return Exchange(
             request=request,
             model=model,
-            persona=request.persona or persona,
+            persona=persona,
             lengths=self._lengths[model],
             answer_tokens=answer_tokens,
             limit_tokens=model.context_tokens - answer_tokens,
             started=self.clock.monotonic(),
             key=key,
-            prefix_tag=prefix_tag(key) if key is not None and is_tagged else "",
+            prefix_tag=prefix_tag(key, persona.texts) if key is not None and is_tagged else "",
         )
 
     def _queue_of(self, model: ChatModel) -> RequestQueue:

@@ -14,13 +14,13 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from chatbot_ai.domain import prompt_texts
 from chatbot_ai.domain.control_tokens import neutralize
 from chatbot_ai.domain.conversation import ConversationKey, Message, Turn
 from chatbot_ai.domain.errors import ContextTooLong
 from chatbot_ai.domain.generation import upper_bound
 from chatbot_ai.domain.persona import Character, Persona
 from chatbot_ai.domain.ports import ChatModel
+from chatbot_ai.domain.prompt_texts import PromptTexts
 
 Counter = Callable[[Sequence[Message]], Awaitable[int]]
 Bound = Callable[[Sequence[Message]], int]
@@ -54,7 +54,7 @@ def format_user_message(persona: Persona, text: str, references: str) -> str:
     return neutralize(whole)
 
 
-def prefix_tag(key: ConversationKey) -> str:
+def prefix_tag(key: ConversationKey, texts: PromptTexts) -> str:
     """A conversation's own first words, always the same: no two conversations begin alike.
 
     llama.cpp takes a slot that has a tenth of the prompt in common, and parks what it held only
@@ -64,7 +64,7 @@ def prefix_tag(key: ConversationKey) -> str:
     at turn 5, falling). A card that is computed once for each conversation costs less.
     """
     parts = "\0".join((key.assistant, key.user_id, key.db_id)).encode("utf-8", "surrogatepass")
-    return prompt_texts.PREFIX_TAG.format(digest=blake2b(parts, digest_size=4).hexdigest())
+    return texts.prefix_tag.format(digest=blake2b(parts, digest_size=4).hexdigest())
 
 
 async def build_prompt(

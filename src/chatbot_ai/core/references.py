@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -17,12 +17,12 @@ from chatbot_ai.core.search_query import (
     may_refer_to_earlier,
     rewrite_query,
 )
-from chatbot_ai.domain import prompt_texts
 from chatbot_ai.domain.conversation import Message, Turn
 from chatbot_ai.domain.errors import ChatbotError, places_of
 from chatbot_ai.domain.generation import likely_tokens
 from chatbot_ai.domain.grounding import Grounder, GroundingResult
 from chatbot_ai.domain.ports import Clock
+from chatbot_ai.domain.prompt_texts import PROMPT_TEXTS, PromptTexts
 
 log = structlog.get_logger()
 
@@ -42,18 +42,19 @@ _DISABLED = GroundingResult("disabled", warnings=("search_disabled",))
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The lines that stand there in any case, and what the search gave (None: none was asked)."""
+    """The lines that stand there in any case, and what the search gave (None: none was asked);
+    `texts` say that it gave nothing."""
 
     lines: tuple[str, ...] = ()
     found: GroundingResult | None = None
+    texts: PromptTexts = PROMPT_TEXTS["ko"]
 
     @property
     def text(self) -> str:
         if self.found is None:
             return "\n".join(self.lines)
-        failed = prompt_texts.SEARCH_FAILED.format(
-            reason=prompt_texts.SEARCH_FAILURES.get(self.found.status, "")
-        )
+        reason = self.texts.search_failures.get(self.found.status, "")
+        failed = self.texts.search_failed.format(reason=reason)
         return "\n".join([*self.lines, self.found.text or failed])
 
     @property
@@ -68,7 +69,7 @@ class Gathered:
 
     def without_passages(self) -> Gathered:
         """The same where the passages turned out not to fit."""
-        return Gathered(self.lines, _LEFT_OUT)
+        return replace(self, found=_LEFT_OUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +130,11 @@ class References:
         if not self._with_time or (exchange.request.messages and not exchange.request.search):
             return ()
         now = self.local_time(clock)
+        texts = exchange.persona.texts
         return (
-            prompt_texts.CURRENT_TIME.format(
+            texts.current_time.format(
                 date=f"{now:%Y-%m-%d}",
-                weekday=prompt_texts.WEEKDAYS[now.weekday()],
+                weekday=texts.weekdays[now.weekday()],
                 time=f"{now:%H:%M}",
                 zone=now.tzname(),
             ),
@@ -220,11 +222,12 @@ class Gathering:
         self.search(turns)
         lines = self._references.lines(self._exchange, self._clock)
         lines += await find_lore(self._exchange.request, turns)
+        texts = self._exchange.persona.texts
         if self._searching is None:
             return Gathered(lines)
         await asyncio.wait([self._searching])
         if self._searching.cancelled():
-            return Gathered(lines, _UNAVAILABLE)
+            return Gathered(lines, _UNAVAILABLE, texts)
         if error := self._searching.exception():
             # the answer can be given without it: a bug in the search costs its sources only
             log.error(
@@ -233,9 +236,10 @@ class Gathering:
                 at=places_of(error),
                 warning="search_unavailable",
             )
-            return Gathered(lines, _UNAVAILABLE)
+            return Gathered(lines, _UNAVAILABLE, texts)
         found = self._searching.result()
-        return Gathered(lines, found.with_numbers_from(next_number(turns, len(found.sources))))
+        numbered = found.with_numbers_from(next_number(turns, len(found.sources)))
+        return Gathered(lines, numbered, texts)
 
     def cancel(self) -> None:
         if self._searching is not None:

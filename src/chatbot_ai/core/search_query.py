@@ -10,12 +10,12 @@ from contextlib import aclosing
 import structlog
 
 from chatbot_ai.core.exchange import ChatRequest, Exchange
-from chatbot_ai.domain import prompt_texts
 from chatbot_ai.domain.control_tokens import neutralize
 from chatbot_ai.domain.conversation import Message, Turn
 from chatbot_ai.domain.errors import ChatbotError
 from chatbot_ai.domain.generation import Finished, GenerationRequest, Sampling, TextDelta
 from chatbot_ai.domain.ports import Clock
+from chatbot_ai.domain.prompt_texts import PromptTexts
 from chatbot_ai.domain.text import sanitize_line
 
 log = structlog.get_logger()
@@ -64,7 +64,7 @@ async def _build_messages(
     exchange: Exchange, turns: Sequence[Turn], limit_tokens: int
 ) -> tuple[Message, ...]:
     request = exchange.request
-    task = build_query_task(request.question)
+    task = build_query_task(request.question, exchange.persona.texts)
     if request.messages:
         return (*request.messages[:-1], Message("user", neutralize(task)))
     return (await exchange.fit(task, "", turns, limit_tokens=limit_tokens)).messages
@@ -129,10 +129,10 @@ def refers_to_earlier(sentence: str) -> bool:
     return short or _LEANING.search(sentence) is not None
 
 
-def build_query_task(sentence: str) -> str:
+def build_query_task(sentence: str, texts: PromptTexts) -> str:
     """Return the user message that asks for the query, to stand after the turns it may mean."""
     question = sanitize_line(sentence, MAX_QUERY_CHARS * 4)
-    return prompt_texts.SEARCH_QUERY_TASK.format(question=question)
+    return texts.search_query_task.format(question=question)
 
 
 def clean_query(answer: str, sentence: str) -> str:

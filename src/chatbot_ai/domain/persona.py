@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.generation import Sampling
-from chatbot_ai.domain.prompt_texts import USER_NAMES
+from chatbot_ai.domain.prompt_texts import PROMPT_TEXTS, USER_NAMES, PromptLanguage, PromptTexts
 
 _PLACEHOLDER = re.compile(r"\{\{\s*(char|user|greeting|context)\s*\}\}", re.IGNORECASE)
 
@@ -29,6 +30,8 @@ class Persona:
     reference  how references (search results, time) stand beside the newest input;
                `{{references}}` and `{{input}}` are filled in
     user_name  what `{{user}}` becomes where the caller gives no name
+    language   that it is written in, and with it our other texts in the prompt
+    english    the same persona for a model that speaks no Korean, if there is one
     """
 
     assistant: Assistant
@@ -38,6 +41,20 @@ class Persona:
     reference: str = "{{input}}\n\n{{references}}"
     user_name: str = USER_NAMES["ko"]
     sampling: Sampling = field(default_factory=Sampling)
+    language: PromptLanguage = "ko"
+    english: Persona | None = None
+
+    @property
+    def texts(self) -> PromptTexts:
+        """Our texts around the conversation, in this persona's language."""
+        return PROMPT_TEXTS[self.language]
+
+    def choose_for(self, languages: Collection[str]) -> Persona:
+        """The persona for a model that speaks `languages` (ISO 639-1; empty: unknown): the English
+        one where English is among them and Korean is not."""
+        if self.english and "en" in languages and "ko" not in languages:
+            return self.english
+        return self
 
     def system_prompt(self, character: Character | None) -> str:
         """The system prompt with its placeholders filled, each once: filled-in text is not

@@ -36,6 +36,7 @@ _FACT_KEYS = """
 """
 _FACTS = frozenset(_FACT_KEYS.split())
 _ALIGNMENT_KEY, _ALIGNMENT = "general.alignment", 32
+_LANGUAGES_KEY = "general.languages"
 _TOKENS_KEY, _KINDS_KEY = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
 #: Kinds of token: 3 control, 4 user-defined.
 _CONTROL_KINDS = (3, 4)
@@ -114,6 +115,15 @@ def read_control_tokens(path: Path) -> tuple[str, ...]:
         return ()
     pairs = zip(tokens, kinds, strict=False)
     return tuple(str(token) for token, kind in pairs if kind in _CONTROL_KINDS)
+
+
+def read_languages(path: Path) -> tuple[str, ...]:
+    """The languages that the model says it speaks, as ISO 639-1 codes; empty where it says nothing.
+
+    Raises ConfigurationError where the file is no GGUF.
+    """
+    found = _read_keys(path, lambda key: key == _LANGUAGES_KEY, "tokenizer.").get(_LANGUAGES_KEY)
+    return tuple(str(code).lower() for code in found) if isinstance(found, list) else ()
 
 
 def compute_least_bytes(path: Path) -> int:

@@ -61,6 +61,7 @@ class ModelFile:
 
     `size_bytes` and `sha256` are exact or None where only the source knows them; `about_bytes` is
     the size to plan with before the source was asked. `alias` is a short name for people.
+    `languages` are ISO 639-1 codes; empty: what the file's header says.
     """
 
     name: str
@@ -70,6 +71,7 @@ class ModelFile:
     sha256: str | None = None
     about_bytes: int = 0
     alias: str | None = None
+    languages: tuple[str, ...] = ()
 
     @property
     def planned_bytes(self) -> int:
@@ -88,6 +90,8 @@ def _claude(quantization: str, about_bytes: int, alias: str) -> ModelFile:
         source=HubSource(_CLAUDE_REPO, file),
         about_bytes=about_bytes,
         alias=alias,
+        # the header names Llama's own languages; this tuning of it is what both assistants use
+        languages=("ko", "en"),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from chatbot_ai.domain.conversation import ASSISTANTS, Assistant
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.domain.generation import Sampling
 from chatbot_ai.domain.persona import Persona
-from chatbot_ai.domain.prompt_texts import USER_NAMES
+from chatbot_ai.domain.prompt_texts import USER_NAMES, PromptLanguage
 
 #: The two persona files of PROMPT_DIR: for the team's own model and for OpenAI's.
 LLAMA_FILE, OPENAI_FILE = "config-Llama.json", "config-OpenAI.json"
@@ -46,8 +47,14 @@ class _Persona(BaseModel):
     system: Lines = Field(min_length=1)
     greeting: Lines = ""
     reference: Lines = "{{input}}\n\n{{references}}"
-    user_name: str = Field(USER_NAMES["ko"], min_length=1)
+    user_name: str | None = Field(None, min_length=1)
     sampling: _Sampling = _Sampling()
+
+
+class _PersonaInFile(_Persona):
+    """`english` is the whole persona once more, for a model that speaks no Korean."""
+
+    english: _Persona | None = None
 
 
 def read_personas(path: Path) -> dict[Assistant, Persona]:
@@ -77,7 +84,7 @@ def read_personas(path: Path) -> dict[Assistant, Persona]:
 
 def _persona(path: Path, text: str, assistant: Assistant, body: Any) -> Persona:
     try:
-        read = _Persona.model_validate(body)
+        read = _PersonaInFile.model_validate(body)
     except ValidationError as error:
         problem = error.errors()[0]
         where = [assistant, *(str(part) for part in problem["loc"])]
@@ -85,12 +92,21 @@ def _persona(path: Path, text: str, assistant: Assistant, body: Any) -> Persona:
         raise ConfigurationError(
             f"{path}, line {line}: {'.'.join(where)}: {problem['msg']}"
         ) from None
-    for required, field in (("{{input}}", read.reference), ("{{references}}", read.reference)):
-        if required not in field:
-            line = _line_of(text, [assistant, "reference"])
-            raise ConfigurationError(
-                f"{path}, line {line}: {assistant}.reference must contain {required}"
-            )
+    for where, reference in (
+        ([assistant, "reference"], read.reference),
+        ([assistant, "english", "reference"], read.english.reference if read.english else None),
+    ):
+        for required in ("{{input}}", "{{references}}"):
+            if reference is not None and required not in reference:
+                line = _line_of(text, where)
+                raise ConfigurationError(
+                    f"{path}, line {line}: {'.'.join(where)} must contain {required}"
+                )
+    english = _build_persona(assistant, read.english, "en") if read.english else None
+    return replace(_build_persona(assistant, read, "ko"), english=english)
+
+
+def _build_persona(assistant: Assistant, read: _Persona, language: PromptLanguage) -> Persona:
     sampling = read.sampling.model_dump() | {"stop": tuple(read.sampling.stop)}
     return Persona(
         assistant=assistant,
@@ -98,8 +114,9 @@ def _persona(path: Path, text: str, assistant: Assistant, body: Any) -> Persona:
         system=read.system,
         greeting=read.greeting,
         reference=read.reference,
-        user_name=read.user_name,
+        user_name=read.user_name or USER_NAMES[language],
         sampling=Sampling(**sampling),
+        language=language,
     )
 
 
