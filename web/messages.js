@@ -63,6 +63,15 @@ const MESSAGES = {
     "글쓰기, 번역, 수식, 아이디어까지. 편하게 물어보세요.",
     "Writing, translation, formulas, ideas. Just ask.",
   ],
+  other_language: [
+    "지금 연결된 모델({model})은 한국어를 하지 못합니다. 설치가 잘되었는지 확인하는 용도이며, 무엇을 물어도 영어로 짧게만 답합니다.",
+    "The model in use ({model}) does not speak English, so expect poor answers.",
+  ],
+  other_language_remedy: [
+    "한국어로 답하는 모델로 바꾸려면 운영자가 이 컴퓨터의 터미널에서 아래 명령을 실행하면 됩니다.",
+    "To switch to a model that does, the operator runs this in a terminal on this computer.",
+  ],
+  other_language_docker: ["Docker Compose로 실행한다면:", "With Docker Compose:"],
   idea_mail: ["정중한 메일 쓰기", "Write a polite email"],
   idea_mail_text: [
     "거래처에 회의 일정을 다음 주로 미루자고 정중하게 부탁하는 메일을 써 줘.",

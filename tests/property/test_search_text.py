@@ -17,6 +17,7 @@ from chatbot_ai.core.search_query import (
     refers_to_earlier,
 )
 from chatbot_ai.domain.citations import filtered
+from chatbot_ai.domain.prompt_texts import PROMPT_TEXTS
 from chatbot_ai.domain.text import sanitize_line, sanitize_text
 from chatbot_ai.search.passages import Passage, group_by_page, limit_per_page, pick, rank, split
 from chatbot_ai.search.terms import stem, terms
@@ -340,7 +341,7 @@ def test_a_whole_question_stands_alone(sentence: str) -> None:
 @given(st.text(max_size=2000))
 def test_the_task_is_short(sentence: str) -> None:
     """What the model is asked stays short, ends where the query begins, and holds no markup."""
-    task = build_query_task(sentence)
+    task = build_query_task(sentence, PROMPT_TEXTS["ko"])
     assert len(task) < 800
     assert task.endswith("\n검색어:")
     assert "<|" not in task

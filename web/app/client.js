@@ -100,6 +100,16 @@ export async function loadLimits() {
   if (!getState().keyNeeded) setTimeout(loadLimits, LIMITS_RETRY_MS);
 }
 
+/** Read which model an assistant answers with into `state.models`; without it nothing is said. */
+export async function loadModel(assistant) {
+  try {
+    const model = await requestJson(`${assistant}/model`, { anonymous: true });
+    setState({ models: { ...getState().models, [assistant]: model } });
+  } catch {
+    // the notice about its language can wait for the next conversation
+  }
+}
+
 /** The error event of a stream as a CallError. */
 export function toCallError(data) {
   return new CallError(data.code || "unknown", data.message || t("error_unknown"), {

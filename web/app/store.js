@@ -10,6 +10,8 @@ let state = {
   keyNeeded: false,
   /** Size limits of the API (`GET /office/limits`); empty until they are read. */
   limits: {},
+  /** By assistant: `GET /office/model`; absent until it is read. */
+  models: {},
   drawer: false,
   dialog: null,
   toast: null,

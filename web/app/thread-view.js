@@ -2,6 +2,7 @@
 import { t } from "../messages.js";
 import { ask, openThread } from "./answers.js";
 import { loadCharacter, loadGreeting } from "./characters.js";
+import { loadModel } from "./client.js";
 import { Composer, fillComposer } from "./composer.js";
 import { openDialog } from "./dialogs.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
@@ -162,6 +163,7 @@ function Turns({ thread, characterRef, character, suggestTo }) {
       !live &&
       thread.loaded &&
       html`<${Welcome} suggestTo=${suggestTo} />`}
+      ${thread.first === 0 && html`<${LanguageNotice} assistant=${assistant} />`}
       ${thread.error &&
       html`<div class="failure" role="alert">
         <p>${t("load_failed")} ${thread.error.message}</p>
@@ -242,6 +244,23 @@ function Announcer({ thread }) {
     }
   }, [running, Boolean(live?.queue)]);
   return html`<div class="offscreen" role="status" aria-live="polite">${text}</div>`;
+}
+
+/** Says at the top of a conversation that the model does not speak the reader's language. */
+function LanguageNotice({ assistant }) {
+  const language = useStore((state) => state.language);
+  const model = useStore((state) => state.models[assistant]);
+  useEffect(() => {
+    if (!model) loadModel(assistant);
+  }, [assistant]);
+  if (!model?.languages.length || model.languages.includes(language)) return null;
+  return html`<aside class="notice">
+    <p>${t("other_language", { model: model.name })}</p>
+    <p>${t("other_language_remedy")}</p>
+    <pre><code>.venv/bin/chatbot-ai models list</code></pre>
+    <p>${t("other_language_docker")}</p>
+    <pre><code>docker compose run --rm --no-deps python-libs-init models list</code></pre>
+  </aside>`;
 }
 
 function Welcome({ suggestTo }) {

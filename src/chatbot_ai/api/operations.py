@@ -61,6 +61,16 @@ class Readiness(BaseModel):
     store: str = Field(description="`ok` or why not.")
 
 
+class Model(BaseModel):
+    """The assistant's own model."""
+
+    name: str
+    languages: list[str] = Field(
+        description="ISO 639-1 codes of what it speaks; empty where that is not known."
+    )
+    context_tokens: int = Field(description="Tokens of a conversation's prompt and answer.")
+
+
 class Limits(BaseModel):
     """How much a caller may send."""
 
@@ -156,6 +166,17 @@ async def readyz(services: ServicesOf) -> JSONResponse:
 async def performance(services: ServicesOf) -> dict[str, Any]:
     """Measured figures: load, times, tokens, cache and engine."""
     return await read_performance(services)
+
+
+@router.get("/model", **CALLERS_ONLY)
+async def read_model(services: ServicesOf) -> Model:
+    """Which model answers, and the languages that it speaks."""
+    model, _ = services.chat.model(LLAMA)
+    return Model(
+        name=model.name,
+        languages=list(services.languages),
+        context_tokens=model.context_tokens,
+    )
 
 
 @router.get("/limits", **CALLERS_ONLY)

@@ -52,6 +52,7 @@ class Services:
     answers  answers that are given once for each idempotency key
     characters  only where the assistant plays them
     unconfigured  aliases of models that lack their key; no list offers them
+    languages  that the assistant's own model speaks (ISO 639-1); empty: unknown
     outbox  tells how many answered turns are not in the database yet
     """
 
@@ -62,6 +63,7 @@ class Services:
     streams: ResumableStreams[ChatEvent]
     outbox: Callable[[], int] = lambda: 0
     unconfigured: frozenset[str] = frozenset()
+    languages: tuple[str, ...] = ()
     characters: CharacterStore | None = None
     creations: IdempotentCreations = field(default_factory=IdempotentCreations)
     answers: IdempotentAnswers = field(init=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from chatbot_ai.messages import Language, get_message
 from chatbot_ai.models.manifest import DEMO
 from chatbot_ai.models.sidecar import Note
 from chatbot_ai.server import group, logs
-from chatbot_ai.server.engines import DEMO_MODEL, choose_model
+from chatbot_ai.server.engines import DEMO_MODEL, choose_model, read_model_languages
 from chatbot_ai.server.listeners import open_listeners
 from chatbot_ai.server.stores import store_name
 from chatbot_ai.settings import Config, load_config
@@ -82,13 +83,28 @@ def _model_names(config: Config, planned: group.Group) -> list[str]:
     return sorted(here) + sorted({url for url in urls if url})
 
 
+def explain_model_language(model: Path, language: Language) -> str:
+    """What it means that the model does not speak the reader's language, and what to do about it;
+    "" where it does or nothing is known."""
+    spoken = read_model_languages(model)
+    if not spoken or language in spoken:
+        return ""
+    return get_message(
+        "cli.up.other_language",
+        language,
+        model=model.name.removesuffix(".gguf"),
+        command=sys.argv[0],
+    )
+
+
 def _print_addresses(
     config: Config, planned: group.Group, console: Console, language: Language, seconds: float
 ) -> None:
     url = planned.gateway_url
     ready = get_message("cli.up.ready", language, seconds=seconds)
     rows = [
-        (get_message("cli.up.gateway", language), f"{url}/office/  {url}/character/"),
+        (get_message("cli.up.chat", language), f"[bold]{url}/chat/[/]"),
+        (get_message("cli.up.dashboard", language), f"{url}/dashboard/"),
         (get_message("cli.up.docs", language), f"{url}/office/docs  {url}/character/docs"),
         (get_message("cli.up.model", language), ", ".join(_model_names(config, planned))),
         (get_message("cli.up.data", language), str(config.shared.data_dir.absolute())),
@@ -104,6 +120,8 @@ def _print_addresses(
         soft_wrap=True,
         markup=False,
     )
-    if any(m.demo for m in planned.models.values()):
-        console.print(f"\n  {get_message('cli.up.demo', language)}", soft_wrap=True)
+    for model in sorted({m.path for m in planned.models.values()}):
+        notice = explain_model_language(model, language)
+        if notice:
+            console.print(f"\n  [bold yellow]![/] {notice}", soft_wrap=True)
     console.print(f"  {get_message('cli.up.stop', language)}\n")

@@ -28,7 +28,7 @@ from chatbot_ai.llm.openai import OpenAIModel
 from chatbot_ai.llm.remote import RemoteModel
 from chatbot_ai.models.gguf import read_control_tokens
 from chatbot_ai.server.assistant_engine import Engine, follow, follow_backup, open_engine
-from chatbot_ai.server.engines import choose_model
+from chatbot_ai.server.engines import choose_model, find_languages
 from chatbot_ai.server.guard import build_access
 from chatbot_ai.server.personas import LLAMA_FILE, OPENAI_FILE, read_personas
 from chatbot_ai.server.stores import character_store, service_store
@@ -73,7 +73,8 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
             engine = await stack.enter_async_context(open_engine(settings, config))
             await learn_control_tokens(settings, config)
             backup = build_backup_engine(shared, settings.context_tokens)
-            models = build_models(engine, backup, config, llama, openai)
+            languages = await asyncio.to_thread(find_languages, engine.model.name, settings, config)
+            models = build_models(engine, backup, config, llama.choose_for(languages), openai)
             gathered = build_references(assistant, shared)
             stack.push_async_callback(gathered.close)
             await gathered.start()
@@ -111,6 +112,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
                 characters=characters,
                 outbox=outbox_turns,
                 unconfigured=unconfigured(config),
+                languages=languages,
                 streams=ResumableStreams(
                     StreamLimits(shared.stream_resume_s, shared.stream_resume_s)
                 ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.llm.engine import EngineOptions
+from chatbot_ai.models.gguf import read_languages
+from chatbot_ai.models.manifest import KNOWN
 from chatbot_ai.server.probe import answers
 from chatbot_ai.server.supervisor import ProcessSpec
 from chatbot_ai.settings import AssistantSettings, Config
@@ -56,6 +59,28 @@ def choose_model(settings: AssistantSettings, config: Config) -> ModelChoice:
         if candidate.is_file():
             return ModelChoice(candidate, demo=candidate == folder / DEMO_MODEL)
     return ModelChoice(folder / DEMO_MODEL, demo=True)
+
+
+def read_model_languages(path: Path) -> tuple[str, ...]:
+    """The languages of a model's file (ISO 639-1): by the catalogue, else by its header; empty
+    where neither says."""
+    for known in KNOWN:
+        if known.name == path.name and known.languages:
+            return known.languages
+    try:
+        return read_languages(path)
+    except ConfigurationError:
+        return ()  # the engine says what is wrong with the file
+
+
+def find_languages(name: str, settings: AssistantSettings, config: Config) -> tuple[str, ...]:
+    """The same of the model that an engine serves by this name: known for the catalogue's models
+    and for a file on this machine."""
+    path = Path(f"{name}.gguf")
+    with contextlib.suppress(ConfigurationError):
+        local = choose_model(settings, config)
+        path = local.path if local.name == name else path
+    return read_model_languages(path)
 
 
 def context_tokens(settings: AssistantSettings, model: ModelChoice) -> int:

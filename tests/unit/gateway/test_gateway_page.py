@@ -36,10 +36,10 @@ def test_page_needs_nothing_else() -> None:
     assert len(PAGE.encode()) < 12_000
 
 
-def test_page_leads_to_both_assistants() -> None:
-    """The reader is shown a way on to each assistant."""
+def test_page_leads_to_the_chat_and_both_assistants() -> None:
+    """The reader is shown the chat first, then each assistant's API."""
     links = [attrs["href"] for tag, attrs in ELEMENTS if tag == "a"]
-    assert links == ["/office/docs", "/character/docs"]
+    assert links == ["/chat/", "/office/docs", "/character/docs"]
 
 
 def test_page_says_its_languages() -> None:

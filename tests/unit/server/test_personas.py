@@ -103,6 +103,48 @@ def test_a_wrong_value_is_found(tmp_path: Path, change: str, wrong_line: int) ->
     assert line_of(file(tmp_path, text)) == wrong_line
 
 
+@pytest.mark.parametrize(
+    ("languages", "language"),
+    [
+        ((), "ko"),
+        (("en",), "en"),
+        (("en", "de"), "en"),
+        (("ko",), "ko"),
+        (("en", "ko"), "ko"),
+        (("zh",), "ko"),
+    ],
+)
+def test_the_language_that_a_model_is_addressed_in(
+    languages: tuple[str, ...], language: str
+) -> None:
+    """English where a model speaks that and no Korean; Korean where nothing better is known."""
+    for persona in read_personas(PROMPTS / "config-Llama.json").values():
+        chosen = persona.choose_for(languages)
+        assert chosen.language == language
+        who = Character("Rachel", "Hi!", "A baker")
+        is_korean = re.search("[가-힣]", chosen.system_prompt(who) + chosen.texts.prefix_tag)
+        assert bool(is_korean) == (language == "ko")
+        if language == "en":
+            assert chosen.sampling.max_tokens == 128
+            assert "{{" not in chosen.system_prompt(who)
+
+
+def test_a_persona_in_one_language_serves_every_model(tmp_path: Path) -> None:
+    """A team's own file needs no English persona."""
+    body = {"office": PERSONA, "character": PERSONA}
+    office = read_personas(file(tmp_path, json.dumps(body)))["office"]
+    assert office.choose_for(("en",)) is office
+
+
+def test_a_slip_in_the_english_persona_is_found(tmp_path: Path) -> None:
+    """Its line too is named."""
+    english = PERSONA | {"reference": "{{input}}"}
+    body = {"office": PERSONA | {"english": english}, "character": PERSONA}
+    text = json.dumps(body, indent=1)
+    wrong = next(n for n, line in enumerate(text.split("\n"), 1) if "reference" in line)
+    assert line_of(file(tmp_path, text)) == wrong
+
+
 @pytest.mark.parametrize("reference", ["{{input}}", "{{references}}", ""])
 def test_a_reference_without_its_places(tmp_path: Path, reference: str) -> None:
     """Input and references both must have a place."""
