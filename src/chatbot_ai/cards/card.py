@@ -5,9 +5,9 @@ Sources: Character Card V1 and V2 (malfoyslastname, 2023) and V3 (kwaroran, 2024
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from chatbot_ai.cards.errors import CardError, CardWarning
 from chatbot_ai.cards.fields import Fields
@@ -16,6 +16,7 @@ from chatbot_ai.cards.limits import DEFAULT_LIMITS, CardLimits
 from chatbot_ai.cards.lorebook import Lorebook
 
 CardVersion = Literal[1, 2, 3]
+T = TypeVar("T")
 
 #: The six fields of V1. V2 files of many tools repeat them beside `data`.
 V1_FIELDS = ("name", "description", "personality", "scenario", "first_mes", "mes_example")
@@ -36,6 +37,19 @@ class CardAsset:
     ext: str
 
 
+class _Field(Generic[T]):
+    """A field of a card's `data`, under its own name, as a method of Fields reads it."""
+
+    def __init__(self, read: Callable[[Fields, str], T]) -> None:
+        self._read = read
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, card: CharacterCard, owner: type) -> T:
+        return self._read(card._fields, self._name)
+
+
 @dataclass(frozen=True, slots=True)
 class CharacterCard:
     """A card of V1, V2 or V3. Two cards are equal if their text is.
@@ -52,6 +66,27 @@ class CharacterCard:
     version: CardVersion = field(compare=False)
     odd: dict[str, None] = field(default_factory=dict, compare=False, repr=False)
     notices: tuple[CardWarning, ...] = field(default=(), compare=False)
+
+    nickname = _Field(Fields.text)
+    description = _Field(Fields.text)
+    personality = _Field(Fields.text)
+    scenario = _Field(Fields.text)
+    first_mes = _Field(Fields.text)
+    mes_example = _Field(Fields.text)
+    alternate_greetings = _Field(Fields.texts)
+    group_only_greetings = _Field(Fields.texts)
+    system_prompt = _Field(Fields.text)
+    post_history_instructions = _Field(Fields.text)
+    #: For the reader of the card, never for a prompt.
+    creator_notes = _Field(Fields.text)
+    tags = _Field(Fields.words)
+    creator = _Field(Fields.text)
+    character_version = _Field(Fields.text)
+    extensions = _Field(Fields.object)
+    source = _Field(Fields.texts)
+    #: Unix seconds, 0 if unknown.
+    creation_date = _Field(Fields.seconds)
+    modification_date = _Field(Fields.seconds)
 
     @classmethod
     def from_text(cls, text: str, limits: CardLimits = DEFAULT_LIMITS) -> CharacterCard:
@@ -88,94 +123,19 @@ class CharacterCard:
         return self._fields.text("name") or Fields(self.raw, self.odd).text("name")
 
     @property
-    def nickname(self) -> str:
-        return self._fields.text("nickname")
-
-    @property
     def spoken_name(self) -> str:
         """What `{{char}}` stands for: the nickname, else the name."""
         return self.nickname.strip() or self.name.strip()
-
-    @property
-    def description(self) -> str:
-        return self._fields.text("description")
-
-    @property
-    def personality(self) -> str:
-        return self._fields.text("personality")
-
-    @property
-    def scenario(self) -> str:
-        return self._fields.text("scenario")
-
-    @property
-    def first_mes(self) -> str:
-        return self._fields.text("first_mes")
-
-    @property
-    def mes_example(self) -> str:
-        return self._fields.text("mes_example")
-
-    @property
-    def alternate_greetings(self) -> tuple[str, ...]:
-        return self._fields.texts("alternate_greetings")
-
-    @property
-    def group_only_greetings(self) -> tuple[str, ...]:
-        return self._fields.texts("group_only_greetings")
 
     @property
     def greetings(self) -> tuple[str, ...]:
         """What a chat may begin with: first_mes is 0, the first alternate 1."""
         return (self.first_mes, *self.alternate_greetings)
 
-    @property
-    def system_prompt(self) -> str:
-        return self._fields.text("system_prompt")
-
-    @property
-    def post_history_instructions(self) -> str:
-        return self._fields.text("post_history_instructions")
-
-    @property
-    def creator_notes(self) -> str:
-        """For the reader of the card, never for a prompt."""
-        return self._fields.text("creator_notes")
-
     def creator_notes_in(self, language: str) -> str:
         """The notes in `language` (ISO 639-1), else the general ones."""
         translations = self._fields.object("creator_notes_multilingual")
         return Fields(translations, self.odd).text(language) or self.creator_notes
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        return self._fields.words("tags")
-
-    @property
-    def creator(self) -> str:
-        return self._fields.text("creator")
-
-    @property
-    def character_version(self) -> str:
-        return self._fields.text("character_version")
-
-    @property
-    def extensions(self) -> Mapping[str, Any]:
-        return self._fields.object("extensions")
-
-    @property
-    def source(self) -> tuple[str, ...]:
-        return self._fields.texts("source")
-
-    @property
-    def creation_date(self) -> int:
-        """Unix seconds, 0 if unknown."""
-        return self._fields.seconds("creation_date")
-
-    @property
-    def modification_date(self) -> int:
-        """Unix seconds, 0 if unknown."""
-        return self._fields.seconds("modification_date")
 
     @property
     def character_book(self) -> Lorebook | None:
@@ -259,9 +219,9 @@ class CharacterCard:
 
     def _read_all(self, limits: CardLimits) -> None:
         """Read every field once, so that what is odd is known."""
-        for attribute in type(self).__dict__:
-            if isinstance(type(self).__dict__[attribute], property):
-                getattr(self, attribute)
+        for name, attribute in type(self).__dict__.items():
+            if isinstance(attribute, property | _Field):
+                getattr(self, name)
         self.lorebook(limits)
         translations = self._fields.object("creator_notes_multilingual")
         for language in translations:
