@@ -19,8 +19,16 @@ from chatbot_ai.core.search_query import (
 from chatbot_ai.domain.citations import filtered
 from chatbot_ai.domain.prompt_texts import PROMPT_TEXTS
 from chatbot_ai.domain.text import sanitize_line, sanitize_text
-from chatbot_ai.search.passages import Passage, group_by_page, limit_per_page, pick, rank, split
-from chatbot_ai.search.terms import stem, terms
+from chatbot_ai.search.passages import (
+    Passage,
+    group_by_page,
+    limit_per_page,
+    pick,
+    rank,
+    split,
+    stem,
+    terms,
+)
 from support.generated import examples
 
 MARKUP = (

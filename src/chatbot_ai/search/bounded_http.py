@@ -24,6 +24,7 @@ from collections.abc import (
 )
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from ipaddress import ip_address
 
 import httpcore2
@@ -112,29 +113,23 @@ class Response:
     def media_type(self) -> str:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
-    async def read_beginning(self, limit_bytes: int) -> bytes:
-        """Return the decompressed body, of a larger one its beginning. Raises ExchangeFailed."""
+    async def read(self, limit_bytes: int, *, whole: bool = True) -> bytes:
+        """Return the decompressed body. Raises ExchangeFailed, also for a larger one, of which the
+        beginning is returned where it need not be `whole`."""
         body = BoundedBody(self.headers.get("content-encoding", "").strip().lower(), limit_bytes)
+        announced = self.headers.get("content-length", "")
+        is_number = announced.isascii() and announced.isdigit()
+        if whole and is_number and int(announced[:19]) > limit_bytes:
+            raise ExchangeFailed("too_large")
         try:
             with translate_errors():
                 async for chunk in self._response.aiter_stream():
                     body.feed(chunk)
             return body.finish()
         except ExchangeFailed as error:
-            if error.reason != "too_large":
+            if whole or error.reason != "too_large":
                 raise
             return body.beginning
-
-    async def read(self, limit_bytes: int) -> bytes:
-        """Return the decompressed body. Raises ExchangeFailed."""
-        body = BoundedBody(self.headers.get("content-encoding", "").strip().lower(), limit_bytes)
-        announced = self.headers.get("content-length", "")
-        if announced.isascii() and announced.isdigit() and int(announced[:19]) > limit_bytes:
-            raise ExchangeFailed("too_large")
-        with translate_errors():
-            async for chunk in self._response.aiter_stream():
-                body.feed(chunk)
-        return body.finish()
 
 
 def build_pool(
@@ -187,16 +182,14 @@ class SystemResolver:
 
     async def __call__(self, host: str) -> list[str]:
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._threads, _look_up, host)
-        return list(dict.fromkeys(found))
+        look_up = partial(
+            socket.getaddrinfo, host, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+        )
+        found = await loop.run_in_executor(self._threads, look_up)
+        return list(dict.fromkeys(str(info[4][0]) for info in found))
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _look_up(host: str) -> list[str]:
-    infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-    return [str(info[4][0]) for info in infos]
 
 
 class ResolvingBackend(httpcore2.AsyncNetworkBackend):

@@ -86,14 +86,8 @@ _OWN_SHARE = 0.95
 #: gets of the default budget, so that a dead one does come to rest.
 _FAIR_S = 1.5
 _Key = tuple[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A provider that was asked, and when on the monotonic clock."""
-
-    provider: WebSearch
-    began: float
+#: Calls under way: the provider that was asked, and when on the monotonic clock.
+_Running = dict[asyncio.Task[list[SearchResult]], tuple[WebSearch, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +161,7 @@ class SearchChain:
         if not waiting:
             wait_s = self._cooldown.wait_s(self.providers)
             raise SearchUnavailable("every search provider rests", wait_s)
-        running: dict[asyncio.Task[list[SearchResult]], _Call] = {}
+        running: _Running = {}
         empty: ProviderResults | None = None
         end = time.monotonic() + timeout_s * _OWN_SHARE
         next_at = 0.0
@@ -176,7 +170,7 @@ class SearchChain:
                 if waiting and (not running or now >= next_at):
                     provider = waiting.popleft()
                     call = provider.search(query, limit=limit, timeout_s=end - now)
-                    running[asyncio.create_task(call)] = _Call(provider, now)
+                    running[asyncio.create_task(call)] = (provider, now)
                     next_at = now + (end - now) / (len(waiting) + 1)
                 wait_until = next_at if waiting else end
                 done, _ = await asyncio.wait(
@@ -185,7 +179,7 @@ class SearchChain:
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 for task in done:
-                    found = self._read_outcome(running.pop(task), task)
+                    found = self._read_outcome(task, *running.pop(task))
                     if found is not None and found.results:
                         self._cache[key] = found
                         return found
@@ -199,15 +193,14 @@ class SearchChain:
         return empty
 
     def _read_outcome(
-        self, call: _Call, task: asyncio.Task[list[SearchResult]]
+        self, task: asyncio.Task[list[SearchResult]], provider: WebSearch, began: float
     ) -> ProviderResults | None:
-        provider = call.provider
         error = SearchUnavailable("cancelled") if task.cancelled() else task.exception()
         if error is None:
             self._cooldown.note_answer(provider.name)
             return ProviderResults(provider.name, tuple(task.result()))
         timed_out = isinstance(error, ExchangeFailed) and error.reason == "timeout"
-        if not timed_out or time.monotonic() - call.began >= _FAIR_S:
+        if not timed_out or time.monotonic() - began >= _FAIR_S:
             self._cooldown.note_failure(provider.name, error)
         kind = type(error).__name__
         if isinstance(error, SearchUnavailable):
@@ -218,11 +211,11 @@ class SearchChain:
             )
         return None
 
-    async def _abandon(self, running: dict[asyncio.Task[list[SearchResult]], _Call]) -> None:
+    async def _abandon(self, running: _Running) -> None:
         now = time.monotonic()
-        for task, call in running.items():
+        for task, (provider, began) in running.items():
             task.cancel()
             # one that was given hardly any time has not failed
-            if now - call.began >= _FAIR_S:
-                self._cooldown.note_failure(call.provider.name, ExchangeFailed("timeout"))
+            if now - began >= _FAIR_S:
+                self._cooldown.note_failure(provider.name, ExchangeFailed("timeout"))
         await asyncio.gather(*running, return_exceptions=True)

@@ -224,7 +224,8 @@ class WebGrounder:
         self._reading.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            _log.info("search.page_failed", error=type(error).__name__, reason=_reason(error))
+            reason = getattr(error, "reason", None)
+            _log.info("search.page_failed", error=type(error).__name__, reason=reason)
 
     async def _read_page(self, url: str, until: float) -> str:
         cached = self._texts.get(url)
@@ -347,7 +348,3 @@ async def _count_tokens(text: str, count: CountText, timeout_s: float) -> int | 
             return tokens if isinstance(tokens, int) else await tokens
     except (TimeoutError, Unavailable):
         return None
-
-
-def _reason(error: BaseException) -> str | None:
-    return getattr(error, "reason", None)

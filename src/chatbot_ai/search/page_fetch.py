@@ -20,6 +20,7 @@ from chatbot_ai.search.address import AddressPolicy
 from chatbot_ai.search.bounded_http import (
     GuardedBackend,
     Resolver,
+    Response,
     SystemResolver,
     build_pool,
     exchange,
@@ -111,14 +112,6 @@ class Page:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    content_type: str
-    body: bytes
-    location: str | None
-
-
 class PageFetcher:
     """Fetches public pages of the web, and nothing else.
 
@@ -181,53 +174,41 @@ class PageFetcher:
         for _ in range(self._max_redirects + 1):
             if not await self._robots.can_fetch(url):
                 raise FetchRefused("robots")
-            answer = await self._get(url, self._max_bytes, _require_readable)
-            if answer.location is None:
-                if answer.status != 200:
-                    raise ExchangeFailed("status")
-                return Page(str(url), answer.content_type, answer.body)
-            url = self._policy.parse(answer.location, base=url)
+            async with exchange(self._pool, url, self._headers) as reply:
+                location = _read_location(reply)
+                if location is None:
+                    if reply.status != 200:
+                        raise ExchangeFailed("status")
+                    if reply.media_type not in READABLE_TYPES:
+                        raise FetchRefused("content_type")
+                    body = await reply.read(self._max_bytes)
+                    return Page(str(url), reply.headers.get("content-type", ""), body)
+            url = self._policy.parse(location, base=url)
         raise FetchRefused("redirects")
 
     async def _load_robots(self, url: httpx2.URL) -> tuple[int, bytes]:
         try:
             async with asyncio.timeout(self._timeout_s):
                 for _ in range(self._max_redirects + 1):
-                    answer = await self._get(url, ROBOTS_LIMIT_BYTES, None)
-                    if answer.location is None:
-                        return answer.status, answer.body
-                    url = self._policy.parse(answer.location, base=url)
+                    async with exchange(self._pool, url, self._headers) as reply:
+                        location = _read_location(reply)
+                        if location is None:
+                            is_there = reply.status == 200
+                            limit = ROBOTS_LIMIT_BYTES
+                            body = await reply.read(limit, whole=False) if is_there else b""
+                            return reply.status, body
+                    url = self._policy.parse(location, base=url)
         except TimeoutError as error:
             raise ExchangeFailed("timeout") from error
         return 404, b""  # RFC 9309 section 2.3.1.2: too many redirects count as unavailable
 
-    async def _get(
-        self, url: httpx2.URL, limit_bytes: int, require: Callable[[str], None] | None
-    ) -> _Answer:
-        async with exchange(self._pool, url, self._headers) as reply:
-            location = reply.headers.get("location") if reply.status in _REDIRECTS else None
-            body = b""
-            if location is None and reply.status == 200:
-                if require is not None:
-                    require(reply.media_type)
-                    body = await reply.read(limit_bytes)
-                else:
-                    body = await reply.read_beginning(limit_bytes)
-            return _Answer(
-                reply.status,
-                reply.headers.get("content-type", ""),
-                body,
-                None if location is None else _decode_location(location),
-            )
 
-
-def _require_readable(media_type: str) -> None:
-    if media_type not in READABLE_TYPES:
-        raise FetchRefused("content_type")
-
-
-def _decode_location(location: str) -> str:
-    """Undo the header's latin-1 where a site sends raw UTF-8, as Korean ones do."""
+def _read_location(reply: Response) -> str | None:
+    """Where a redirect leads, None for another reply. Undoes the header's latin-1 where a site
+    sends raw UTF-8, as Korean ones do."""
+    location = reply.headers.get("location") if reply.status in _REDIRECTS else None
+    if location is None:
+        return None
     try:
         return location.encode("latin-1").decode("utf-8")
     except UnicodeDecodeError:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Any, Generic, TypeVar
 
 from chatbot_ai.domain.errors import SearchUnavailable
 
@@ -22,14 +22,14 @@ class SharedCalls(Generic[K, V]):
     def __init__(self) -> None:
         self._running: dict[K, asyncio.Task[V]] = {}
 
-    async def run(self, key: K, call: Callable[[], Awaitable[V]]) -> V:
+    async def run(self, key: K, call: Callable[[], Coroutine[Any, Any, V]]) -> V:
         """Return what `call` returns, or what the one that is running already will.
 
         Raises SearchUnavailable when `close` ended the call.
         """
         task = self._running.get(key)
         if task is None:
-            task = asyncio.create_task(_wait_for(call))
+            task = asyncio.create_task(call())
             self._running[key] = task
             task.add_done_callback(lambda done: self._forget(key, done))
         await asyncio.wait([task])
@@ -48,7 +48,3 @@ class SharedCalls(Generic[K, V]):
             del self._running[key]
         if not done.cancelled():
             done.exception()  # marks it as seen where every waiter has left
-
-
-async def _wait_for(call: Callable[[], Awaitable[V]]) -> V:
-    return await call()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from chatbot_ai.domain.conversation import ASSISTANTS, Assistant
 from chatbot_ai.domain.errors import ConfigurationError
@@ -21,9 +23,7 @@ from chatbot_ai.server.guard import refuse_unguarded
 from chatbot_ai.server.listeners import Listeners
 from chatbot_ai.server.logs import DailyFile
 from chatbot_ai.server.personas import LLAMA_FILE, OPENAI_FILE, read_personas
-from chatbot_ai.server.probe import answers
-from chatbot_ai.server.process_states import publish_states
-from chatbot_ai.server.readiness import Place, is_store_away
+from chatbot_ai.server.probe import answers, fetch_body
 from chatbot_ai.server.supervisor import ProcessSpec, Supervisor
 from chatbot_ai.settings import Config, process_environment
 
@@ -31,6 +31,22 @@ from chatbot_ai.settings import Config, process_environment
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Free space below which nothing is started: logs and conversations need some.
 MIN_FREE_BYTES = 200 * 1024 * 1024
+#: In the run folder; nginx.conf serves it to operators.
+PROCESSES_FILE = "processes.json"
+#: Seconds between two looks at the processes.
+LOOK_EVERY_S = 0.5
+#: Seconds between two questions; each costs the service a small write.
+ASK_EVERY_S = 0.2
+#: Seconds after which a model that still does not answer is no longer waited for.
+MODEL_WAIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A local service's socket file; `has_engine` where its model belongs to the same group."""
+
+    file: Path
+    has_engine: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,3 +217,55 @@ def _check_folder(folder: Path) -> None:
             f"the disk of {folder} has only {free // 1_000_000} MB left; free at least "
             f"{MIN_FREE_BYTES // 1_000_000} MB"
         )
+
+
+async def publish_states(supervisor: Supervisor, folder: Path) -> None:
+    """Write `folder`/processes.json again whenever a state or a count of restarts changes.
+
+    Runs until cancelled. The file holds names, states and restarts, nothing else.
+    """
+    told = ""
+    while True:
+        states = [
+            {"name": name, "state": child.state, "restarts": child.restarts}
+            for name, child in supervisor.children.items()
+        ]
+        text = json.dumps({"processes": states}) + "\n"
+        if text != told:
+            await asyncio.to_thread(_replace, folder / PROCESSES_FILE, text)
+            told = text
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _replace(path: Path, text: str) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
+
+
+async def is_store_away(places: Sequence[Place]) -> bool:
+    """Wait until every service's model answers, where it is the group's own, and return whether
+    a store is down. A store is not waited for: the services recover by themselves."""
+    states = await asyncio.gather(*(_settled(place) for place in places))
+    return any(state.get("store", "ok") != "ok" for state in states)
+
+
+async def _settled(place: Place) -> dict[str, Any]:
+    state: dict[str, Any] = {}
+    try:
+        async with asyncio.timeout(MODEL_WAIT_S):
+            while True:
+                state = await _state(place.file) or state
+                if state and (state.get("model") == "ok" or not place.has_engine):
+                    return state
+                await asyncio.sleep(ASK_EVERY_S)
+    except TimeoutError:
+        return state
+
+
+async def _state(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(await fetch_body(file, "/readyz"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

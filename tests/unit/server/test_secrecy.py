@@ -14,8 +14,7 @@ import pytest
 import structlog
 
 from chatbot_ai.access.key import new_secret
-from chatbot_ai.server.logs import configure, log_loop_error
-from chatbot_ai.server.secrecy import format_frames, hide_keys, write_frames
+from chatbot_ai.server.logs import configure, format_frames, hide_keys, log_loop_error, write_frames
 from chatbot_ai.settings import Settings
 
 SECRET = "planted-7d1e text of a user"
