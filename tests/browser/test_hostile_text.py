@@ -68,3 +68,45 @@ def test_code_is_highlighted_and_copied(page: Page) -> None:
     answer.locator("figcaption button").click()
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied == "def f(x):\n    return x < 1"
+
+
+def test_text_runs_in_the_direction_of_its_own_letters(page: Page) -> None:
+    """Arabic and Hebrew run from the right, paragraph by paragraph, while the page stays as it is;
+    what is typed, said, answered and named alike."""
+    direction = "e => [getComputedStyle(e).direction, getComputedStyle(e).textAlign]"
+    arabic = "مرحبا بالعالم 123"
+    Script(f"{arabic}\n\n한국어 문단\n\n- {arabic}\n\n```python\nprint(1)\n```").on(page)
+    field = page.locator("#message")
+    field.fill(arabic)
+    assert field.evaluate(direction)[0] == "rtl"
+    field.fill("안녕")
+    assert field.evaluate(direction)[0] == "ltr"
+    say(page, arabic)
+    answer = answered(page, 1).locator(".prose")
+    for place in (page.locator(".bubble"), answer):
+        assert place.get_attribute("dir") == "auto"
+        assert place.evaluate(direction)[0] == "rtl"
+    box = answer.bounding_box()
+    assert box is not None
+    edges = """e => {
+      const range = document.createRange();
+      range.selectNodeContents(e);
+      const box = range.getBoundingClientRect();
+      return [box.left, box.right];
+    }"""
+    first, second = answer.locator("> p").all()
+    assert first.evaluate(edges)[1] > box["x"] + box["width"] - 5, "Arabic begins at the right"
+    assert second.evaluate(edges)[0] < box["x"] + 5, "Hangul begins at the left"
+    assert answer.locator("pre").evaluate(direction)[0] == "ltr"
+    title = page.locator(".topbar-title")
+    expect(title).to_have_attribute("dir", "auto")
+    assert page.locator("html").evaluate(direction)[0] == "ltr"
+
+
+def test_every_field_and_name_has_its_own_direction(page: Page) -> None:
+    """No field for text, and no element that shows a person's or a card's words, is without."""
+    page.goto("/chat/#/characters/new")
+    page.wait_for_selector("form.form")
+    fields = "form.form :is(input:not([type=file]), textarea), input[type=search]"
+    assert page.locator(fields).count() > 4
+    assert page.locator(f":is({fields}):not([dir=auto])").count() == 0

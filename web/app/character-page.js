@@ -64,14 +64,14 @@ function CharacterProfile({ character }) {
         alt=${t("picture_of", { name: character.name })}
       />
       <div class="meeting-text">
-        <h1>${character.name}</h1>
+        <h1 dir="auto">${character.name}</h1>
         ${(character.creator || character.character_version) &&
-        html`<p class="state">
+        html`<p class="state" dir="auto">
           ${character.creator && t("by", { name: character.creator })} ${character.character_version}
         </p>`}
         ${character.tags.length > 0 &&
         html`<ul class="tags">
-          ${character.tags.slice(0, 12).map((tag) => html`<li key=${tag}>${tag}</li>`)}
+          ${character.tags.slice(0, 12).map((tag) => html`<li key=${tag} dir="auto">${tag}</li>`)}
         </ul>`}
         ${greetings.length > 1 &&
         html`<fieldset class="choice">
@@ -191,7 +191,7 @@ function CharacterForm({ character }) {
   const hasPicture = picture ? Boolean(picture.png) : character?.has_picture;
   return html`<form class="page form" onSubmit=${submit}>
     <a class="back" href=${back}><${Icon} name="left" />${t("back")}</a>
-    <h1>${character ? character.name : t("new_character")}</h1>
+    <h1 dir="auto">${character ? character.name : t("new_character")}</h1>
     <div class="form-body">
       <div class="form-picture">
         ${picture?.png
@@ -232,6 +232,7 @@ function CharacterForm({ character }) {
           <span>${t("name")}</span>
           <input
             required
+            dir="auto"
             maxlength=${limits.character_name_chars}
             autocomplete="off"
             value=${fields.name}
@@ -241,6 +242,7 @@ function CharacterForm({ character }) {
         <label class="field">
           <span>${t("greeting")}</span>
           <textarea
+            dir="auto"
             rows="4"
             maxlength=${limits.greeting_chars}
             value=${fields.greeting}
@@ -263,6 +265,7 @@ function CharacterForm({ character }) {
             </div>
             <textarea
               id=${`greeting-${n}`}
+              dir="auto"
               rows="3"
               maxlength=${limits.greeting_chars}
               value=${text}
@@ -281,6 +284,7 @@ function CharacterForm({ character }) {
         <label class="field">
           <span>${t("context")}</span>
           <textarea
+            dir="auto"
             rows="8"
             maxlength=${limits.context_chars}
             value=${fields.context}
@@ -291,6 +295,7 @@ function CharacterForm({ character }) {
         <label class="field">
           <span>${t("notes")}</span>
           <textarea
+            dir="auto"
             rows="2"
             maxlength=${limits.context_chars}
             value=${fields.creator_notes}

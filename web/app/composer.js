@@ -88,6 +88,7 @@ export function Composer({ threadKey, assistant, dbId, onSend, placeholder, disa
     <textarea
       ref=${field}
       id="message"
+      dir="auto"
       rows="1"
       value=${text}
       placeholder=${placeholder}

@@ -58,7 +58,7 @@ function Confirm({ title, text, action, run }) {
     }
   };
   return html`<${Dialog} title=${title} onClose=${closeDialog}>
-    <p class="dialog-text">${text}</p>
+    <p class="dialog-text" dir="auto">${text}</p>
     ${error && html`<p class="wrong" role="alert">${error}</p>`}
     <footer>
       <button type="button" class="button" autofocus onClick=${closeDialog}>${t("cancel")}</button>
@@ -84,7 +84,7 @@ function Rename({ value, run }) {
     <form onSubmit=${submit}>
       <label class="field">
         <span>${t("title_label")}</span>
-        <input ref=${field} autofocus defaultValue=${value} maxlength=${getState().limits.title_chars} autocomplete="off" />
+        <input ref=${field} dir="auto" autofocus defaultValue=${value} maxlength=${getState().limits.title_chars} autocomplete="off" />
       </label>
       ${error && html`<p class="wrong" role="alert">${error}</p>`}
       <footer>
@@ -157,6 +157,7 @@ function Settings() {
     <label class="field">
       <span>${t("my_name")}</span>
       <input
+        dir="auto"
         value=${userName}
         maxlength=${getState().limits.user_name_chars}
         autocomplete="off"

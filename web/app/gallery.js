@@ -82,7 +82,7 @@ export function Gallery() {
     </header>
     ${refused.map(
       (one) => html`<p key=${one.name} class="failure" role="alert">
-        <strong>${one.name}</strong> ${one.message}
+        <strong dir="auto">${one.name}</strong> ${one.message}
       </p>`,
     )}
     ${characters.error && html`<p class="failure" role="alert">${characters.error.message}</p>`}
@@ -99,6 +99,7 @@ export function Gallery() {
       <${Icon} name="search" />
       <input
         type="search"
+        dir="auto"
         aria-label=${t("search_characters")}
         placeholder=${t("search_characters")}
         value=${query}
@@ -113,8 +114,8 @@ export function Gallery() {
           <a class="tile" href=${`#/characters/${character.id}`}>
             <${Portrait} character=${character} size="large" />
             <span class="tile-text">
-              <strong>${character.name || "…"}</strong>
-              <span>${stripMarkdown(fillMacros(character.tagline, character))}</span>
+              <strong dir="auto">${character.name || "…"}</strong>
+              <span dir="auto">${stripMarkdown(fillMacros(character.tagline, character))}</span>
             </span>
           </a>
         </li>`,

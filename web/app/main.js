@@ -87,7 +87,7 @@ function TopBar() {
     >
       <${Icon} name="menu" />
     </button>
-    <span class="topbar-title">${title || (route.view === "office" ? t("office") : "")}</span>
+    <span class="topbar-title" dir="auto">${title || (route.view === "office" ? t("office") : "")}</span>
     <a class="quiet" href="#/" aria-label=${t("new_chat")}><${Icon} name="plus" /></a>
   </header>`;
 }

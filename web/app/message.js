@@ -63,7 +63,7 @@ export function UserMessage({ text, onEdit, disabled }) {
   }
   return html`<div class="said by-user" ref=${own}>
     <h3 class="offscreen">${t("you")}</h3>
-    <p class="bubble">${text}</p>
+    <p class="bubble" dir="auto">${text}</p>
     <div class="actions">
       <${Action} icon="copy" label=${t("copy")} onClick=${() => copyText(text)} />
       ${onEdit &&
@@ -115,6 +115,7 @@ function Edit({ text, onSave, onCancel }) {
   >
     <textarea
       ref=${field}
+      dir="auto"
       aria-label=${t("edit_label")}
       value=${value}
       onInput=${(event) => setValue(event.currentTarget.value)}
@@ -141,7 +142,7 @@ export function Answer({ text, sources = [], live = false, roleplay = false, pla
       known.has(n) ? html`<${Citation} source=${known.get(n)} place=${place} />` : null;
     return renderMarkdown(text, { live, roleplay, cite: sources.length ? cite : null });
   }, [text, sources, live, roleplay, place]);
-  return html`<div class=${roleplay ? "prose roleplay" : "prose"}>${content}</div>`;
+  return html`<div class=${roleplay ? "prose roleplay" : "prose"} dir="auto">${content}</div>`;
 }
 
 function Citation({ source, place }) {
@@ -155,7 +156,7 @@ function Citation({ source, place }) {
       aria-label=${t("source_n", { n: source.n, title: source.title })}
       >${source.n}</a
     ><span class="source-note" role="tooltip" id=${note}>
-      <strong>${source.title}</strong><span>${getHost(source.url)}</span>
+      <strong dir="auto">${source.title}</strong><span>${getHost(source.url)}</span>
     </span>
   </span>`;
 }
@@ -179,7 +180,7 @@ export function SourceList({ sources }) {
     <ol>
       ${sources.map(
         (source) => html`<li key=${source.n} value=${source.n}>
-          <a href=${keepSafeUrl(source.url)} target="_blank" rel="noopener noreferrer">
+          <a href=${keepSafeUrl(source.url)} dir="auto" target="_blank" rel="noopener noreferrer">
             ${source.title || source.url}
           </a>
           <span>${getHost(source.url)}</span>

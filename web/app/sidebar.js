@@ -53,6 +53,7 @@ export function Sidebar() {
       <${Icon} name="search" />
       <input
         type="search"
+        dir="auto"
         aria-label=${t("search_chats")}
         placeholder=${t("search_chats")}
         value=${conversations.query}
@@ -123,7 +124,7 @@ function ConversationLink({ item, current }) {
       ${item.assistant === "character"
         ? html`<${Portrait} character=${character || { name: title }} />`
         : html`<${Icon} name="chat" />`}
-      <span class="title">${title}</span>
+      <span class="title" dir="auto">${title}</span>
     </a>
     <button
       type="button"

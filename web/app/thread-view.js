@@ -187,7 +187,7 @@ function Turns({ thread, characterRef, character, suggestTo }) {
               disabled=${busy}
               onEdit=${(text, done) => edit(turn, text, done)}
             />
-            <h3 class=${speaker ? "speaker" : "offscreen"}>
+            <h3 class=${speaker ? "speaker" : "offscreen"} dir="auto">
               ${speaker ? html`<${Portrait} character=${character} />${speaker}` : t("answer")}
             </h3>
             <${StoredAnswer}
@@ -205,7 +205,7 @@ function Turns({ thread, characterRef, character, suggestTo }) {
           ${(at < Infinity || live.mode === "message" || live.mode === "edit") &&
           html`<${UserMessage} text=${live.input} />`}
           ${!live.error &&
-          html`<h3 class=${speaker ? "speaker" : "offscreen"}>
+          html`<h3 class=${speaker ? "speaker" : "offscreen"} dir="auto">
             ${speaker ? html`<${Portrait} character=${character} />${speaker}` : t("answer")}
           </h3>`}
           <${LiveAnswer} thread=${thread} live=${live} roleplay=${roleplay} />
@@ -309,7 +309,7 @@ function CharacterGreeting({ thread, characterRef, character }) {
         size="medium"
         alt=${t("picture_of", { name: character.name })}
       />
-      <h1>${character.name}</h1>
+      <h1 dir="auto">${character.name}</h1>
     </a>
     <div class="said by-assistant">
       ${greeting !== null && html`<${Answer} text=${greeting} roleplay place="greeting" />`}

@@ -7,6 +7,7 @@ what names a conversation, so there is nothing to compare and nothing to leak.
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
@@ -191,36 +192,43 @@ async def branch(
 async def export(
     key: Key,
     library: Library,
+    services: ServicesOf,
     format: Annotated[
         ExportFormat, Query(description="JSON lines or a readable document.")
     ] = "jsonl",
 ) -> StreamingResponse:
-    """Download a whole conversation as a file."""
+    """Download a whole conversation as a file, with times in the team's zone."""
     summary = await library.read_summary(key)
     media_type, ending = EXPORTS[format]
     headers = {"Content-Disposition": f'attachment; filename="{key.db_id}.{ending}"'}
-    lines = _write_markdown(library, summary) if format == "markdown" else _write_json(library, key)
+    zone = services.chat.local_time().tzinfo
+    write = _write_markdown if format == "markdown" else _write_json
+    lines = write(library, summary, zone)
     return StreamingResponse(lines, media_type=media_type, headers=headers)
 
 
-async def _write_json(library: ConversationLibrary, key: ConversationKey) -> AsyncIterator[str]:
-    """A line for each turn, with what GET …/turns tells of it."""
-    async for turn in library.walk_turns(key):
-        yield StoredTurn.of(turn).model_dump_json() + "\n"
+async def _write_json(
+    library: ConversationLibrary, summary: ConversationSummary, zone: dt.tzinfo | None
+) -> AsyncIterator[str]:
+    """A line for each turn, with what GET …/turns tells of it and its time as people read it."""
+    async for turn in library.walk_turns(summary.key):
+        local_time = dt.datetime.fromtimestamp(turn.created_at, zone).isoformat()
+        line = {**StoredTurn.of(turn).model_dump(), "local_time": local_time}
+        yield json.dumps(line, ensure_ascii=False) + "\n"
 
 
 async def _write_markdown(
-    library: ConversationLibrary, summary: ConversationSummary
+    library: ConversationLibrary, summary: ConversationSummary, zone: dt.tzinfo | None
 ) -> AsyncIterator[str]:
     title = summary.title or summary.preview or summary.key.db_id
     yield f"# {' '.join(title.split())}\n"
     async for turn in library.walk_turns(summary.key):
-        yield _format_section(turn)
+        yield _format_section(turn, zone)
 
 
-def _format_section(turn: Turn) -> str:
-    when = dt.datetime.fromtimestamp(turn.created_at, dt.UTC)
-    notes = [f"{when:%Y-%m-%d %H:%M} UTC", turn.answer.model]
+def _format_section(turn: Turn, zone: dt.tzinfo | None) -> str:
+    when = dt.datetime.fromtimestamp(turn.created_at, zone)
+    notes = [when.isoformat(" ", "minutes"), turn.answer.model]
     if turn.answer.status == "interrupted":
         notes.append("interrupted")
     if len(turn.answers) > 1:

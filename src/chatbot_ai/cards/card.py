@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from chatbot_ai.cards.errors import CardError, CardWarning
 from chatbot_ai.cards.fields import Fields
-from chatbot_ai.cards.jsoncard import JsonObject, dump_object, parse_json
+from chatbot_ai.cards.jsoncard import JsonObject, dump_object, parse_json, read_first_line
 from chatbot_ai.cards.limits import DEFAULT_LIMITS, CardLimits
 from chatbot_ai.cards.lorebook import Lorebook
 
@@ -91,7 +91,12 @@ class CharacterCard:
     @classmethod
     def from_text(cls, text: str, limits: CardLimits = DEFAULT_LIMITS) -> CharacterCard:
         """Read a card's JSON, of whatever tool. Raises CardError where there is no card in it."""
-        text, value, is_repaired = parse_json(text, limits)
+        try:
+            text, value, is_repaired = parse_json(text, limits)
+        except CardError as error:
+            if _is_chat(read_first_line(text)):
+                raise CardError("not_a_card_but_a_chat") from error
+            raise
         raw, is_converted = _find_card(value)
         if is_converted:
             text = dump_object(raw)
@@ -240,17 +245,17 @@ _OTHER_NAMES = {
 
 def _find_card(value: object) -> tuple[JsonObject, bool]:
     """The card in what a file held, and whether it had to be brought into a form of ours."""
-    if isinstance(value, list) and len(value) == 1:
+    if isinstance(value, list) and len(value) == 1 and not _is_chat(value):
         return _find_card(value[0])[0], True
     if not isinstance(value, dict):
-        raise CardError("not_a_character")
+        raise CardError("not_a_card_but_a_chat" if _is_chat(value) else "not_a_character")
     if _is_lorebook(value):
         return _card_of_lorebook(value), True
     is_v1 = "name" in value and any(key in value for key in V1_FIELDS[1:])
     if isinstance(value.get("data"), dict) or is_v1:
         return value, False
-    if "user_name" in value and "character_name" in value:
-        raise CardError("not_a_character")  # a chat
+    if _is_chat(value):
+        raise CardError("not_a_card_but_a_chat")
     found = {
         name: value[other]
         for name, others in _OTHER_NAMES.items()
@@ -260,6 +265,20 @@ def _find_card(value: object) -> tuple[JsonObject, bool]:
     if len(found) < 2 or "name" not in found:
         raise CardError("not_a_character")
     return {**dict.fromkeys(V1_FIELDS, ""), **value, **found}, True
+
+
+def _is_chat(value: object) -> bool:
+    """Whether it is a conversation, as SillyTavern (a line of it) and OpenAI's clients write it."""
+    if isinstance(value, list):
+        return bool(value) and _is_chat({"messages": value})
+    if not isinstance(value, dict):
+        return False
+    messages = value.get("messages")
+    first = messages[0] if isinstance(messages, list) and messages else value
+    if not isinstance(first, dict):
+        return False
+    signs = ({"user_name", "character_name"}, {"is_user", "mes"}, {"role", "content"})
+    return any(sign <= first.keys() for sign in signs)
 
 
 def _is_lorebook(value: JsonObject) -> bool:

@@ -21,6 +21,7 @@ Reason = Literal[
     "json_too_complex",
     "lorebook_too_large",
     "name_missing",
+    "not_a_card_but_a_chat",
     "not_a_character",
     "picture_damaged",
     "picture_not_png",

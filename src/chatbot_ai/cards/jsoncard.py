@@ -113,6 +113,14 @@ def parse_json(text: str, limits: CardLimits = DEFAULT_LIMITS) -> tuple[str, Any
     return (_dump(value) if odd else text), value, bool(odd)
 
 
+def read_first_line(text: str) -> Any:
+    """The JSON value of a text's first line; None where it is none, or longer than 64 KiB."""
+    try:
+        return json.loads(text.lstrip()[: 1 << 16].partition("\n")[0])
+    except (ValueError, RecursionError):
+        return None
+
+
 def _as_it_is(text: str) -> str:
     return text
 

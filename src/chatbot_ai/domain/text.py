@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import cache
 from typing import Literal
 
 from chatbot_ai.domain.citations import CITATION
@@ -20,7 +21,7 @@ _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 #: Combining marks that may follow one character (UAX #15, stream-safe text format).
 MAX_MARKS = 30
 #: Where a longer run may hide: combining marks are no letters and not ASCII.
-_LONG_RUNS = re.compile(rf"[^\w\x00-\x7f]{{{MAX_MARKS + 1},}}")
+_LONG_RUNS = re.compile(rf"(?<![^\w\x00-\x7f])[^\w\x00-\x7f]{{{MAX_MARKS + 1},}}+")
 #: Everything that is not seen: controls but tab and newline, soft hyphen, zero-width and
 #: bidirectional marks and all other format characters, Hangul fillers, variation selectors, tags
 #: (U+E0000), lone surrogates.
@@ -90,17 +91,24 @@ def normalize(text: str, form: Literal["NFC", "NFKC", "NFD"] = "NFC") -> str:
     Putting marks in order takes the square of their number, so of a run of combining marks only
     the first 30 stay; no language writes more (UAX #15).
     """
-    return unicodedata.normalize(form, _LONG_RUNS.sub(_shorten_run, text))
+    return unicodedata.normalize(form, _LONG_RUNS.sub(_shorten_runs, text))
 
 
-def _shorten_run(match: re.Match[str]) -> str:
-    kept: list[str] = []
-    marks = 0
-    for character in match.group():
-        marks = marks + 1 if unicodedata.combining(character) else 0
-        if marks <= MAX_MARKS:
-            kept.append(character)
-    return "".join(kept)
+def _shorten_runs(match: re.Match[str]) -> str:
+    return _compile_marks().sub(lambda run: run[0][:MAX_MARKS], match[0])
+
+
+@cache
+def _compile_marks() -> re.Pattern[str]:
+    """Runs of more than MAX_MARKS combining marks; to look for them all takes some 20 ms, once.
+
+    `re` finds characters beyond U+FFFF in a set one by one, so a range is asked before it.
+    """
+    marks = [chr(code) for code in range(0x300, 0x20000) if unicodedata.combining(chr(code))]
+    low = "".join(mark for mark in marks if mark < "\U00010000")
+    high = "".join(mark for mark in marks if mark >= "\U00010000")
+    mark = f"(?:[{low}]|[{high[0]}-{high[-1]}](?<=[{high}]))"
+    return re.compile(f"(?<!{mark}){mark}{{{MAX_MARKS + 1},}}+")
 
 
 def clean_text(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 
 import pytest
@@ -217,11 +218,17 @@ async def test_export_holds_every_turn(lab: Lab) -> None:
     lines = await lab.http.get("/conversations/d/export", params=A)
     assert lines.headers["content-type"].startswith("application/jsonl")
     assert 'filename="d.jsonl"' in lines.headers["content-disposition"]
-    assert [json.loads(line) for line in lines.text.splitlines()] == turns
+    read = [json.loads(line) for line in lines.text.splitlines()]
+    # the labs' team lives in Seoul
+    seoul = dt.timezone(dt.timedelta(hours=9))
+    times = [dt.datetime.fromtimestamp(turn["created_at"], seoul) for turn in turns]
+    assert [line.pop("local_time") for line in read] == [time.isoformat() for time in times]
+    assert read == turns
     page = await lab.http.get("/conversations/d/export", params={**A, "format": "markdown"})
     assert page.headers["content-type"].startswith("text/markdown")
     assert page.text.startswith("# 0번 질문\n")
     for n, answer in enumerate(said):
+        assert f"\n_{times[n]:%Y-%m-%d %H:%M}+09:00 · " in page.text
         assert f"> {n}번 질문" in page.text
         assert answer in page.text
     wrong = await lab.http.get("/conversations/d/export", params={**A, "format": "pdf"})

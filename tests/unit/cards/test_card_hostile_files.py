@@ -15,6 +15,7 @@ import pytest
 
 from chatbot_ai.cards import CardError, CardLimits, read_card
 from chatbot_ai.cards.errors import Reason
+from chatbot_ai.cards.jsoncard import decode_text
 from chatbot_ai.cards.pictures import inspect_picture
 from support import card_samples as samples
 
@@ -279,6 +280,49 @@ def test_a_damaged_or_foreign_archive_is_refused() -> None:
     with zipfile.ZipFile(buffer, "w") as target:
         target.writestr("folder/card.json", b"{}")
     assert reason_of(buffer.getvalue()) == "not_a_character"
+
+
+def test_an_archive_is_looked_into_for_a_number_of_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many files it holds, no more than 16 are tried; a card behind them is not found."""
+    tried: list[bytes] = []
+
+    def note(data: bytes) -> str:
+        tried.append(data)
+        return decode_text(data)
+
+    monkeypatch.setattr("chatbot_ai.cards.charx.decode_text", note)
+    card = b'{"name":"Mina","first_mes":"hi"}'
+    for before, reason in ((15, None), (16, "card_missing"), (100, "card_missing")):
+        tried.clear()
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as target:
+            for number in range(before):
+                target.writestr(f"cards/{number:03}.json", b"{}")
+            target.writestr("cards/zzz.json", card)
+        if reason is None:
+            assert read_card(buffer.getvalue()).card.name == "Mina"
+        else:
+            assert reason_of(buffer.getvalue()) == reason
+        assert len(tried) == 16
+
+
+@pytest.mark.parametrize(
+    ("filename", "name"),
+    [
+        ("나의 세계.json", "나의 세계"),
+        (None, "Lorebook"),
+        ("a\nb.json", "Lorebook"),
+        (".json", "Lorebook"),
+    ],
+)
+def test_a_lorebook_without_a_name_is_named_after_its_file(filename: str | None, name: str) -> None:
+    """A book that has a name keeps it, and so does a character that is called Lorebook."""
+    book = b'{"entries": {"0": {"uid": 0, "key": ["x"], "content": "y"}}}'
+    assert read_card(book, filename).card.name == name
+    named = b'{"name": "Isles", "entries": {"0": {"uid": 0, "key": ["x"], "content": "y"}}}'
+    assert read_card(named, filename).card.name == "Isles"
+    character = b'{"name": "Lorebook", "first_mes": "I am Lorebook."}'
+    assert read_card(character, filename).card.name == "Lorebook"
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,10 @@ def test_a_newer_or_odd_spec_is_told_but_not_refused(
     assert [warning.notice for warning in card_of(value).warnings()] == notices
 
 
+#: A line of a chat, as SillyTavern writes them.
+MES = '{"name":"x","is_user":true,"mes":"hi"}'
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -148,6 +152,16 @@ def test_a_newer_or_odd_spec_is_told_but_not_refused(
         ("[]", "not_a_character"),
         ("{}", "not_a_character"),
         ('{"name":"x"}', "not_a_character"),
+        ('{"user_name":"a","character_name":"b"}', "not_a_card_but_a_chat"),
+        (
+            '{"chat_metadata":{},"user_name":"a","character_name":"b"}\n' + MES,
+            "not_a_card_but_a_chat",
+        ),
+        (MES + "\r\n" + MES, "not_a_card_but_a_chat"),
+        ("[" + MES + "]", "not_a_card_but_a_chat"),
+        ('[{"role":"user","content":"x"},{}]', "not_a_card_but_a_chat"),
+        ('{"messages":[{"role":"user","content":"x"}]}', "not_a_card_but_a_chat"),
+        ('{"messages":[5]}\n5', "json_invalid"),
         ('{"name":"x","first_mes":' + "9" * 5000 + "}", "not_a_character"),
         ('{"name":"x","first_mes":"y","a":' + "[" * 100 + "]" * 100 + "}", "json_too_complex"),
         ('{"name":"x","first_mes":"y","a":' + "[" * 100_000, "json_too_complex"),
