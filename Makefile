@@ -19,7 +19,7 @@ run: ## Set everything up and serve http://localhost:8001 (Ctrl-C stops it)
 	@exec .venv/bin/chatbot-ai up
 
 unit: setup ## The tests that need nothing but Python, in seconds
-	@$(PYTEST) -m unit
+	@$(PYTEST) tests/unit tests/property tests/style tests/docs
 
 test: setup-tests check ## Check the code and run every test without browser and containers (TESTS=path: those alone)
 	@if [ -n "$(TESTS)" ]; then exec $(PY) -m pytest $(TESTS); \

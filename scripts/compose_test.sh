@@ -5,7 +5,6 @@
 #   COMPOSE_LAB_SCRIPT  the lab script (default ../shared/compose_lab.sh)
 #   COMPOSE_TEST_KEEP   not empty: leave everything running and say how to reach it
 #   PYTHON              the Python that has the dev lock's packages (default .venv/bin/python)
-#   COMPOSE_TEST_AFTER  a file: what was built is not started before this file is gone
 #   CI                  not empty: --if-possible must be possible
 # --if-possible alone: where no engine runs and there is no lab script, say so and succeed.
 # Other arguments replace the list of tests, e.g. tests/compose/test_healing.py -k nginx.
@@ -77,7 +76,6 @@ export COMPOSE_PROJECT_NAME GATEWAY_PORT SECANTUSDB CHATBOT_COMPOSE_TEST=$clone 
 export COMPOSE_FILE=docker-compose.yml:tests/compose/docker-compose.test.yml
 
 timed "build" "${inside[@]}" docker compose --progress quiet build
-while [ -n "${COMPOSE_TEST_AFTER:-}" ] && [ -e "$COMPOSE_TEST_AFTER" ]; do sleep 1; done
 timed "up, from empty volumes until healthy" "${inside[@]}" docker compose --progress quiet up --detach --wait
 timed "the first answer" "${inside[@]}" curl --silent --show-error --fail --output /dev/null \
     --header 'Content-Type: application/json' --data '{"input_data": "Hello!"}' "$E2E_BASE_URL/office/Llama"

@@ -52,7 +52,7 @@ MAY_BLOCK = {
 
 # the machine's speed says nothing about a property; `make test-all` and `make fuzz` look longer
 hypothesis_settings.register_profile("short", deadline=None, print_blob=True, max_examples=25)
-hypothesis_settings.register_profile("long", deadline=None, print_blob=True, max_examples=500)
+hypothesis_settings.register_profile("long", deadline=None, print_blob=True, max_examples=250)
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 # hundreds of processes of ours are started, and each would compile our modules again

@@ -7,7 +7,6 @@ scripted at the page's own network edge; everything else is the real thing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from blockbuster import BlockBuster
@@ -38,14 +37,13 @@ expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="session")
-def group(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
+def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
     """`chatbot-ai up` on free ports; one conversation at a time, so that a queue can form, and
     office answers that are long enough to be stopped."""
     folder = tmp_path_factory.mktemp("group")
-    assert model_file.is_file()
     limits = {
         "CHATBOT_MAX_CONCURRENT": "1",
-        "OFFICE_ANSWER_TOKENS": "96",
+        "OFFICE_ANSWER_TOKENS": "384",
         # on a machine that is busy with other things nobody is refused for the wait
         "REQUEST_DEADLINE_S": "300",
     }
