@@ -1,7 +1,7 @@
 import { createSvg, createElement, Sparkline, setText } from './chart.js';
 import { formatAge, formatBriefly, formatTime, getCodeName, formatNumber, t, formatShare, formatDuration } from './messages.js';
 
-const ENGINE_STATES = ['ready', 'starting', 'waiting', 'stopped'];
+const ENGINE_STATES = ['ready', 'starting', 'stalled', 'waiting', 'stopped'];
 /* An error counts as "just now" for so many seconds. */
 const FRESH_S = 60;
 const FAILED = new Set(['busy', 'rate_limited']);

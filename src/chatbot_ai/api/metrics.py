@@ -50,9 +50,13 @@ class Metrics:
         remote_queue: RequestQueue,
         engine_restarts: Callable[[], int | None],
         outbox: Callable[[], int],
+        engine_stalls: Callable[[], int | None] = lambda: None,
     ) -> None:
         """Read these at every scrape. None stands for unknown: such a sample is left out."""
-        self.registry.register(_Live(self._label, queue, remote_queue, engine_restarts, outbox))
+        gauges = _Live(
+            self._label, queue, remote_queue, engine_restarts, outbox, engine_stalls=engine_stalls
+        )
+        self.registry.register(gauges)
 
     def observe(self, record: RequestRecord) -> None:
         label = self._label
@@ -90,9 +94,12 @@ class _Live(Collector):
         remote_queue: RequestQueue,
         engine_restarts: Callable[[], int | None],
         outbox: Callable[[], int],
+        *,
+        engine_stalls: Callable[[], int | None],
     ) -> None:
         self._label, self._queue, self._remote = label, queue, remote_queue
         self._engine_restarts, self._outbox = engine_restarts, outbox
+        self._engine_stalls = engine_stalls
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         queue, remote_queue = self._queue, self._remote
@@ -105,6 +112,7 @@ class _Live(Collector):
             ("chatbot_remote_running", "Requests to remote models.", len(remote_queue.running)),
             ("chatbot_remote_waiting", "Requests that wait for those.", len(remote_queue.waiting)),
             ("chatbot_engine_restarts", "Since the service started.", self._engine_restarts()),
+            ("chatbot_engine_stalls", "Restarts of a stalled engine.", self._engine_stalls()),
             ("chatbot_outbox_turns", "Answered turns not stored yet.", self._outbox()),
         ):
             family = GaugeMetricFamily(name, text, labels=list(self._label))

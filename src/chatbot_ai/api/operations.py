@@ -224,8 +224,9 @@ async def check_page_access() -> Response:
 
 
 @router.get(METRICS, include_in_schema=False)
-async def scrape_metrics(request: Request) -> Response:
+async def scrape_metrics(request: Request, services: ServicesOf) -> Response:
     """What Prometheus reads; the gateway does not pass it on."""
+    await services.engine()  # its counts are told as last seen
     metrics: Metrics = request.app.state.metrics
     return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
@@ -266,14 +267,12 @@ async def read_performance(services: Services) -> dict[str, Any]:
 async def read_readiness(services: Services) -> dict[str, Any]:
     """The body of /readyz: asks the model's server and writes to the store, within 3 s."""
     model, _ = services.chat.model(LLAMA)
-    states = await asyncio.gather(
-        _check_state(model.check()), _check_state(services.chat.store.check())
+    found, store, engine = await asyncio.gather(
+        _check_state(model.check()), _check_state(services.chat.store.check()), services.engine()
     )
-    return {
-        "ready": all(state == "ok" for state in states),
-        "model": states[0],
-        "store": states[1],
-    }
+    # one that stands still answers all the same when asked how it is
+    found = "model_stalled" if engine.get("state") == "stalled" else found
+    return {"ready": found == store == "ok", "model": found, "store": store}
 
 
 async def _check_state(check: Any) -> str:

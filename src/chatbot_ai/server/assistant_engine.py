@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any
 
 from chatbot_ai.core.queue import RequestQueue
@@ -15,6 +16,7 @@ from chatbot_ai.llm.remote import RemoteModel
 from chatbot_ai.llm.served import Served
 from chatbot_ai.server.engine_plan import plan_engines
 from chatbot_ai.server.engines import engine_spec
+from chatbot_ai.server.group import read_state
 from chatbot_ai.server.listeners import socket_folder
 from chatbot_ai.server.logs import DailyFile
 from chatbot_ai.server.supervisor import Supervisor
@@ -29,25 +31,26 @@ ASK_AGAIN_S, REFRESH_S = 1.0, 30.0
 class Engine:
     """A model's client and what is known of the process behind it.
 
-    restarts gives None for an engine that somebody else looks after.
+    counts tells `restarts` and `stalls` as last seen, nothing of an engine that somebody else looks
+    after.
     """
 
     model: LlamaModel
     state: Callable[[], Awaitable[dict[str, Any]]]
-    restarts: Callable[[], int | None]
+    counts: Callable[[], Mapping[str, Any]]
     slots: int
 
 
 @asynccontextmanager
 async def open_engine(settings: AssistantSettings, config: Config) -> AsyncIterator[Engine]:
     """The engine at ENGINE_URL, or one of our own that lives as long as the service."""
-    opening = _open_remote(settings) if settings.engine_url else _start_engine(settings, config)
-    async with opening as engine:
+    opening = _open_remote if settings.engine_url else _start_engine
+    async with opening(settings, config) as engine:
         yield engine
 
 
 @asynccontextmanager
-async def _open_remote(settings: AssistantSettings) -> AsyncIterator[Engine]:
+async def _open_remote(settings: AssistantSettings, config: Config) -> AsyncIterator[Engine]:
     model = RemoteModel(
         settings.engine_url or "",
         model=settings.engine_model,
@@ -59,10 +62,18 @@ async def _open_remote(settings: AssistantSettings) -> AsyncIterator[Engine]:
     # one that is down, or still loads, is asked again by `follow`: no reason not to start
     served = await try_to_learn(model)
 
-    async def state() -> dict[str, Any]:
-        return {"managed": False}
+    # the socket file of an engine that `up` has started is named after its process
+    url = settings.engine_url or ""
+    process = PurePath(url).stem if url.startswith("unix:") else ""
+    known: dict[str, Any] = {}
 
-    yield Engine(model, state, restarts=lambda: None, slots=slots_at(settings, served))
+    async def state() -> dict[str, Any]:
+        found = await read_state(config.shared.run_dir, process) if process else None
+        known.update(found or {})
+        return {"managed": found is not None, **(found or {})}
+
+    await state()
+    yield Engine(model, state, lambda: known, slots_at(settings, served))
 
 
 @asynccontextmanager
@@ -88,10 +99,10 @@ async def _start_engine(settings: AssistantSettings, config: Config) -> AsyncIte
         )
 
         async def state() -> dict[str, Any]:
-            return {"managed": True, "state": child.state, "restarts": child.restarts}
+            return {"managed": True, **child.to_dict()}
 
         try:
-            yield Engine(model, state, restarts=lambda: child.restarts, slots=options.slots)
+            yield Engine(model, state, child.to_dict, options.slots)
         finally:
             await supervisor.stop()
             log_file.close()

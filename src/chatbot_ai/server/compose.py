@@ -96,7 +96,13 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
             for model, _ in models.values():
                 stack.push_async_callback(model.close)
             stack.push_async_callback(chat.close)
-            metrics.watch(queue, remote_queue, engine.restarts, outbox_turns)
+            metrics.watch(
+                queue,
+                remote_queue,
+                lambda: engine.counts().get("restarts"),
+                outbox_turns,
+                lambda: engine.counts().get("stalls"),
+            )
             watching = [statistics.watch(lambda: (len(queue.running), len(queue.waiting)))]
             if isinstance(engine.model, RemoteModel):
                 watching.append(follow(engine.model, settings, queue))

@@ -12,7 +12,7 @@ from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.llm.engine import EngineOptions
 from chatbot_ai.models.gguf import read_languages
 from chatbot_ai.models.manifest import KNOWN
-from chatbot_ai.server.probe import answers
+from chatbot_ai.server.probe import Address, answers, fetch_body
 from chatbot_ai.server.supervisor import ProcessSpec
 from chatbot_ai.settings import AssistantSettings, Config
 
@@ -24,6 +24,8 @@ DEMO_CONTEXT_TOKENS = 4096
 #: spinning for libgomp's default time halves that of a busy one; a short spin costs neither
 #: (measured: bench/threads.py).
 ENGINE_ENVIRONMENT = {"GOMP_SPINCOUNT": "1000"}
+#: What llama.cpp's /metrics tell of its work.
+PROGRESS_FIGURES = ("requests_processing", "requests_deferred", "n_decode_total")
 #: Linear stretch for the reference model. Source: the specification, section 4.
 REFERENCE_ROPE_SCALE = 2.0
 
@@ -141,15 +143,12 @@ def engine_spec(
 
     gpu  its number in PCI order, as nvidia-smi counts; None: the one that the settings name
     """
+    address = ("127.0.0.1", options.port) if options.port else Path(options.socket)
     visible = {"CUDA_VISIBLE_DEVICES": str(settings.gpu_index if gpu is None else gpu)}
     return ProcessSpec(
         name=name,
         command=options.command(),
-        ready=lambda: answers(
-            ("127.0.0.1", options.port) if options.port else Path(options.socket),
-            "/health",
-            timeout_s=2,
-        ),
+        ready=lambda: answers(address, "/health", timeout_s=2),
         environment={
             # CUDA counts the fastest first, nvidia-smi and our settings by the bus
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
@@ -159,4 +158,24 @@ def engine_spec(
         standard_input=options.standard_input(),
         on_line=on_line,
         start_timeout_s=settings.engine_start_timeout_s,
+        progress=lambda: read_progress(
+            address, options.api_key, timeout_s=settings.engine_stall_timeout_s / 4
+        ),
+        stall_timeout_s=settings.engine_stall_timeout_s,
     )
+
+
+async def read_progress(address: Address, api_key: str, timeout_s: float) -> int | None:
+    """Batches that a llama.cpp server has computed so far; None where nobody waits for one.
+
+    Answered by the thread that all slots share, so a hang there is silence: raises OSError, of
+    which TimeoutError is one, or ValueError.
+    """
+    body = await fetch_body(address, "/metrics", timeout_s, api_key)
+    lines = (line.split() for line in body.decode().splitlines() if not line.startswith("#"))
+    figures = {words[0]: float(words[1]) for words in lines if len(words) == 2}
+    try:
+        running, waiting, batches = (figures[f"llamacpp:{name}"] for name in PROGRESS_FIGURES)
+    except KeyError as error:
+        raise ValueError("no figures of llama.cpp") from error
+    return int(batches) if running or waiting else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -222,19 +223,26 @@ def _check_folder(folder: Path) -> None:
 async def publish_states(supervisor: Supervisor, folder: Path) -> None:
     """Write `folder`/processes.json again whenever a state or a count of restarts changes.
 
-    Runs until cancelled. The file holds names, states and restarts, nothing else.
+    Runs until cancelled. The file holds names, states, restarts and stalls, nothing else.
     """
     told = ""
     while True:
-        states = [
-            {"name": name, "state": child.state, "restarts": child.restarts}
-            for name, child in supervisor.children.items()
-        ]
+        states = [{"name": name, **child.to_dict()} for name, child in supervisor.children.items()]
         text = json.dumps({"processes": states}) + "\n"
         if text != told:
             await asyncio.to_thread(_replace, folder / PROCESSES_FILE, text)
             told = text
         await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def read_state(folder: Path, name: str) -> dict[str, Any] | None:
+    """The state of one process of the group that runs here; None where there is no such one."""
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        text = await asyncio.to_thread((folder / PROCESSES_FILE).read_text, encoding="utf-8")
+        for found in json.loads(text)["processes"]:
+            if found.pop("name") == name:
+                return dict(found)
+    return None
 
 
 def _replace(path: Path, text: str) -> None:

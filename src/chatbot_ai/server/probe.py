@@ -29,9 +29,11 @@ async def answers(address: Address, path: str, timeout_s: float = 5) -> bool:
     return line.split()[1:2] == [b"200"]
 
 
-async def fetch_body(address: Address, path: str, timeout_s: float = 5) -> bytes:
+async def fetch_body(
+    address: Address, path: str, timeout_s: float = 5, api_key: str | None = None
+) -> bytes:
     """The body that GET `path` answers with, whatever its status; OSError where none comes."""
-    whole = await _asked(address, path, timeout_s, _to_the_end)
+    whole = await _asked(address, path, timeout_s, _to_the_end, api_key)
     return whole.partition(b"\r\n\r\n")[2]
 
 
@@ -47,9 +49,11 @@ async def _asked(
     path: str,
     timeout_s: float,
     read: Callable[[asyncio.StreamReader], Awaitable[T]],
+    api_key: str | None = None,
 ) -> T:
     host = "localhost" if isinstance(address, Path) else "{}:{}".format(*address)
-    request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    key = f"Authorization: Bearer {api_key}\r\n" if api_key else ""
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{key}Connection: close\r\n\r\n"
     async with asyncio.timeout(timeout_s):
         if isinstance(address, Path):
             reader, writer = await asyncio.open_unix_connection(address)

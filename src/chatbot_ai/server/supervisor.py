@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 
@@ -21,7 +21,7 @@ from chatbot_ai.settings import without_secrets
 
 log = structlog.get_logger()
 
-State = Literal["starting", "ready", "waiting", "stopped"]
+State = Literal["starting", "ready", "stalled", "waiting", "stopped"]
 
 #: Pause before a restart in seconds: the first is short, as most deaths are single.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
@@ -39,6 +39,11 @@ PROGRESS_EVERY_S = 2.0
 PROGRESS_CPU_SHARE = 0.05
 PROGRESS_READ_BYTES = 1 << 20
 
+#: While a child runs: of its stall timeout, how often it is asked what it is at, and after how much
+#: without progress it counts as stalled.
+LOOKS_PER_STALL = 10
+STALLED_SHARE = 0.5
+
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -55,6 +60,9 @@ class ProcessSpec:
     start_timeout_s seconds without progress after which a starting child is killed: it printed
                     nothing, used no processor and read no file. One that makes progress may take
                     any time, as compiling kernels or a slow disk do.
+    progress        asked while it runs: anything that changes as the work goes on, None where there
+                    is none to do; OSError or ValueError where it does not answer
+    stall_timeout_s seconds without progress after which a running child is killed; 0: never
     """
 
     name: str
@@ -65,6 +73,8 @@ class ProcessSpec:
     sockets: Sequence[socket.socket] = ()
     on_line: Callable[[str], None] = lambda _line: None
     start_timeout_s: float = 60.0
+    progress: Callable[[], Awaitable[object]] | None = None
+    stall_timeout_s: float = 0.0
     stop_signal: signal.Signals = signal.SIGTERM
     with_secrets: bool = False
 
@@ -80,6 +90,7 @@ class Child:
         self.spec = spec
         self.state: State = "starting"
         self.restarts = 0
+        self.stalls = 0
         self.process: asyncio.subprocess.Process | None = None
         self.last_line = ""
         self.lines = 0
@@ -94,6 +105,10 @@ class Child:
         if line.startswith(LAST_WORDS) or (line and not self.last_line.startswith(LAST_WORDS)):
             self.last_line = line
         self.spec.on_line(line)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What operators are told; `stalls` are those of the restarts that a hang made needful."""
+        return {"state": self.state, "restarts": self.restarts, "stalls": self.stalls}
 
     @property
     def pid(self) -> int | None:
@@ -231,6 +246,40 @@ class Supervisor:
         child.state = "ready"
         child.became_ready.set()
         log.info("process.ready", process=child.spec.name, restarts=child.restarts)
+        await self._watch_progress(child)
+
+    async def _watch_progress(self, child: Child) -> None:
+        """Kill a child that stands still while there is work, which a process that is alive and
+        answers our probes may do: in a grammar without end, in a driver."""
+        spec = child.spec
+        if spec.progress is None or not spec.stall_timeout_s:
+            return
+        step: object = None
+        has_worked = False
+        progressed = time.monotonic()
+        work = await asyncio.to_thread(_work_of, child)
+        while True:
+            await asyncio.sleep(spec.stall_timeout_s / LOOKS_PER_STALL)
+            before, last = step, work
+            with contextlib.suppress(OSError, ValueError):
+                step = await spec.progress()
+                has_worked = has_worked or (before is not None and step != before)
+                if step is None or step != before:
+                    progressed, child.state = time.monotonic(), "ready"
+                    continue
+            stalled_s = time.monotonic() - progressed
+            # its first answer may compile kernels for minutes
+            if not has_worked and stalled_s < spec.start_timeout_s:
+                work = await asyncio.to_thread(_work_of, child)
+                if has_progressed(last, work, spec.stall_timeout_s / LOOKS_PER_STALL):
+                    continue
+            if stalled_s > spec.stall_timeout_s and child.state == "stalled" and child.process:
+                child.stalls += 1
+                log.error("process.stalled", process=spec.name, seconds=round(stalled_s))
+                _signal_group(child.process.pid, signal.SIGKILL)
+                return
+            if stalled_s > spec.stall_timeout_s * STALLED_SHARE:
+                child.state = "stalled"
 
     async def _end(self, child: Child) -> None:
         process = child.process

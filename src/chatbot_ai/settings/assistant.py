@@ -113,6 +113,12 @@ class EngineSettings(BaseSettings):
         description="Seconds without progress (no log line, no processor time, nothing read) after "
         "which an engine that loads its model is restarted.",
     )
+    engine_stall_timeout_s: float = Field(
+        90,
+        ge=0,
+        description="Seconds in which an engine with work to do finishes no batch of a prompt and "
+        "no token, after which it is restarted; 0: never.",
+    )
 
 
 class AssistantSettings(EngineSettings):
