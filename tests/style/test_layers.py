@@ -26,7 +26,7 @@ ALLOWED = {
     "cards": {"domain"},
     "models": {"domain", "messages"},
     "gateway": {"domain", "messages"},
-    "settings": {"domain"},
+    "settings": {"domain", "messages"},
     "tools": {"domain", "models"},
     "api": {"core", "domain", "cards", "messages"},
 }

@@ -19,8 +19,8 @@ from chatbot_ai.gateway.nginx import find_nginx
 from chatbot_ai.messages import Language, get_message
 from chatbot_ai.server.engine_plan import plan_engines
 from chatbot_ai.server.stores import mongodb_address
-from chatbot_ai.settings import ComposeSettings, Config, load_config
-from chatbot_ai.tools.doctor.check import Finding, State, run_checks
+from chatbot_ai.settings import ComposeSettings, Config, find_open_files, find_slips, load_config
+from chatbot_ai.tools.doctor.check import Finding, State, run_checks, warn
 from chatbot_ai.tools.doctor.plan import Plan
 
 #: The version that docker-compose.yml pins.
@@ -135,6 +135,10 @@ def plan_checks(config: Config, *, compose: bool = False) -> Plan:
         mongodb_version=_mongodb_version(config, compose),
         has_google_key=shared.google_api_key is not None,
         has_search_engine_id=shared.search_engine_id is not None,
+        slips=[
+            warn("settings", slip.code, **slip.facts)
+            for slip in (*find_slips(config), *find_open_files(config))
+        ],
         has_openai_key=shared.openai_api_key is not None,
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from chatbot_ai.cli.terminal import open_library, show_bytes
 from chatbot_ai.domain.conversation import ASSISTANTS
@@ -19,7 +20,7 @@ from chatbot_ai.server import group, logs
 from chatbot_ai.server.engines import DEMO_MODEL, choose_model, read_model_languages
 from chatbot_ai.server.listeners import open_listeners
 from chatbot_ai.server.stores import store_name
-from chatbot_ai.settings import Config, load_config
+from chatbot_ai.settings import Config, find_open_files, find_slips, load_config
 
 app = typer.Typer(add_completion=False)
 
@@ -33,6 +34,9 @@ def up() -> None:
     began = time.monotonic()
     logs.configure("group", config.shared, console_level="warning")
     group.check(config)
+    for slip in (*find_slips(config), *find_open_files(config)):
+        problem = get_message(f"doctor.finding.{slip.code}", language, **slip.facts)
+        console.print(Text.assemble(("! ", "bold yellow"), problem.replace("\n", "\n  → ")))
     with open_listeners(config) as listeners:
         own = [
             config.assistant(name) for name in ASSISTANTS if not config.assistant(name).engine_url

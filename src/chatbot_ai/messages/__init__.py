@@ -19,7 +19,7 @@ Language = Literal["ko", "en"]
 #: Text by language.
 Entry = Mapping[Language, str]
 
-AREAS = ("api", "cards", "cli", "doctor", "gateway", "models")
+AREAS = ("api", "cards", "cli", "doctor", "gateway", "models", "settings")
 
 _FOLDER = Path(__file__).parent
 _FORMATTER = string.Formatter()

@@ -67,8 +67,10 @@ def check(config: Config) -> None:
     """Raise ConfigurationError where something is in the way: a folder, a persona, no key."""
     shared = config.shared
     refuse_unguarded(shared)
-    for folder in (shared.data_dir, shared.log_dir, shared.run_dir):
-        _check_folder(folder)
+    _check_folder(shared.log_dir, 0o700)
+    # root's gateway has workers of another user, who must pass through to the run folder
+    _check_folder(shared.data_dir, 0o711 if os.geteuid() == 0 else 0o700)
+    _check_folder(shared.run_dir, 0o755)
     for file in (LLAMA_FILE, OPENAI_FILE):
         read_personas(shared.prompt_dir / file)
 
@@ -201,9 +203,10 @@ def _service(
     )
 
 
-def _check_folder(folder: Path) -> None:
+def _check_folder(folder: Path, mode: int) -> None:
+    """Make it, with `mode`, where it is not there; it must take files."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode, parents=True, exist_ok=True)
         probe = folder / ".writable"
         probe.write_bytes(b"x" * 4096)
         probe.unlink()

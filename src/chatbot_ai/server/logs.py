@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -87,10 +88,13 @@ class DailyFile(logging.Handler):
         if self._file is None or today != self._day:
             if self._file is not None:
                 self._file.close()
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(0o700, parents=True, exist_ok=True)
             path = self._folder / f"{self._name}_{today.isoformat()}.log"
             # half a surrogate pair must not make a request fail for the sake of its log line
-            self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
+            # one that is new may be read by others only where its folder may
+            mode = 0o600 | (self._folder.stat().st_mode & 0o066)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode)
+            self._file = os.fdopen(handle, "a", encoding="utf-8", errors="backslashreplace")
             self._day = today
             self._remove_old(today)
         return self._file

@@ -19,7 +19,7 @@ from chatbot_ai.server.compose import build_app
 from chatbot_ai.server.guard import refuse_unguarded
 from chatbot_ai.server.http import BoundedHttp
 from chatbot_ai.server.listeners import bind_file, open_port
-from chatbot_ai.settings import Config
+from chatbot_ai.settings import Config, find_slips
 
 log = structlog.get_logger()
 
@@ -77,6 +77,8 @@ def serve(
     settings = config.assistant(assistant)
     refuse_unguarded(config.shared)
     logs.configure(assistant, config.shared)
+    for slip in find_slips(config):
+        log.warning(f"settings.{slip.code}", **slip.facts)
     setting = f"{assistant.upper()}_PORT"
     sockets = [
         open_port(settings.host, settings.service_port, setting, listen=False)

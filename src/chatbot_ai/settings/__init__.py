@@ -14,6 +14,7 @@ from chatbot_ai.settings.load import (
     without_secrets,
 )
 from chatbot_ai.settings.shared import Settings
+from chatbot_ai.settings.slips import Slip, find_open_files, find_slips
 
 __all__ = [
     "AssistantSettings",
@@ -22,6 +23,9 @@ __all__ = [
     "Config",
     "OfficeSettings",
     "Settings",
+    "Slip",
+    "find_open_files",
+    "find_slips",
     "load_config",
     "process_environment",
     "redacted",

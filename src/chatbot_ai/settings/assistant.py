@@ -5,15 +5,9 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
 
 from chatbot_ai.domain.conversation import Assistant
+from chatbot_ai.settings.env_file import FileSettings
 from chatbot_ai.settings.kinds import (
     Blank,
     OptionalInt,
@@ -26,12 +20,8 @@ from chatbot_ai.settings.kinds import (
 LLAMA_REPOSITORY = "QuantFactory"
 
 
-class EngineSettings(BaseSettings):
+class EngineSettings(FileSettings):
     """llama.cpp's settings for one assistant; the help text names llama.cpp's own parameter."""
-
-    model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_ignore_empty=True, env_file_encoding="utf-8"
-    )
 
     engine_url: OptionalUrl = Field(
         None,
@@ -163,23 +153,6 @@ class AssistantSettings(EngineSettings):
         if self.gpu_layers is not None:
             return self.gpu_layers
         return {"office": -1, "character": 50}[self.name]
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The assistant's own prefix first, then the common one; environment before file."""
-        file = getattr(dotenv_settings, "env_file", None)
-        env = [EnvSettingsSource(settings_cls, env_prefix=p) for p in cls.prefixes]
-        dot = [
-            DotEnvSettingsSource(settings_cls, env_file=file, env_prefix=p) for p in cls.prefixes
-        ]
-        return (init_settings, *env, *dot)
 
 
 class OfficeSettings(AssistantSettings):

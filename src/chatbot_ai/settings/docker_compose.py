@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from chatbot_ai.settings.env_file import FileSettings
 from chatbot_ai.settings.kinds import OptionalSecret, OptionalStr
 
 
-class ComposeSettings(BaseSettings):
+class ComposeSettings(FileSettings):
     """Docker Compose itself replaces these in its files; `doctor --compose` reads them here."""
 
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="ignore",
-        env_file=".env",
-        env_ignore_empty=True,
-        env_file_encoding="utf-8",
-    )
+    model_config = SettingsConfigDict(env_file=".env")
 
     compose_file: str = Field(
         "docker-compose.yml",

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dotenv import dotenv_values
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.settings.assistant import AssistantSettings, CharacterSettings, OfficeSettings
+from chatbot_ai.settings.env_file import SECRET_ENDINGS, read_env_file
 from chatbot_ai.settings.shared import Settings
 
 #: Prefixes that are this project's alone: such a variable that is no setting is a mistake.
@@ -23,19 +23,21 @@ OWN_PREFIXES = ("CHATBOT_", "GATEWAY_")
 ASSISTANT_PREFIXES = ("OFFICE_", "CHARACTER_")
 #: What `chatbot-ai chat` sends; no setting of the services.
 CLIENT_KEY = "CHATBOT_AI_KEY"
-#: How programs name their secrets in the environment.
-SECRET_ENDINGS = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD", "_CREDENTIALS")
 
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The effective configuration of this process: shared settings and one per assistant."""
+    """The effective configuration of this process: shared settings and one per assistant.
+
+    env_file  the file that it was read from, besides the environment
+    """
 
     shared: Settings
     office: OfficeSettings
     character: CharacterSettings
+    env_file: Path | None = None
 
     def assistant(self, name: Assistant) -> AssistantSettings:
         return self.office if name == "office" else self.character
@@ -52,29 +54,21 @@ def load_config(env_file: Path | None = Path(".env"), **flags: Any) -> Config:
     flags override shared settings by field name. Raises ConfigurationError with one line per
     wrong setting: its name, what it is, what is allowed.
     """
-    in_file = _file_values(env_file)
+    in_file = read_env_file(env_file)
     _refuse_unknown(in_file)
-    written: list[Mapping[str, str | None]] = [dict(os.environ), in_file]
+    written: list[Mapping[str, str]] = [dict(os.environ), in_file]
     return Config(
         shared=_checked(Settings, env_file, written, flags),
         office=_checked(OfficeSettings, env_file, written, {}),
         character=_checked(CharacterSettings, env_file, written, {}),
+        env_file=env_file,
     )
-
-
-def _file_values(env_file: Path | None) -> dict[str, str | None]:
-    if env_file is None or not env_file.exists():
-        return {}
-    try:
-        return dotenv_values(env_file)
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{env_file}: cannot be read; save it as UTF-8") from error
 
 
 def _checked(
     cls: type[AnySettings],
     env_file: Path | None,
-    written: Sequence[Mapping[str, str | None]],
+    written: Sequence[Mapping[str, str]],
     flags: dict[str, Any],
 ) -> AnySettings:
     try:
@@ -90,7 +84,7 @@ def _checked(
 
 
 def _find_variable(
-    cls: type[BaseSettings], setting: str, written: Sequence[Mapping[str, str | None]]
+    cls: type[BaseSettings], setting: str, written: Sequence[Mapping[str, str]]
 ) -> str:
     """The variable that a value came from: `written` and prefixes in the order of precedence."""
     names = [prefix + setting for prefix in getattr(cls, "prefixes", ("",))]
@@ -98,12 +92,8 @@ def _find_variable(
     return next(found, names[0])
 
 
-def _refuse_unknown(in_file: Mapping[str, str | None]) -> None:
-    known = {CLIENT_KEY, *setting_names(Settings)} | {
-        prefix + name
-        for prefix in ("OFFICE_", "CHARACTER_", "CHATBOT_")
-        for name in setting_names(AssistantSettings)
-    }
+def _refuse_unknown(in_file: Mapping[str, str]) -> None:
+    known = known_names()
     for name in sorted({*os.environ, *in_file} - known):
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
         ours = name.startswith(OWN_PREFIXES) or (
@@ -114,6 +104,15 @@ def _refuse_unknown(in_file: Mapping[str, str | None]) -> None:
         if ours:
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ConfigurationError(f"{name}: no such setting{hint}")
+
+
+def known_names() -> set[str]:
+    """Environment names of all that counts in a service."""
+    return {CLIENT_KEY, *setting_names(Settings)} | {
+        prefix + name
+        for prefix in (*ASSISTANT_PREFIXES, "CHATBOT_")
+        for name in setting_names(AssistantSettings)
+    }
 
 
 def process_environment() -> dict[str, str]:

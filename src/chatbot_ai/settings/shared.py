@@ -10,20 +10,16 @@ from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from chatbot_ai.settings.env_file import FileSettings
 from chatbot_ai.settings.kinds import Blank, OptionalSecret, OptionalStr, OptionalUrl, listed
 
 #: As browsers write it (RFC 6454, section 6.1): scheme, host and a port that is not the usual one.
 ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
 
 
-class Settings(BaseSettings):
+class Settings(FileSettings):
     """Everything the two assistants share."""
-
-    model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_ignore_empty=True, env_file_encoding="utf-8"
-    )
 
     app_mode: Annotated[Literal["office", "character"] | None, Blank] = Field(
         None, description="Which assistant `chatbot-ai serve` runs when none is named."

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatbot_ai.domain.errors import ConfigurationError
-from chatbot_ai.settings import load_config, redacted
+from chatbot_ai.settings import find_open_files, find_slips, load_config, redacted
 from chatbot_ai.settings.assistant import AssistantSettings
 from chatbot_ai.settings.load import setting_names
 from chatbot_ai.settings.shared import Settings
@@ -233,3 +233,135 @@ def test_what_is_written_to_a_file_is_read_back(values: dict[str, object]) -> No
     path.write_text(text, encoding="utf-8")
     shared = load_config(path).shared
     assert {name: getattr(shared, name) for name in values} == values
+
+
+def password(env_file: Path, line: str) -> str | None:
+    env_file.write_bytes(line.encode())
+    found = load_config(env_file).shared.mongo_admin_password
+    return found.get_secret_value() if found else None
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("a${HOME}b", "a${HOME}b"),
+        ("'a${HOME}b'", "a${HOME}b"),
+        ('"a$HOME ${X:-y}"', "a$HOME ${X:-y}"),
+        ("$$a", "$$a"),
+        ("a#b", "a#b"),
+        ("#ab", "#ab"),
+        ("'a #b'", "a #b"),
+        ('"a #b"', "a #b"),
+        ("a=b==", "a=b=="),
+        ("a'b\"c", "a'b\"c"),
+        (r"a\nb", r"a\nb"),
+        (r"'a\nb'", r"a\nb"),
+        (r'"a\"b"', 'a"b'),
+        ("비밀 번호", "비밀 번호"),
+        ("''", None),
+    ],
+)
+@pytest.mark.parametrize("form", ["{}\n", "{}", "{}\r\n", "  {}  \n", "{} # 설명\n"])
+@pytest.mark.parametrize("before", ["", "export ", "\ufeff", "\n\n# 설명\r\n"])
+def test_a_password_is_read_as_it_is_written(
+    env_file: Path, written: str, value: str | None, form: str, before: str
+) -> None:
+    """Nothing is expanded, and quotes, #, export, a byte order mark and CRLF are as expected."""
+    line = before + form.format(f"MONGO_ADMIN_PASSWORD={written}")
+    assert password(env_file, line) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("GATEWAY_PORT: 8200\n", 1, "GATEWAY_PORT=8200"),
+        ("# a\n\n\nexport GATEWAY_PORT : 8200\n", 4, "GATEWAY_PORT=8200"),
+        ("LOG_LEVEL=info\r\nOPENAI_API_KEY: planted\r\n", 2, "OPENAI_API_KEY=…"),
+        ("GATEWAY_PORT 8200\n", 1, "NAME=value"),
+        ("\nGATEWAY_PORT\n", 2, "NAME=value"),
+        ("MONGO_ADMIN_PASSWORD='planted\nLOG_LEVEL=info\n", 1, "quote"),
+        ('MONGO_ADMIN_PASSWORD="a"planted\n', 1, "quote"),
+    ],
+)
+def test_a_line_that_is_none_is_named(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, text: str, line: int, said: str
+) -> None:
+    """Its number and what to write; never passed over, and no secret of it is shown."""
+    monkeypatch.setenv("LANG", "en_US.UTF-8")
+    env_file.write_bytes(text.encode())
+    found = refusal(env_file)
+    assert f"line {line}" in found
+    assert said in found
+    assert "planted" not in found
+    monkeypatch.setenv("LANG", "ko_KR.UTF-8")
+    assert f"{line}번째 줄" in refusal(env_file)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """A folder, as Docker makes one where a file is missing, is said."""
+    assert str(tmp_path) in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("MONGODB_URI", "MONGODB_URL"),
+        ("MONGO_URL", "MONGODB_URL"),
+        ("MONGO_USER", "MONGO_ADMIN_USER"),
+        ("MONGODB_HOST", "MONGO_HOST"),
+        ("OPENAI_KEY", "OPENAI_API_KEY"),
+        ("OPENAI_APIKEY", "OPENAI_API_KEY"),
+        ("MODEL_FILE", "OFFICE_MODEL_FILE"),
+        ("THREADS", "CHATBOT_THREADS"),
+        ("PORT", "GATEWAY_PORT"),
+        ("LOG_LEVL", "LOG_LEVEL"),
+        ("NAVER_CLIENT", "NAVER_CLIENT_ID"),
+    ],
+)
+def test_a_name_near_ours_is_noticed(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    """In the file always, in the environment where it begins as ours do; nothing is refused."""
+    env_file.write_text(f"{name}=1\n")
+    [slip] = find_slips(load_config(env_file))
+    assert (slip.code, slip.facts["name"]) == ("setting_misnamed", name)
+    assert meant in slip.facts["meant"]
+    env_file.write_text("")
+    monkeypatch.setenv(name, "1")
+    ours = name.startswith(("MONGO", "OPENAI_", "NAVER_"))
+    assert len(list(find_slips(load_config(env_file)))) == ours
+
+
+@pytest.mark.parametrize(
+    "name", ["PATH", "HOME", "HTTP_PROXY", "TZ", "OPENAI_ORG_ID", "HF_HOME", "PIP_INDEX_URL"]
+)
+def test_a_foreign_name_is_nobodys_slip(
+    env_file: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Neither in the file nor in the environment, and settings of Compose are no slips either."""
+    env_file.write_text(f"{name}=1\nCOMPOSE_PROFILES=monitoring\nRUN_UID=1000\n")
+    monkeypatch.setenv(name, "1")
+    assert list(find_slips(load_config(env_file))) == []
+
+
+def test_a_secret_that_a_comment_cuts_is_noticed(env_file: Path) -> None:
+    """Only there: elsewhere a comment is a comment."""
+    env_file.write_text("GATEWAY_PORT=8200 # mine\nMONGO_ADMIN_PASSWORD=ab #cd\n")
+    assert [(s.code, s.facts["name"]) for s in find_slips(load_config(env_file))] == [
+        ("setting_cut", "MONGO_ADMIN_PASSWORD")
+    ]
+
+
+def test_files_that_others_may_read_are_noticed(env_file: Path, tmp_path: Path) -> None:
+    """`.env` with its secrets and the folder of the logs; not what is private."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    env_file.touch()
+    for path, mode in ((env_file, 0o600), (logs, 0o700)):
+        path.chmod(mode)
+    config = load_config(env_file, log_dir=logs, data_dir=tmp_path / "none")
+    assert list(find_open_files(config)) == []
+    env_file.chmod(0o644)
+    logs.chmod(0o755)
+    found = {slip.facts["path"]: slip.facts["mode"] for slip in find_open_files(config)}
+    assert found == {str(env_file): "go-rwx", str(logs): "-R go-rwx"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from chatbot_ai.models.library import FileState, ModelLibrary
 from chatbot_ai.tools.doctor import machine, services
-from chatbot_ai.tools.doctor.check import Check, Finding
+from chatbot_ai.tools.doctor.check import Check, Finding, ok
 
 #: RAM of one service beside its model: SPEC, section 8.
 SERVICE_BYTES = 2_000_000_000
@@ -38,6 +38,7 @@ class Plan:
     ports: Mapping[str, int]
     host: str = "127.0.0.1"
     gateway_hosts: Sequence[str] = ()
+    slips: Sequence[Finding] = ()
     models: Mapping[str, str] = field(default_factory=dict)
     gpus: Mapping[str, int] = field(default_factory=dict)
     wanted_gpus: frozenset[int] = frozenset()
@@ -91,6 +92,7 @@ class Plan:
                 has_search_engine_id=self.has_search_engine_id,
                 has_openai_key=self.has_openai_key,
             ),
+            "settings": lambda: list(self.slips) or [ok("settings", "settings_ok")],
             "folder": partial(
                 services.check_folders, {"data": self.data_dir, "logs": self.log_dir}
             ),
