@@ -18,6 +18,7 @@ from chatbot_ai.domain.errors import (
     BackendProtocolError,
     BackendRateLimited,
     BackendUnavailable,
+    ContextTooLong,
     DeadlineExceeded,
     EmptyAnswer,
     InvalidRequest,
@@ -371,6 +372,59 @@ async def test_a_refused_request_breaks_the_protocol(server: FaultyServer, statu
     server.script = [respond(status, b'{"error": {"message": "no"}}')] * 2
     assert type((await failure(model))[1]) is BackendProtocolError
     await model.close()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"type": "exceed_context_size_error", "n_prompt_tokens": 9000, "n_ctx": 4096, "code": 400},
+        {"code": "context_length_exceeded", "type": "invalid_request_error", "param": "messages"},
+    ],
+    ids=["llama.cpp", "openai"],
+)
+async def test_a_prompt_that_is_too_long_is_no_outage(
+    model: ChatModel, server: FaultyServer, told: dict[str, object]
+) -> None:
+    """Whichever server says so, and in whichever way; no backup is tried."""
+    refusal = respond(400, json.dumps({"error": {"message": "no"} | told}).encode())
+    server.script = [refusal] * 3
+    with pytest.raises(ContextTooLong) as caught:
+        await listen(model, request(), [])
+    assert caught.value.limit == 4096
+    assert caught.value.tokens == told.get("n_prompt_tokens", 4097)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (401, BackendNotConfigured),
+        (403, BackendNotConfigured),
+        (404, BackendProtocolError),
+        (409, BackendUnavailable),
+        (429, BackendRateLimited),
+        (500, BackendUnavailable),
+        (503, BackendUnavailable),
+    ],
+)
+async def test_whose_fault_a_refusal_is(
+    model: ChatModel, server: FaultyServer, status: int, expected: type[BackendUnavailable]
+) -> None:
+    """One table for the engine and for OpenAI: none of these is the caller's."""
+    server.script = [respond(status, b'{"error": {"message": "no"}}')] * 2
+    assert isinstance((await failure(model))[1], expected)
+
+
+async def test_a_template_that_refuses_says_why(server: FaultyServer) -> None:
+    """The engine takes a plain conversation and not this one: the reason is its template's."""
+    model = llama(server)
+    said = "While executing at line 3\n   ^\nError: Jinja Exception: Roles must alternate"
+    refusal = respond(400, json.dumps({"error": {"code": 400, "message": said}}).encode())
+    server.script = [refusal, respond(200, b'{"prompt": "?"}'), refusal]
+    with pytest.raises(InvalidRequest) as caught:
+        await listen(model, request(), [])
+    await model.close()
+    assert (caught.value.field, caught.value.reason) == ("messages", "template_refused")
+    assert caught.value.params == {"said": "Roles must alternate"}
 
 
 @pytest.mark.parametrize("status", [400, 422])

@@ -30,7 +30,7 @@ from chatbot_ai.core.chat import Chat
 from chatbot_ai.core.exchange import ChatRequest
 from chatbot_ai.core.queue import QueuePosition
 from chatbot_ai.domain.control_tokens import neutralize
-from chatbot_ai.domain.conversation import Message
+from chatbot_ai.domain.conversation import Message, Role
 from chatbot_ai.domain.errors import ChatbotError, UnknownModel
 from chatbot_ai.domain.generation import Restarted, Usage
 from chatbot_ai.domain.limits import OPENAI_MODEL_CHARS
@@ -163,18 +163,21 @@ def messages_of(
 ) -> tuple[Message, ...]:
     """The prompt: the system messages that come first, joined, or the persona; then the rest.
 
-    A stored character stands before the system messages.
+    A stored character stands before the system messages. Behind them user and assistant take turns,
+    as many chat templates demand: neighbours of one role are joined, and what a system message says
+    later stands in the user message that comes next.
     """
     leading: list[str] = []
     rest: list[Message] = []
     for message in body.messages:
         text = neutralize(message.content)
-        if message.role in ("user", "assistant"):
-            rest.append(Message("user" if message.role == "user" else "assistant", text))
-        elif rest:
-            rest.append(Message("system", text))
-        else:
+        role: Role = "assistant" if message.role == "assistant" else "user"
+        if message.role not in ("user", "assistant") and not rest:
             leading.append(text)
+        elif rest and rest[-1].role == role:
+            rest[-1] = Message(role, f"{rest[-1].content}\n\n{text}")
+        else:
+            rest.append(Message(role, text))
     if played_ is not None:
         leading.insert(0, neutralize(played_.persona.system_prompt(played_.character)))
     system = "\n\n".join(leading) if leading else neutralize(persona.system_prompt(None))

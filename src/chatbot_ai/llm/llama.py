@@ -13,7 +13,6 @@ from chatbot_ai.domain.conversation import Message
 from chatbot_ai.domain.deadline import SystemClock, within_deadline
 from chatbot_ai.domain.errors import (
     BackendProtocolError,
-    BackendRateLimited,
     BackendUnavailable,
     InvalidRequest,
 )
@@ -36,6 +35,7 @@ from chatbot_ai.llm.chat_protocol import (
     retry_after_s,
 )
 from chatbot_ai.llm.posting import Posting, split_socket
+from chatbot_ai.llm.refusals import CALLERS, RETRY_AFTER_S, read_refusal, read_template_reason
 from chatbot_ai.llm.sse import EventTooLong, SseDecoder
 from chatbot_ai.llm.thoughts import ThoughtFilter, without_thoughts
 
@@ -46,8 +46,8 @@ CLOCK = SystemClock()
 CONNECT_TIMEOUT_S = 3.0
 #: Seconds without a byte after which a generation counts as stalled.
 STALL_TIMEOUT_S = 60.0
-#: Seconds after which a caller may expect a restarted engine.
-RETRY_AFTER_S = 5.0
+#: Seconds that the question may take why a request was refused.
+TEMPLATE_TIMEOUT_S = 5.0
 #: Statuses of a server that does not have an endpoint.
 ABSENT = (404, 405, 501)
 
@@ -110,8 +110,7 @@ class LlamaModel:
             async with within_deadline(CLOCK, request.deadline, "generation"):
                 response = await self._answers.send(body)
             async with aclosing(response):
-                _raise_for_format(response, request)
-                await raise_for_status(response)
+                await self._raise_for_status(response, request)
                 pieces = response.aiter_raw()
                 is_open = True
                 while is_open:
@@ -167,8 +166,7 @@ class LlamaModel:
             async with within_deadline(CLOCK, request.deadline, "generation"):
                 response = await self._answers.send(body, patience)
             async with aclosing(response):
-                _raise_for_format(response, request)
-                await raise_for_status(response)
+                await self._raise_for_status(response, request)
                 async with within_deadline(CLOCK, request.deadline, "generation"):
                     body_read = await response.aread()
                 chunk = parse_chunk(body_read.decode())
@@ -208,6 +206,8 @@ class LlamaModel:
         response = await self._http.post("/v1/chat/completions/input_tokens", json=body)
         if response.status_code in ABSENT:
             return None
+        if response.status_code in CALLERS and (reason := await self._template_reason(messages)):
+            raise InvalidRequest("messages", "template_refused", said=reason)
         await raise_for_status(response)
         return _read(response, "input_tokens", int)
 
@@ -235,6 +235,30 @@ class LlamaModel:
         if b'"count"' not in response.content:
             return None  # the first llama.cpp servers take any body and find no text in this one
         return _read(response, "count", int)
+
+    async def _raise_for_status(
+        self, response: httpx2.Response, request: GenerationRequest
+    ) -> None:
+        """Raise what a refusal means; where it is the chat template's, InvalidRequest with its own
+        reason, which is the difference to a conversation that no template refuses."""
+        if response.status_code in CALLERS:
+            reason = await self._template_reason(request.messages)
+            if reason is not None:
+                raise InvalidRequest("messages", "template_refused", said=reason)
+        await raise_for_status(response, request, self.context_tokens)
+
+    async def _template_reason(self, messages: Sequence[Message]) -> str | None:
+        applied = None
+        for tried in ((Message("user", "?"),), messages):
+            if applied is not None and applied.status_code != 200:
+                return None
+            body = {"messages": [asdict(m) for m in tried]}
+            applied = await self._http.post(
+                "/apply-template", json=body, timeout=TEMPLATE_TIMEOUT_S
+            )
+        if applied is None or applied.status_code not in CALLERS:
+            return None
+        return read_template_reason(_json_of(applied))
 
     async def _room(self, request: GenerationRequest, wished: int) -> int:
         """`wished` tokens, or what the prompt leaves of the context if that is less."""
@@ -272,23 +296,22 @@ class LlamaModel:
             raise BackendProtocolError("the model's server sent nonsense") from error
 
 
-def _raise_for_format(response: httpx2.Response, request: GenerationRequest) -> None:
-    """A 400 for a request with a schema is about that schema: the rest is ours and well-formed."""
-    if response.status_code == 400 and request.response_format:
-        raise InvalidRequest("response_format", "response_format_refused")
-
-
-async def raise_for_status(response: httpx2.Response) -> None:
-    status = response.status_code
-    if status < 400:
+async def raise_for_status(
+    response: httpx2.Response, request: GenerationRequest | None = None, limit_tokens: int = 0
+) -> None:
+    if response.status_code < 400:
         return
-    wait = retry_after_s(response.headers.get("Retry-After"), RETRY_AFTER_S)
-    if status == 429:
-        raise BackendRateLimited("the model's server limits the rate", wait)
-    if status == 503:
-        raise BackendUnavailable("the model's server is loading or busy", wait)
     await response.aread()
-    raise BackendProtocolError(f"the model's server answered with status {status}", wait)
+    wait_s = retry_after_s(response.headers.get("Retry-After"), RETRY_AFTER_S)
+    body = _json_of(response)
+    raise read_refusal(response.status_code, body, request, limit_tokens, wait_s)
+
+
+def _json_of(response: httpx2.Response) -> Any:
+    try:
+        return response.json()
+    except UNREADABLE:
+        return None
 
 
 def _read(response: httpx2.Response, field: str, kind: type[Kind]) -> Kind:

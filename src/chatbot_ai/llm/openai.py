@@ -15,8 +15,8 @@ from chatbot_ai.domain.deadline import SystemClock, within_deadline
 from chatbot_ai.domain.errors import (
     BackendNotConfigured,
     BackendProtocolError,
-    BackendRateLimited,
     BackendUnavailable,
+    ChatbotError,
     InvalidRequest,
 )
 from chatbot_ai.domain.generation import (
@@ -35,6 +35,7 @@ from chatbot_ai.llm.chat_protocol import (
     request_body,
     retry_after_s,
 )
+from chatbot_ai.llm.refusals import RETRY_AFTER_S, read_refusal
 from chatbot_ai.llm.thoughts import ThoughtFilter
 
 if TYPE_CHECKING:
@@ -52,8 +53,6 @@ UNSUPPORTED = "unsupported_parameter"
 CONTINUE = Message("user", prompt_texts.CONTINUE)
 #: Seconds without an event after which a stream counts as stalled.
 STALL_TIMEOUT_S = 45.0
-#: Seconds after which a caller may try again where the server tells none.
-RETRY_AFTER_S = 5.0
 
 
 class _End:
@@ -94,7 +93,7 @@ class OpenAIModel:
         first: float | None = None
         thoughts = ThoughtFilter()
         has_text = False
-        async with _translated():
+        async with _translated(request, self.context_tokens):
             chunks = await self._opened(sdk, request)
             async with chunks:
                 events = aiter(chunks)
@@ -197,23 +196,14 @@ def _usage(usage: Any) -> Usage:
 
 
 @asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
+async def _translated(request: GenerationRequest, limit_tokens: int) -> AsyncIterator[None]:
     """The SDK's errors, once, by type."""
     import openai  # noqa: PLC0415 - loaded by now, see OpenAIModel
 
     try:
         yield
-    except openai.RateLimitError as error:
-        raise BackendRateLimited("the remote model limits the rate", _retry_after(error)) from error
-    except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-        raise BackendNotConfigured("the remote model refuses the key", 60) from error
     except openai.APIStatusError as error:
-        if error.status_code >= 500:
-            raise BackendUnavailable("the remote model fails", _retry_after(error)) from error
-        if error.status_code in (400, 422):
-            raise _refused(error) from error
-        text = f"the remote model refused the request with status {error.status_code}"
-        raise BackendProtocolError(text) from error
+        raise _read_refusal(error, request, limit_tokens) from error
     except openai.APIConnectionError as error:
         raise BackendUnavailable("the remote model cannot be reached") from error
     except (openai.APIError, *UNREADABLE) as error:
@@ -229,16 +219,27 @@ def _says_when(error: Exception) -> bool:
     return response is not None and "retry-after" in response.headers
 
 
-def _refused(error: APIStatusError) -> InvalidRequest:
-    """The same request would be refused again: no outage, and the server may say what it is about.
+def _read_refusal(
+    error: APIStatusError, request: GenerationRequest, limit_tokens: int
+) -> ChatbotError:
+    """What a refusal means. The same request would be refused again where it is the caller's: no
+    outage, and the server may say what it is about.
 
     Its parameter is passed on if it looks like one; its message, in which anything may stand, is
     not.
     """
+    wait_s = retry_after_s(error.response.headers.get("retry-after"), RETRY_AFTER_S)
+    if error.status_code >= 500:
+        return BackendUnavailable("the remote model fails", wait_s)
+    read = read_refusal(
+        error.status_code,
+        {"error": error.body},
+        replace(request, response_format=None),
+        limit_tokens,
+        wait_s,
+    )
+    if error.status_code not in (400, 422) or isinstance(read, InvalidRequest):
+        return read
     named = isinstance(error.param, str) and re.fullmatch(r"[A-Za-z][\w.\[\]]{0,63}", error.param)
     param = error.param if named else "model"
     return InvalidRequest(str(param), "model_refused_request", param=param)
-
-
-def _retry_after(error: APIStatusError) -> float:
-    return retry_after_s(error.response.headers.get("retry-after"), RETRY_AFTER_S)

@@ -98,6 +98,21 @@ async def test_persona_is_the_assistants_unless_given(lab: Lab, client: AsyncOpe
     assert [m.role for m in pirate] == ["system", "user"]
 
 
+async def test_user_and_assistant_take_turns(lab: Lab, client: AsyncOpenAI) -> None:
+    """Neighbours of one role are joined, and later system text stands in the next user message."""
+    given = [
+        ("system", "S1"), ("developer", "S2"), ("user", "a"), ("user", "b"), ("assistant", "c"),
+        ("assistant", "d"), ("system", "e"), ("user", "f"), ("system", "g"),
+    ]  # fmt: skip
+    messages: Any = [{"role": role, "content": text} for role, text in given]
+    await client.chat.completions.create(model="Llama", messages=messages, max_tokens=2)
+    sent = [(message.role, message.content) for message in lab.model.requests[-1].messages]
+    assert sent == [
+        ("system", "S1\n\nS2"), ("user", "a\n\nb"), ("assistant", "c\n\nd"),
+        ("user", "e\n\nf\n\ng"),
+    ]  # fmt: skip
+
+
 async def test_content_may_be_text_parts(lab: Lab, client: AsyncOpenAI) -> None:
     """Text parts are joined; a picture is refused by name."""
     parts: Any = [{"type": "text", "text": "하나"}, {"type": "text", "text": "둘"}]
