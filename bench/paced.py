@@ -79,7 +79,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     path = scope["path"]
     if path.endswith("/input_tokens"):
         await _answer(send, {"input_tokens": len(body) // 4})
-    elif path == "/health":
+    elif path == "/health" or not body:
         await _answer(send, {})
     else:
         await _stream(send, json.loads(body))

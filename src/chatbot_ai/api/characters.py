@@ -229,7 +229,7 @@ async def _read_file(request: Request) -> tuple[bytes, str | None]:
 
 
 def _build_file_response(data: bytes, name: str, form: CardFormat) -> Response:
-    filename = quote(f"{name or 'character'}.{form}", safe="")
+    filename = quote(f"{name[: limits.CHARACTER_NAME_CHARS] or 'character'}.{form}", safe="")
     headers = {
         "Content-Disposition": f'attachment; filename="character.{form}"; '
         f"filename*=UTF-8''{filename}",

@@ -67,6 +67,7 @@ FIELD_MESSAGES = {
     "string_too_long": "field_too_long",
     "too_short": "field_too_short",
     "too_long": "field_too_long",
+    "too_many": "field_too_many",
     "string_pattern_mismatch": "field_db_id",
     "surrogate": "field_surrogate",
     "model_attributes_type": "field_object",
@@ -89,6 +90,8 @@ FIELD_MESSAGES = {
     "schema_ambiguous": "schema_ambiguous",
 }
 
+#: Wrong fields that one answer names.
+WRONG_FIELDS = 50
 #: Where FastAPI says that a field was; the field's own name is enough.
 PLACES = ("body", "query", "path", "header")
 
@@ -195,9 +198,9 @@ def request_id_of(request: Request) -> str | None:
 
 
 def list_wrong_fields(errors: Sequence[Any], language: Language) -> list[dict[str, str]]:
-    """One entry per wrong field, with what is wrong and how to correct it."""
+    """One entry per wrong field, with what is wrong and how to correct it; of many the first."""
     fields = []
-    for problem in errors:
+    for problem in errors[:WRONG_FIELDS]:
         params = problem.get("ctx") or {}
         where = problem["loc"][1:] if problem["loc"][0] in PLACES else problem["loc"]
         name = ".".join(str(part) for part in where) or params.get("parameter", "body")

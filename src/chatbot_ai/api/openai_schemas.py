@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    FailFast,
     Field,
     StrictBool,
     WithJsonSchema,
@@ -32,6 +33,17 @@ UNSUPPORTED = ("tools", "functions", "logprobs", "top_logprobs", "logit_bias", "
 
 def _unsupported() -> PydanticCustomError:
     return PydanticCustomError("unsupported", "not supported")
+
+
+def _bound_list(most: int) -> BeforeValidator:
+    """Refuse a longer list before anything is done for each of its items."""
+
+    def check(value: object) -> object:
+        if isinstance(value, list) and len(value) > most:
+            raise PydanticCustomError("too_many", "too many items", {"max_length": most})
+        return value
+
+    return BeforeValidator(check)
 
 
 def _content(value: object) -> object:
@@ -60,6 +72,7 @@ def _stops(value: object) -> object:
 Content = Annotated[
     str,
     BeforeValidator(_content),
+    _bound_list(limits.MESSAGES),
     WithJsonSchema(
         {
             "anyOf": [
@@ -79,6 +92,7 @@ Content = Annotated[
 Stops = Annotated[
     tuple[str, ...],
     BeforeValidator(_stops),
+    _bound_list(limits.STOP_STRINGS),
     Field(max_length=limits.STOP_STRINGS),
     WithJsonSchema(
         {
@@ -125,7 +139,12 @@ class ChatCompletionRequest(StoredChoice):
         PlainText,
         Field(min_length=1, max_length=limits.OPENAI_MODEL_CHARS, description="Alias or name."),
     ]
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[
+        list[ChatMessage],
+        FailFast(),
+        Field(min_length=1, max_length=limits.MESSAGES),
+        _bound_list(limits.MESSAGES),
+    ]
     stream: StrictBool | None = False
     stream_options: StreamOptions | None = None
     temperature: Annotated[float, Field(strict=True, ge=0, le=2, allow_inf_nan=False)] | None = None

@@ -41,6 +41,8 @@ CALLER_HELD_BYTES = 16 << 20
 MODEL_ALIAS_CHARS = 100
 OPENAI_MODEL_CHARS = 200
 OPENAI_USER_CHARS = 256
+#: Messages of one request of OpenAI's clients, and text parts of one message.
+MESSAGES = 2_000
 #: Stop strings of one request; OpenAI takes 4.
 STOP_STRINGS = 16
 #: What a JSON schema for an answer may hold: names of an object, entries of a list, both together,

@@ -1,7 +1,7 @@
 """How many bytes a user's turns take, counted beside them.
 
 A turn and its user's document are two documents, and a plain mongod has no transaction over both.
-So whoever is about to change turns says so in the user's document first, and says afterwards how
+So a writer says in the user's document first that it is about to change turns, and afterwards how
 much they grew. Where that is not known (turns were removed, a process died in between), the next
 one who asks adds up the turns, from an index that holds their sizes.
 
