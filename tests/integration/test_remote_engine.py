@@ -21,8 +21,7 @@ from chatbot_ai.domain.errors import (
 from chatbot_ai.domain.generation import Finished, GenerationRequest, Sampling
 from chatbot_ai.llm.backup import ModelWithBackup
 from chatbot_ai.llm.llama import LlamaModel
-from chatbot_ai.llm.remote import RemoteModel
-from chatbot_ai.llm.served import display_name
+from chatbot_ai.llm.remote import RemoteModel, display_name
 from chatbot_ai.server import assistant_engine
 from chatbot_ai.server.assistant_engine import follow, open_engine, try_to_learn
 from chatbot_ai.server.compose import build_backup_engine

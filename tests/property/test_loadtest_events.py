@@ -15,7 +15,7 @@ from chatbot_ai.tools.loadtest.client import (
     server_timing_s,
 )
 from chatbot_ai.tools.loadtest.record import seconds
-from chatbot_ai.tools.loadtest.report import embedded_json
+from chatbot_ai.tools.loadtest.report import embed_json
 
 LINES = st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), max_size=20)
 EVENTS = st.lists(
@@ -69,6 +69,6 @@ TEXTS = st.text() | st.sampled_from(
 @given(st.recursive(TEXTS, lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner)))
 def test_embedded_text_cannot_leave_its_element(value: object) -> None:
     """Data of any text holds no character that HTML could read, and comes back unchanged."""
-    text = embedded_json(value)
+    text = embed_json(value)
     assert not set("<>&\u2028\u2029") & set(text)
     assert json.loads(text) == value

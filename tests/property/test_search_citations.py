@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from chatbot_ai.domain.citations import (
     CitationFilter,
-    cited_in,
     filtered,
-    source_list,
+    find_cited,
+    format_sources,
 )
 from chatbot_ai.domain.grounding import Source
 from support.generated import examples
@@ -113,10 +113,10 @@ SOURCES = (Source(1, "하나", "https://a.example/"), Source(2, "둘", "https://
 
 def test_the_list_names_the_cited_sources() -> None:
     """The list holds the cited sources, all of them without a selection, and none is no list."""
-    assert "https://b.example/" not in source_list(SOURCES, {1})
-    assert [line[:3] for line in source_list(SOURCES).splitlines()[3:]] == ["[1]", "[2]"]
-    assert source_list(SOURCES, set()) == ""
-    assert source_list((), None, "en") == ""
+    assert "https://b.example/" not in format_sources(SOURCES, {1})
+    assert [line[:3] for line in format_sources(SOURCES).splitlines()[3:]] == ["[1]", "[2]"]
+    assert format_sources(SOURCES, set()) == ""
+    assert format_sources((), None, "en") == ""
 
 
 @pytest.mark.parametrize(
@@ -125,5 +125,5 @@ def test_the_list_names_the_cited_sources() -> None:
 )
 def test_an_answer_that_cites_nothing_has_no_list(text: str, cited: set[int]) -> None:
     """Pages that were found and not used are no sources of the answer."""
-    assert cited_in(text, SOURCES) == cited
-    assert bool(source_list(SOURCES, cited_in(text, SOURCES))) == bool(cited)
+    assert find_cited(text, SOURCES) == cited
+    assert bool(format_sources(SOURCES, find_cited(text, SOURCES))) == bool(cited)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from chatbot_ai.settings.assistant import AssistantSettings
-from chatbot_ai.settings.load import setting_names
+from chatbot_ai.settings.load import list_setting_names
 from chatbot_ai.settings.shared import Settings
 
 PREFIXES = ("CHATBOT_", "GATEWAY_", "OFFICE_", "CHARACTER_", "OPENAI_", "GOOGLE_", "MONGO")
@@ -65,7 +65,7 @@ def is_loopback(host: object) -> bool:
 
 def own_variables(environment: Iterator[str]) -> list[str]:
     """The names in `environment` that are settings of ours, or that would bend a connection."""
-    names = {*setting_names(Settings), *setting_names(AssistantSettings), *PROXIES}
+    names = {*list_setting_names(Settings), *list_setting_names(AssistantSettings), *PROXIES}
     return [name for name in environment if name in names or name.startswith(PREFIXES)]
 
 

@@ -66,18 +66,18 @@ def new_secret() -> str:
     return PREFIX + base64.b32encode(secrets.token_bytes(RANDOM_BYTES)).decode().lower()
 
 
-def id_of(secret: str) -> str:
+def read_id(secret: str) -> str:
     """The part of a key that may be shown."""
     return secret[:ID_LENGTH]
 
 
-def digest_of(secret: str) -> bytes:
+def hash_key(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def is_key(secret: str, key: Key | None) -> bool:
     """Whether `secret` is that key and may be used; takes as long where there is no such key."""
-    same = hmac.compare_digest(digest_of(secret), key.digest if key else _NO_DIGEST)
+    same = hmac.compare_digest(hash_key(secret), key.digest if key else _NO_DIGEST)
     return same and key is not None and key.revoked_at is None
 
 

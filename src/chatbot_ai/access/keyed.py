@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from chatbot_ai.access import usage
-from chatbot_ai.access.key import Key, id_of, is_key, read_credential
+from chatbot_ai.access.key import Key, is_key, read_credential, read_id
 from chatbot_ai.access.ledger import KeyLedger
 from chatbot_ai.access.loopback import LoopbackAccess
 from chatbot_ai.access.usage import Standing
@@ -105,7 +105,7 @@ class KeyedAccess:
     def _match(self, secret: str | None) -> Key | None:
         if secret is None:
             return None
-        key = self._keys.get(id_of(secret))
+        key = self._keys.get(read_id(secret))
         return key if is_key(secret, key) else None
 
     async def _count(self, key: Key) -> Principal:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from chatbot_ai.access.key import Key, KeyKind, Limits, digest_of, id_of, new_secret
+from chatbot_ai.access.key import Key, KeyKind, Limits, hash_key, new_secret, read_id
 from chatbot_ai.domain.errors import InvalidRequest, NotFound, StoreUnavailable
 from chatbot_ai.domain.limits import USER_ID_CHARS
 from chatbot_ai.domain.text import clean_text
@@ -148,7 +148,7 @@ class KeyLedger:
         name, user_id = clean_names(kind, name, user_id)
         secret = new_secret()
         known = limits or Limits()
-        key = Key(id_of(secret), digest_of(secret), name, kind, user_id, known, now)
+        key = Key(read_id(secret), hash_key(secret), name, kind, user_id, known, now)
         row = (
             key.id, key.digest, name, kind, user_id,
             known.requests_per_minute, known.tokens_per_day, known.concurrent, now, None, None,

@@ -27,7 +27,7 @@ from chatbot_ai.core.answer import Answer, ChatEvent, collect
 from chatbot_ai.core.character_library import PlayedCharacter, play_card
 from chatbot_ai.core.exchange import ChatRequest
 from chatbot_ai.domain.access import Principal
-from chatbot_ai.domain.citations import cited_in, source_list
+from chatbot_ai.domain.citations import find_cited, format_sources
 from chatbot_ai.domain.errors import ChatbotError, InvalidRequest
 
 
@@ -63,7 +63,7 @@ class PlainForm:
     def whole(self, answer: Answer) -> Response:
         text, sources = answer.text, answer.done.sources
         if sources and self._lists_sources:
-            text += source_list(sources, cited_in(text, sources), self._language)
+            text += format_sources(sources, find_cited(text, sources), self._language)
         return JSONResponse(text, headers=answer_headers(answer))
 
 

@@ -9,8 +9,8 @@ from chatbot_ai.cards.limits import CardLimits
 from chatbot_ai.cards.lorebook import Lorebook, LoreEntry
 from chatbot_ai.cards.macros import MacroScope, expand
 from chatbot_ai.cards.pictures import Picture, inspect_picture
-from chatbot_ai.cards.playing import PlayedLore, lore_of
-from chatbot_ai.cards.prompt import RequestFields, scope_of, to_request_fields
+from chatbot_ai.cards.playing import PlayedLore, build_lore
+from chatbot_ai.cards.prompt import RequestFields, build_scope, to_request_fields
 from chatbot_ai.cards.scan import LoreScene, LoreState
 
 __all__ = [
@@ -33,11 +33,11 @@ __all__ = [
     "ReadCard",
     "RequestFields",
     "activate",
+    "build_lore",
+    "build_scope",
     "expand",
     "inspect_picture",
-    "lore_of",
     "read_card",
-    "scope_of",
     "to_request_fields",
     "write_card",
 ]

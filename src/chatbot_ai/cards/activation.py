@@ -69,8 +69,8 @@ def activate(
     `limits.scanned_chars`.
     """
     scan = LoreScan(book, messages, state, scene or LoreScene(), limits)
-    matched = scan.matched()
-    entries = [_placed(candidate, scan, len(messages)) for candidate in matched]
+    matched = scan.find_matches()
+    entries = [_place(candidate, scan, len(messages)) for candidate in matched]
     sizes = {item.entry.key: count(item.text) for item in entries}
     kept = _within(matched, sizes, _budget(book.token_budget, budget))
     order = sorted(range(len(matched)), key=lambda i: _insertion(matched[i]))
@@ -115,9 +115,9 @@ def _within(
     return frozenset(kept)
 
 
-def _placed(candidate: Candidate, scan: LoreScan, total: int) -> Activated:
+def _place(candidate: Candidate, scan: LoreScan, total: int) -> Activated:
     asked = candidate.decorators
-    text = scan.expanded(candidate.text)
+    text = scan.expand(candidate.text)
     depth = asked.depth
     if depth is None and asked.reverse_depth is not None:
         depth = total - asked.reverse_depth

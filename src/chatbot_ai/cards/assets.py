@@ -54,7 +54,7 @@ def data_url(uri: str) -> bytes | None:
     return decode_base64(uri[match.end() :].encode("ascii"))
 
 
-def checked_assets(
+def check_assets(
     card: CharacterCard,
     files: dict[str, bytes],
     limits: CardLimits = DEFAULT_LIMITS,
@@ -109,7 +109,7 @@ def icon_picture(card: CharacterCard, assets: Iterable[Asset]) -> bytes | None:
     return data_url(icon.uri)
 
 
-def linked(card: CharacterCard, assets: Iterable[Asset], form: UriForm) -> CharacterCard:
+def link_assets(card: CharacterCard, assets: Iterable[Asset], form: UriForm) -> CharacterCard:
     """The card with the URIs of `assets` in the form that the file to be written needs.
 
     Untouched, byte for byte, where they have it already.

@@ -15,7 +15,7 @@ NOTE = (
 )
 
 
-def backfilled(card: CharacterCard) -> CharacterCard:
+def backfill_card(card: CharacterCard) -> CharacterCard:
     """The V2 copy of a V3 card: no decorators, no assets, and a note if that lost something.
 
     A V1 or V2 card is returned as it is.

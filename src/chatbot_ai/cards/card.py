@@ -193,7 +193,7 @@ class CharacterCard:
         Raises CardError for a value of the wrong type.
         """
         if self.version == 1 and not changes.keys() <= set(V1_FIELDS):
-            return self.upgraded(now_s).with_changes(now_s=now_s, **changes)
+            return self.upgrade(now_s).with_changes(now_s=now_s, **changes)
         removed = {key for key, value in changes.items() if value is None}
         data = {key: value for key, value in self.data.items() if key not in removed}
         data |= {key: value for key, value in changes.items() if value is not None}
@@ -212,7 +212,7 @@ class CharacterCard:
                 raise CardError("field_type", name=key)
         return card
 
-    def upgraded(self, now_s: int = 0) -> CharacterCard:
+    def upgrade(self, now_s: int = 0) -> CharacterCard:
         """This card as V3; a V3 card is returned as it is. Unknown fields stay where they are."""
         if self.version == 3:
             return self

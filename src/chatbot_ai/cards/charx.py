@@ -69,7 +69,7 @@ def read_charx(data: bytes, limits: CardLimits = DEFAULT_LIMITS) -> CharxCard:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = _members(archive, limits)
-            files = _inflated(archive, members, limits)
+            files = _inflate(archive, members, limits)
             start = min(info.header_offset for info in members.values())
             comment_bytes = len(archive.comment)
     except _ZIP_ERRORS as error:
@@ -168,7 +168,7 @@ def _at_root(members: dict[str, zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
     return members
 
 
-def _inflated(
+def _inflate(
     archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], limits: CardLimits
 ) -> dict[str, bytes]:
     files: dict[str, bytes] = {}

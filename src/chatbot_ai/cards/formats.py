@@ -10,10 +10,10 @@ from typing import Literal
 
 from chatbot_ai.cards.assets import (
     Asset,
-    checked_assets,
+    check_assets,
     icon_picture,
     inner_path,
-    linked,
+    link_assets,
     main_icon,
 )
 from chatbot_ai.cards.card import LOREBOOK_NAME, CharacterCard
@@ -30,7 +30,7 @@ from chatbot_ai.cards.pictures import (
     is_svg,
     split_exif,
 )
-from chatbot_ai.cards.png import plain_png, read_png, write_png
+from chatbot_ai.cards.png import draw_plain_png, read_png, write_png
 
 CardFormat = Literal["png", "charx", "json"]
 
@@ -78,17 +78,17 @@ def read_card(
         raise CardError("file_empty")
     if len(data) > limits.file_bytes:
         raise CardError("file_too_large", limit_mib=limits.file_bytes >> 20)
-    kind = _format_of(data)
+    kind = _detect_format(data)
     if kind == "exif":
         return _read_exif(data, filename, limits)
-    card, files, own_picture, warnings = _opened(data, kind, limits)
+    card, files, own_picture, warnings = _open(data, kind, limits)
     stem = (filename or "").rpartition("/")[2].partition(".")[0].strip()[:100]
     is_lorebook = any(notice.notice == "lorebook_alone" for notice in card.notices)
     if is_lorebook and card.name == LOREBOOK_NAME and stem.isprintable() and stem:
         card = replace(card.with_changes(name=stem), notices=card.notices)
     if not card.spoken_name:
         raise CardError("name_missing")
-    assets, asset_warnings = checked_assets(card, files, limits)
+    assets, asset_warnings = check_assets(card, files, limits)
     own_picture = own_picture or None
     picture = own_picture if kind == "png" else icon_picture(card, assets) or own_picture
     media_type = inspect_picture(picture, limits).media_type if picture else None
@@ -116,14 +116,14 @@ def write_card(
     if picture is not None:
         inspect_picture(picture, limits)
     if format == "json":
-        return linked(card, carried, "data_url").text.encode("utf-8")
+        return link_assets(card, carried, "data_url").text.encode("utf-8")
     if format == "png":
-        relinked = linked(card, carried, "asset_chunk")
+        relinked = link_assets(card, carried, "asset_chunk")
         files = [(asset.path, asset.data) for asset in carried]
         icon = icon_picture(card, carried)
-        own = icon if icon is not None and icon.startswith(PNG_MAGIC) else _plain_picture(card)
+        own = icon if icon is not None and icon.startswith(PNG_MAGIC) else _draw_picture(card)
         return write_png(relinked, own if picture is None else picture, files, limits)
-    relinked = linked(card.upgraded(), carried, "embeded")
+    relinked = link_assets(card.upgrade(), carried, "embeded")
     if picture is not None:
         relinked, carried = _with_icon(relinked, picture, carried, limits)
     return write_charx(relinked, [(asset.path, asset.data) for asset in carried])
@@ -144,7 +144,7 @@ def _read_exif(data: bytes, filename: str | None, limits: CardLimits) -> ReadCar
     raise CardError("file_polyglot" if has_zip_tail(data) else "card_missing")
 
 
-def _format_of(data: bytes) -> CardFormat | Literal["exif"]:
+def _detect_format(data: bytes) -> CardFormat | Literal["exif"]:
     if data.startswith(PNG_MAGIC):
         return "png"
     if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
@@ -160,7 +160,7 @@ def _format_of(data: bytes) -> CardFormat | Literal["exif"]:
     raise CardError("format_unknown")
 
 
-def _opened(
+def _open(
     data: bytes, kind: CardFormat, limits: CardLimits
 ) -> tuple[CharacterCard, dict[str, bytes], bytes | None, list[CardWarning]]:
     if kind == "png":
@@ -201,7 +201,7 @@ def _with_icon(
     return card.with_changes(assets=[line, *lines]), (*kept, Asset(path, picture, media_type))
 
 
-def _plain_picture(card: CharacterCard) -> bytes:
+def _draw_picture(card: CharacterCard) -> bytes:
     """A quiet colour that the name chooses, in the size character galleries expect."""
     red, green, blue = hashlib.sha256(card.name.encode("utf-8")).digest()[:3]
-    return plain_png(400, 600, (96 + red // 4, 96 + green // 4, 96 + blue // 4))
+    return draw_plain_png(400, 600, (96 + red // 4, 96 + green // 4, 96 + blue // 4))

@@ -79,7 +79,7 @@ def calculate(text: str) -> str | None:
     if len(text) > _MAX_SUM_CHARS:
         return None
     try:
-        value = _value_of(ast.parse(text.strip(), mode="eval").body)
+        value = _compute(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, ValueError, ArithmeticError, RecursionError, MemoryError):
         return None
     if not math.isfinite(value):
@@ -87,14 +87,14 @@ def calculate(text: str) -> str | None:
     return str(int(value)) if value == int(value) else f"{value:.10g}"
 
 
-def _value_of(node: ast.expr) -> float:
+def _compute(node: ast.expr) -> float:
     match node:
         case ast.Constant(value=bool() | int() | float() as value):
             return float(value)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -_value_of(operand)
+            return -_compute(operand)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-            return _OPERATORS[type(op)](_value_of(left), _value_of(right))
+            return _OPERATORS[type(op)](_compute(left), _compute(right))
         case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _OPERATORS:
-            return float(_OPERATORS[type(op)](_value_of(left), _value_of(right)))
+            return float(_OPERATORS[type(op)](_compute(left), _compute(right)))
     raise ValueError("no sum")

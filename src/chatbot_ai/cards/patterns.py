@@ -27,7 +27,7 @@ def is_slashed(key: str) -> bool:
 
 def is_supported(pattern: str) -> bool:
     """Whether the engine knows all that a pattern asks for."""
-    return _compiled(pattern, False) is not None
+    return _compile(pattern, False) is not None
 
 
 class PatternScan:
@@ -50,7 +50,7 @@ class PatternScan:
         """
         if len(pattern) > self._pattern_chars:
             return False
-        compiled = _compiled(pattern, bool(case_sensitive))
+        compiled = _compile(pattern, bool(case_sensitive))
         if compiled is None:
             return False
         encoded = text.encode("utf-8", "replace")
@@ -62,7 +62,7 @@ class PatternScan:
 
 
 @lru_cache(maxsize=256)
-def _compiled(pattern: str, case_sensitive: bool) -> Any | None:
+def _compile(pattern: str, case_sensitive: bool) -> Any | None:
     slashed = _SLASHED.match(pattern)
     flags = slashed.group(2) if slashed else ""
     options = re2.Options()

@@ -34,13 +34,13 @@ class PlayedLore:
 
         shown  what the prompt holds anyway: entries in it are not repeated
         """
-        found = _activated(self._book, messages, self._budget, self._scene, self._count)
+        found = _activate(self._book, messages, self._budget, self._scene, self._count)
         texts = [entry.text for entry in found.entries]
         fresh = [text for text in texts if not any(text in known for known in shown)]
         return f"[{self._heading}]\n" + "\n\n".join(fresh) if fresh else ""
 
 
-def lore_of(
+def build_lore(
     card: CharacterCard,
     scope: MacroScope,
     *,
@@ -61,7 +61,7 @@ def lore_of(
     scene = LoreScene(greeting_index=greeting_index, macros=scope)
     always = tuple(entry for entry in book.entries if _always_stands(entry))
     others = tuple(entry for entry in book.entries if not _always_stands(entry))
-    stands = _activated(replace(book, entries=always), (), budget, scene, count)
+    stands = _activate(replace(book, entries=always), (), budget, scene, count)
     standing = "\n\n".join(entry.text for entry in stands.entries)
     return PlayedLore(
         standing=standing,
@@ -79,7 +79,7 @@ def _always_stands(entry: LoreEntry) -> bool:
     return is_certain and split_decorators(entry.content)[0] == Decorators()
 
 
-def _activated(
+def _activate(
     book: Lorebook,
     messages: Sequence[Message],
     budget: int,

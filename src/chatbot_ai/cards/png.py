@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from chatbot_ai.cards.backfill import backfilled
+from chatbot_ai.cards.backfill import backfill_card
 from chatbot_ai.cards.card import CharacterCard
 from chatbot_ai.cards.errors import CardError, CardWarning
 from chatbot_ai.cards.jsoncard import decode_base64, decode_text
@@ -144,7 +144,7 @@ def _close_picture(kept: list[memoryview], is_sound: bool) -> tuple[bytes, bool]
     kinds = [bytes(whole[4:8]) for whole in kept]
     if not is_sound or b"IDAT" not in kinds or kinds[:1] != [b"IHDR"]:
         return b"", False
-    end = [] if kinds[-1] == b"IEND" else [_encoded(b"IEND", b"")]
+    end = [] if kinds[-1] == b"IEND" else [_encode_chunk(b"IEND", b"")]
     return PNG_MAGIC + b"".join([*kept, *end]), True
 
 
@@ -161,7 +161,7 @@ def write_png(
     """
     if not picture.startswith(PNG_MAGIC):
         raise CardError("picture_not_png")
-    texts = [("chara", backfilled(card).text.encode())]
+    texts = [("chara", backfill_card(card).text.encode())]
     if card.version == 3:
         texts.append(("ccv3", card.text.encode()))
     texts += [(ASSET_KEYWORD + path, content) for path, content in assets]
@@ -173,13 +173,13 @@ def write_png(
     return PNG_MAGIC + b"".join([*kept[:-1], *added, kept[-1]])
 
 
-def plain_png(width: int, height: int, rgb: tuple[int, int, int]) -> bytes:
+def draw_plain_png(width: int, height: int, rgb: tuple[int, int, int]) -> bytes:
     """A PNG of one colour: the picture of a card that has none."""
     row = b"\0" + bytes(rgb) * width
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     pixels = zlib.compress(row * height, 9)
     parts = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
-    return PNG_MAGIC + b"".join(_encoded(kind, body) for kind, body in parts)
+    return PNG_MAGIC + b"".join(_encode_chunk(kind, body) for kind, body in parts)
 
 
 def _chunks(data: bytes, limits: CardLimits) -> Iterator[_Chunk]:
@@ -230,20 +230,20 @@ def _payload(chunk: _Chunk, limit_bytes: int) -> bytes:
     if chunk.type == b"tEXt":
         return rest
     if chunk.type == b"zTXt":
-        return _inflated(rest[1:], limit_bytes) if rest[:1] == b"\0" else _damaged()
+        return _inflate(rest[1:], limit_bytes) if rest[:1] == b"\0" else _refuse()
     compressed, method, tagged = rest[:1], rest[1:2], rest[2:].split(b"\0", 2)
     if len(tagged) < 3 or compressed not in (b"\0", b"\1"):
-        return _damaged()
+        return _refuse()
     if compressed == b"\0":
         return tagged[2]
-    return _inflated(tagged[2], limit_bytes) if method == b"\0" else _damaged()
+    return _inflate(tagged[2], limit_bytes) if method == b"\0" else _refuse()
 
 
-def _damaged() -> bytes:
+def _refuse() -> bytes:
     raise CardError("png_damaged")
 
 
-def _inflated(data: bytes, limit_bytes: int) -> bytes:
+def _inflate(data: bytes, limit_bytes: int) -> bytes:
     inflator = zlib.decompressobj()
     try:
         content = inflator.decompress(data, max(1, limit_bytes))
@@ -259,9 +259,9 @@ def _text_chunk(keyword: str, content: bytes) -> bytes:
         name = keyword.encode("latin-1")
     except UnicodeEncodeError as error:
         raise CardError("path_unsafe", path=keyword) from error
-    return _encoded(b"tEXt", name + b"\0" + base64.b64encode(content))
+    return _encode_chunk(b"tEXt", name + b"\0" + base64.b64encode(content))
 
 
-def _encoded(kind: bytes, body: bytes) -> bytes:
+def _encode_chunk(kind: bytes, body: bytes) -> bytes:
     crc = zlib.crc32(kind + body)
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", crc)

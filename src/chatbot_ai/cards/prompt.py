@@ -56,7 +56,7 @@ def to_request_fields(
         raise CardError("name_missing")
     if not 0 <= greeting_index < len(card.greetings):
         raise CardError("greeting_missing", index=greeting_index)
-    scope = scope_of(card, user_name, seed=seed, now=now, language=language)
+    scope = build_scope(card, user_name, seed=seed, now=now, language=language)
     greeting = expand(card.greetings[greeting_index], scope).strip()
     labels = prompt_texts.CARD_HEADINGS[scope.language]
     before = _sections(
@@ -75,7 +75,7 @@ def to_request_fields(
         examples.pop()
 
 
-def scope_of(
+def build_scope(
     card: CharacterCard,
     user_name: str,
     *,
@@ -84,7 +84,7 @@ def scope_of(
     language: Literal["ko", "en"] | None = None,
 ) -> MacroScope:
     """What the card's macros stand for while its character is played."""
-    spoken = language or language_of(card)
+    spoken = language or detect_language(card)
     return MacroScope(
         char=card.spoken_name,
         user=user_name.strip() or prompt_texts.USER_NAMES[spoken],
@@ -111,7 +111,7 @@ def example_blocks(mes_example: str) -> list[str]:
     return [block.strip() for block in _START.split(mes_example) if block.strip()]
 
 
-def language_of(card: CharacterCard) -> Literal["ko", "en"]:
+def detect_language(card: CharacterCard) -> Literal["ko", "en"]:
     """The language the card is written in, judged by its share of Hangul."""
     text = "".join((card.description, card.personality, card.scenario, *card.greetings))
     letters = sum(mark.isalpha() for mark in text)

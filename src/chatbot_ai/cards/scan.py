@@ -78,7 +78,7 @@ class LoreScan:
         """Whether the limits ended the search for keys or patterns before its end."""
         return self._patterns.exhausted or self._steps_left < 0
 
-    def matched(self) -> list[Candidate]:
+    def find_matches(self) -> list[Candidate]:
         """Entries that match the messages, then those that match what these have brought."""
         waiting = [c for c in self._candidates() if self._may_match(c.entry, c.decorators)]
         found: list[Candidate] = []
@@ -93,13 +93,13 @@ class LoreScan:
             waiting = [c for c in waiting if c.entry.key not in keys]
             if not (self._book.recursive_scanning and room > 0 and waiting and round_of):
                 break
-            brought = "\n".join(self.expanded(c.text, for_match=True) for c in round_of)[:room]
+            brought = "\n".join(self.expand(c.text, for_match=True) for c in round_of)[:room]
             room -= max(1, len(brought))
             haystack = Haystack(brought)
             round_of = [c for c in waiting if self._matches(c, haystack)]
         return found
 
-    def expanded(self, text: str, *, for_match: bool = False) -> str:
+    def expand(self, text: str, *, for_match: bool = False) -> str:
         macros = self._scene.macros
         return expand(text, macros, "match" if for_match else "prompt") if macros else text
 
@@ -177,7 +177,7 @@ class LoreScan:
         needle = self._needles.get((key, is_exact))
         if needle is None:
             needle = Needle.of(
-                self.expanded(key),
+                self.expand(key),
                 case_sensitive=is_exact,
                 space_insensitive=self._scene.space_insensitive,
             )
@@ -199,7 +199,7 @@ class LoreScan:
         if self._last_window is None or self._last_window[0] != depth:
             recent = self._messages[len(self._messages) - depth :]
             joined = "\n".join(message.content for message in recent)
-            text = self.expanded(joined[-self._limits.scanned_chars :], for_match=True)
+            text = self.expand(joined[-self._limits.scanned_chars :], for_match=True)
             self._steps_left -= _WINDOW_STEPS * len(text)
             self._last_window = depth, Haystack(text if self._steps_left > 0 else "")
         return self._last_window[1]

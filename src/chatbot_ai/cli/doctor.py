@@ -125,7 +125,7 @@ def plan_checks(config: Config, *, compose: bool = False) -> Plan:
         gateway_hosts=() if compose else shared.gateway_hosts[1:],
         models=models,
         gpus=gpus,
-        wanted_gpus=_wanted_gpus(config),
+        wanted_gpus=_find_wanted_gpus(config),
         sharers=frozenset(sharers),
         spread=frozenset(spread),
         cache_bytes=caches,
@@ -150,7 +150,7 @@ def _mongodb_version(config: Config, compose: bool) -> str | None:
     return COMPOSE_MONGODB_VERSION if mongodb_address(config.shared) else None
 
 
-def _wanted_gpus(config: Config) -> frozenset[int]:
+def _find_wanted_gpus(config: Config) -> frozenset[int]:
     """The GPUs that the settings name, there or not; none on a machine that has no NVIDIA one."""
     if shutil.which("nvidia-smi") is None:
         return frozenset()

@@ -91,9 +91,9 @@ def serve(
 @app.command()
 def settings() -> None:
     """Print the effective settings; secrets are hidden."""
-    from chatbot_ai.settings import load_config, redacted
+    from chatbot_ai.settings import load_config, redact
 
-    typer.echo(json.dumps(redacted(load_config()), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(redact(load_config()), indent=2, ensure_ascii=False))
 
 
 @app.command()

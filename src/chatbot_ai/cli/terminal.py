@@ -52,9 +52,9 @@ def open_library(
     """The models folder of the settings, and the hub that files come from, each unless given."""
     from chatbot_ai.models.hub import Hub
     from chatbot_ai.models.library import ModelLibrary
-    from chatbot_ai.settings.kinds import plain
+    from chatbot_ai.settings.kinds import reveal
 
-    hub = Hub(endpoint or shared.hf_endpoint, token or plain(shared.hf_token))
+    hub = Hub(endpoint or shared.hf_endpoint, token or reveal(shared.hf_token))
     return ModelLibrary(folder or shared.model_dir, hub=hub)
 
 

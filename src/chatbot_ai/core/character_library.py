@@ -16,10 +16,10 @@ from chatbot_ai.cards import (
     CardWarning,
     CharacterCard,
     RequestFields,
+    build_lore,
+    build_scope,
     inspect_picture,
-    lore_of,
     read_card,
-    scope_of,
     to_request_fields,
     write_card,
 )
@@ -165,8 +165,8 @@ def play_card(
     fields = build_card_fields(
         card, context_tokens, user_name=name, greeting=greeting, seed=seed, now=now
     )
-    scope = scope_of(card, name, seed=seed, now=now)
-    lore = lore_of(
+    scope = build_scope(card, name, seed=seed, now=now)
+    lore = build_lore(
         card,
         scope,
         greeting_index=choose_greeting(card, greeting),

@@ -73,7 +73,7 @@ class Chat:
         had shown by then is stored as an interrupted turn. Raises the errors of domain/errors.py.
         """
         exchange = self._open(alias, request)
-        queue = self._queue_of(exchange.model)
+        queue = self._choose_queue(exchange.model)
         ticket: Ticket | None = None
         gathering: Gathering | None = None
         error: BaseException | None = None
@@ -139,7 +139,7 @@ class Chat:
         persona = request.persona or persona
         answer_tokens = min(self._answer_tokens, model.context_tokens // 4)
         # a remote model may cache what all conversations have in common
-        is_tagged = key is not None and self._queue_of(model) is self.queue
+        is_tagged = key is not None and self._choose_queue(model) is self.queue
         return Exchange(
             request=request,
             model=model,
@@ -152,7 +152,7 @@ class Chat:
             prefix_tag=prefix_tag(key, persona.texts) if key is not None and is_tagged else "",
         )
 
-    def _queue_of(self, model: ChatModel) -> RequestQueue:
+    def _choose_queue(self, model: ChatModel) -> RequestQueue:
         own, _ = next(iter(self.models.values()))
         return self.queue if model is own else self.remote_queue
 

@@ -62,14 +62,14 @@ class ConversationLibrary:
         candidates, more = await self._newest(user_id, size, before)
         if not is_search:
             return candidates, more
-        needle = _folded(wanted or "")
+        needle = _fold(wanted or "")
         found: list[ConversationSummary] = []
         last: float | None = None
         for one in candidates:
             if len(found) >= limit and one.updated_at != last:
                 return found, last
             is_meant = one.key.db_id.startswith(prefix or "")
-            if is_meant and needle in _folded(f"{one.title or ''}\n{one.preview}"):
+            if is_meant and needle in _fold(f"{one.title or ''}\n{one.preview}"):
                 found.append(one)
             last = one.updated_at
         return found, more
@@ -200,5 +200,5 @@ def _copy_turn_id(claim_id: str, index: int) -> str:
     return f"copy-{claim_id}-{index}"
 
 
-def _folded(text: str) -> str:
+def _fold(text: str) -> str:
     return normalize(text).casefold()

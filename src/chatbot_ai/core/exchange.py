@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from chatbot_ai.core.answer import ContextUse, Delta, Done, Sources, Timings
 from chatbot_ai.core.estimate import ServiceSample
 from chatbot_ai.core.prompt import Prompt, PromptLengths, build_prompt
-from chatbot_ai.core.record import RequestRecord, classify, code_of
+from chatbot_ai.core.record import RequestRecord, classify, find_code
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.citations import CitationFilter
 from chatbot_ai.domain.control_tokens import neutralize
@@ -323,7 +323,7 @@ class Exchange:
             completion_tokens=usage.completion_tokens,
             generation_s=timings.generation_s if finished else 0.0,
             wasted_tokens=0 if outcome == "answered" else self.tokens,
-            error_code=code_of(error),
+            error_code=find_code(error),
             backup=bool(finished and finished.backup),
             ended_at=ended_at,
         )

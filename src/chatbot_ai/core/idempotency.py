@@ -160,7 +160,7 @@ class IdempotentAnswers:
             key, first=turn.index + 1, limit=1
         ):
             return None, replace(request, mode="edit", index=turn.index)
-        return _stored(turn, turn.answers[0]), request
+        return _build_answer(turn, turn.answers[0]), request
 
 
 def replay(answer: Answer) -> list[ChatEvent]:
@@ -181,13 +181,15 @@ def _find_claimed(turns: Sequence[Turn], request: ChatRequest) -> Answer | None:
             for claim_id in answer.claim_ids:
                 name, begin, end = claim_id.rsplit(":", 2)
                 if name == request.claim_id:
-                    return _stored(turn, replace(answer, text=answer.text[int(begin) : int(end)]))
+                    return _build_answer(
+                        turn, replace(answer, text=answer.text[int(begin) : int(end)])
+                    )
                 if name.startswith(f"{request.turn_id}."):
                     raise IdempotencyKeyReused
     return None
 
 
-def _stored(turn: Turn, first: TurnAnswer) -> Answer:
+def _build_answer(turn: Turn, first: TurnAnswer) -> Answer:
     """A turn's answer as it was given; what it took is not stored and reads as nothing."""
     done = Done(
         finish_reason=first.finish_reason

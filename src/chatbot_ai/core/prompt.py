@@ -108,7 +108,7 @@ async def build_prompt(
         window = list(turns[len(turns) // 2 :])
 
     def messages(kept: Sequence[Turn]) -> tuple[Message, ...]:
-        middle = [m for t in kept for m in _messages_of(t)]
+        middle = [m for t in kept for m in _list_messages(t)]
         return (system, *middle, newest, *tail)
 
     whole = messages(window)
@@ -134,7 +134,7 @@ async def build_prompt(
     return _prompt(messages(window[first:]), kept_tokens, window[first:], newest, turns)
 
 
-def _messages_of(turn: Turn) -> tuple[Message, Message]:
+def _list_messages(turn: Turn) -> tuple[Message, Message]:
     sent = turn.sent if turn.sent is not None else neutralize(turn.input)
     return Message("user", sent), Message("assistant", neutralize(turn.output))
 

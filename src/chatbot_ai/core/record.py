@@ -79,7 +79,7 @@ def classify(error: BaseException | None) -> Outcome:
             return "failed"
 
 
-def code_of(error: BaseException | None) -> str | None:
+def find_code(error: BaseException | None) -> str | None:
     """The stable code of an error, where it has one; a crash has one too."""
     if isinstance(error, ChatbotError):
         return error.code

@@ -18,7 +18,7 @@ from chatbot_ai.core.search_query import (
     rewrite_query,
 )
 from chatbot_ai.domain.conversation import Message, Turn
-from chatbot_ai.domain.errors import ChatbotError, places_of
+from chatbot_ai.domain.errors import ChatbotError, trace_places
 from chatbot_ai.domain.generation import likely_tokens
 from chatbot_ai.domain.grounding import Grounder, GroundingResult
 from chatbot_ai.domain.ports import Clock
@@ -233,7 +233,7 @@ class Gathering:
             log.error(
                 "search.crashed",
                 error=type(error).__name__,
-                at=places_of(error),
+                at=trace_places(error),
                 warning="search_unavailable",
             )
             return Gathered(lines, _UNAVAILABLE, texts)

@@ -73,8 +73,8 @@ class ResumableStream(Generic[Event]):
         self._timer: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()
         self.task = asyncio.create_task(self._run())
-        self.task.add_done_callback(self._ended)
-        self._unfollowed()
+        self.task.add_done_callback(self._finish)
+        self._start_timer()
 
     def check(self, after: int) -> None:
         """Raise StreamExpired where events right behind number `after` are forgotten or never
@@ -111,7 +111,7 @@ class ResumableStream(Generic[Event]):
                 raise self._failure
         finally:
             self._followers -= 1
-            self._unfollowed()
+            self._start_timer()
 
     def cancel(self) -> bool:
         """End the making of events; False where it had ended."""
@@ -124,7 +124,7 @@ class ResumableStream(Generic[Event]):
                 self._kept.append(Numbered(self._last, event))
                 self._changed.set()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _finish(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():
             self._failure = StreamCancelled("the stream was cancelled")
         elif (error := task.exception()) is not None:
@@ -136,7 +136,7 @@ class ResumableStream(Generic[Event]):
         self._changed.set()
         self._streams.keep_or_forget(self, worth_keeping=bool(self._kept))
 
-    def _unfollowed(self) -> None:
+    def _start_timer(self) -> None:
         if self._followers == 0 and not self.finished:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._streams.limits.grace_s, self.cancel)

@@ -92,7 +92,7 @@ class CitationFilter:
                     break
                 marker = CITATION.fullmatch(text, at, end)
                 if marker is not None:
-                    kept = self._kept(marker)
+                    kept = self._keep_known(marker)
                     self._emit(out, kept or self._seam(), text[spaces_from:at] if kept else "")
                     at = spaces_from = end
                     continue
@@ -133,7 +133,7 @@ class CitationFilter:
             return at + 1 if final else None
         return end + 1 if text[end] in _CLOSING else at + 1
 
-    def _kept(self, marker: re.Match[str]) -> str:
+    def _keep_known(self, marker: re.Match[str]) -> str:
         wanted = _numbers(marker["numbers"])
         known = [n for n in wanted if n in self._has_source]
         self.cited.update(known)
@@ -148,7 +148,7 @@ def filtered(text: str, known: Collection[int]) -> str:
     return citations.feed(text) + citations.finish()
 
 
-def cited_in(text: str, sources: Sequence[Source]) -> set[int]:
+def find_cited(text: str, sources: Sequence[Source]) -> set[int]:
     """Return the numbers of `sources` that a text cites."""
     citations = CitationFilter({source.n for source in sources})
     citations.feed(text)
@@ -156,7 +156,7 @@ def cited_in(text: str, sources: Sequence[Source]) -> set[int]:
     return citations.cited
 
 
-def source_list(
+def format_sources(
     sources: Sequence[Source], cited: set[int] | None = None, language: Literal["ko", "en"] = "ko"
 ) -> str:
     """Return the list of sources to stand after an answer, "" where there is none.

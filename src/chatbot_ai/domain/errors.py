@@ -288,7 +288,7 @@ class CallerLeft(Exception):
     """The caller has closed the connection. Not a ChatbotError: there is no one to respond to."""
 
 
-def places_of(error: BaseException, most: int = 5) -> str:
+def trace_places(error: BaseException, most: int = 5) -> str:
     """The innermost files and lines that an error came through, the place of its raising first:
     without its text, and without reading a file as a traceback does, so that an event loop may
     log it."""

@@ -59,7 +59,7 @@ _FORMS |= {"이랑/랑": ("이랑", "랑"), "랑/이랑": ("이랑", "랑"), "�
 _MARKED = re.compile("|".join(re.escape(form) for form in sorted(_FORMS, key=len, reverse=True)))
 
 
-def ending_of(word: str) -> Ending | None:
+def find_ending(word: str) -> Ending | None:
     """How `word` ends when read aloud in Korean; None where nobody could tell (漢, …)."""
     text = normalize(word[-_TAIL_CHARS:])
     while text and not text[-1].isalnum():
@@ -80,7 +80,7 @@ def with_particle(word: str, marked: str) -> str | None:
     None where `marked` is no particle or the word's ending cannot be told.
     """
     pair = _FORMS.get(marked)
-    ending = ending_of(word)
+    ending = find_ending(word)
     if pair is None or ending is None:
         return None
     is_vowel = ending == "vowel" or (ending == "rieul" and pair[1] == "로")

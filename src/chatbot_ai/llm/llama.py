@@ -34,7 +34,7 @@ from chatbot_ai.llm.chat_protocol import (
     request_body,
     retry_after_s,
 )
-from chatbot_ai.llm.posting import Posting, split_socket
+from chatbot_ai.llm.json_poster import JsonPoster, split_socket
 from chatbot_ai.llm.refusals import CALLERS, RETRY_AFTER_S, read_refusal, read_template_reason
 from chatbot_ai.llm.sse import EventTooLong, SseDecoder
 from chatbot_ai.llm.thoughts import ThoughtFilter, without_thoughts
@@ -88,7 +88,7 @@ class LlamaModel:
             verify=verify,
             transport=httpx2.AsyncHTTPTransport(uds=socket_file) if socket_file else None,
         )
-        self._answers = Posting(
+        self._answers = JsonPoster(
             f"{self._base_url}/v1/chat/completions",
             headers,
             timeout=timeout,
@@ -106,7 +106,7 @@ class LlamaModel:
         decoder = SseDecoder()
         thoughts = ThoughtFilter()
         has_text = is_complete = False
-        async with self._translated():
+        async with self._translate_errors():
             async with within_deadline(CLOCK, request.deadline, "generation"):
                 response = await self._answers.send(body)
             async with aclosing(response):
@@ -141,7 +141,7 @@ class LlamaModel:
         if last.finish_reason is None and not (has_text and is_complete):
             raise BackendProtocolError("the stream ended without a finish reason")
         refuse_empty_answer(has_text, request)
-        yield self._finished(last, usage)
+        yield self._build_end(last, usage)
 
     async def complete(self, request: GenerationRequest) -> tuple[str, Finished]:
         """The same prompt in one piece, with the sampling of backup answers.
@@ -161,7 +161,7 @@ class LlamaModel:
         body = request_body(
             replace(request, sampling=sampling), model=self._remote_model, llama=True
         )
-        async with self._translated():
+        async with self._translate_errors():
             patience = httpx2.Timeout(None, connect=CONNECT_TIMEOUT_S)
             async with within_deadline(CLOCK, request.deadline, "generation"):
                 response = await self._answers.send(body, patience)
@@ -174,7 +174,7 @@ class LlamaModel:
         if chunk.finish_reason is None and not text:
             raise BackendProtocolError("the answer has no finish reason")
         refuse_empty_answer(bool(text), request)
-        return text, replace(self._finished(chunk, chunk.usage or Usage()), backup=True)
+        return text, replace(self._build_end(chunk, chunk.usage or Usage()), backup=True)
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
         """Exact where the server can count: llama.cpp, older ones of it, vLLM; else a bound.
@@ -182,7 +182,7 @@ class LlamaModel:
         Which of the ways a server has is remembered until it no longer has it.
         """
         ways = (self._count_directly, self._count_by_template, self._count_by_messages)
-        async with self._translated():
+        async with self._translate_errors():
             for way in ways[self._counting :] + ways[: self._counting]:
                 if (count := await way(messages)) is not None:
                     self._counting = ways.index(way)
@@ -191,7 +191,7 @@ class LlamaModel:
         return upper_bound(messages)
 
     async def check(self) -> None:
-        async with self._translated():
+        async with self._translate_errors():
             response = await self._http.get("/health", timeout=2.0)
             if response.status_code == 404:
                 response = await self._http.get("/v1/models", timeout=2.0)
@@ -268,21 +268,21 @@ class LlamaModel:
             left = self.context_tokens - await self.count_tokens(request.messages)
         return max(1, min(wished, left))
 
-    def _finished(self, last: Chunk, usage: Usage) -> Finished:
+    def _build_end(self, last: Chunk, usage: Usage) -> Finished:
         return Finished(
             reason=last.finish_reason or "stop",
             usage=usage,
-            model=self._reported(last),
+            model=self._name_model(last),
             prefill_s=last.prefill_s,
             generation_s=last.generation_s,
         )
 
-    def _reported(self, _last: Chunk) -> str:
+    def _name_model(self, _last: Chunk) -> str:
         """The model that gave an answer: of an engine that we started, the one we gave it."""
         return self.name
 
     @asynccontextmanager
-    async def _translated(self) -> AsyncIterator[None]:
+    async def _translate_errors(self) -> AsyncIterator[None]:
         """httpx2's errors, once, by type."""
         try:
             yield

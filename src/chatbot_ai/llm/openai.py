@@ -86,15 +86,15 @@ class OpenAIModel:
             )
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
-        sdk = self._configured()
+        sdk = self._require_sdk()
         reason = None
         usage = Usage()
         began = time.monotonic()
         first: float | None = None
         thoughts = ThoughtFilter()
         has_text = False
-        async with _translated(request, self.context_tokens):
-            chunks = await self._opened(sdk, request)
+        async with _translate_errors(request, self.context_tokens):
+            chunks = await self._open_stream(sdk, request)
             async with chunks:
                 events = aiter(chunks)
                 while True:
@@ -129,7 +129,7 @@ class OpenAIModel:
             generation_s=time.monotonic() - (first or began),
         )
 
-    async def _opened(
+    async def _open_stream(
         self, sdk: AsyncOpenAI, request: GenerationRequest
     ) -> AsyncStream[ChatCompletionChunk]:
         """The answer's stream. A connection that fails, or a server that stumbles without saying
@@ -177,13 +177,13 @@ class OpenAIModel:
         return total
 
     async def check(self) -> None:
-        self._configured()
+        self._require_sdk()
 
     async def close(self) -> None:
         if self._sdk is not None:
             await self._sdk.close()
 
-    def _configured(self) -> AsyncOpenAI:
+    def _require_sdk(self) -> AsyncOpenAI:
         if self._sdk is None:
             raise BackendNotConfigured("OPENAI_API_KEY is not set", 60)
         return self._sdk
@@ -196,7 +196,7 @@ def _usage(usage: Any) -> Usage:
 
 
 @asynccontextmanager
-async def _translated(request: GenerationRequest, limit_tokens: int) -> AsyncIterator[None]:
+async def _translate_errors(request: GenerationRequest, limit_tokens: int) -> AsyncIterator[None]:
     """The SDK's errors, once, by type."""
     import openai  # noqa: PLC0415 - loaded by now, see OpenAIModel
 

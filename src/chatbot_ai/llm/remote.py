@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import structlog
 
-from chatbot_ai.llm.chat_protocol import Chunk
+from chatbot_ai.domain.errors import BackendProtocolError
+from chatbot_ai.llm.chat_protocol import UNREADABLE, Chunk
 from chatbot_ai.llm.llama import ABSENT, LlamaModel, raise_for_status
-from chatbot_ai.llm.served import Served, display_name, read_served
 
 log = structlog.get_logger()
 
@@ -46,25 +48,25 @@ class RemoteModel(LlamaModel):
         )
         self._wished = model
         self._limit_tokens = context_tokens if at_most else None
-        self.served: Served | None = None
+        self.served: ServedModel | None = None
 
-    async def learn(self) -> Served:
+    async def learn(self) -> ServedModel:
         """Read what is served and use it. Raises BackendUnavailable if nothing answers."""
-        async with self._translated():
+        async with self._translate_errors():
             models = await self._http.get("/v1/models", timeout=ASK_TIMEOUT_S)
             await raise_for_status(models)
             props = await self._http.get("/props", timeout=ASK_TIMEOUT_S)
         if props.status_code not in (200, *ABSENT):
             # a key that /props refuses, a proxy's error: the rest is known all the same
             log.debug("engine.properties_untold", status=props.status_code)
-        served = read_served(
+        served = read_served_model(
             _json(models), _json(props) if props.status_code == 200 else None, self._wished
         )
         if served != self.served:
             self._go_by(served)
         return served
 
-    def _go_by(self, served: Served) -> None:
+    def _go_by(self, served: ServedModel) -> None:
         self.served = served
         self._remote_model = served.model
         if served.model:
@@ -81,7 +83,7 @@ class RemoteModel(LlamaModel):
             slots=served.slots,
         )
 
-    def _reported(self, last: Chunk) -> str:
+    def _name_model(self, last: Chunk) -> str:
         return display_name(last.model) if last.model else self.name
 
 
@@ -90,3 +92,52 @@ def _json(response: Any) -> Any:
         return response.json()
     except (ValueError, RecursionError):
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """None stands for what the server does not tell.
+
+    model           its identifier, to be sent in requests
+    context_tokens  of one conversation, prompt and answer together
+    slots           conversations that it answers at once
+    listed          whether the model that was wished for is among those it lists
+    """
+
+    model: str | None = None
+    context_tokens: int | None = None
+    slots: int | None = None
+    listed: bool = True
+
+
+def read_served_model(models: Any, properties: Any, wished: str | None) -> ServedModel:
+    """From the bodies of /v1/models and, where the server has it, llama.cpp's /props.
+
+    vLLM and SGLang tell `max_model_len` with each model, llama.cpp `n_ctx` of a slot and
+    `total_slots`. Raises BackendProtocolError where a body has another shape.
+    """
+    try:
+        cards = list(models["data"])
+        named = [card for card in cards if wished in (card["id"], *(card.get("aliases") or ()))]
+        card = named[0] if named else cards[0] if cards and wished is None else {}
+        generation = (properties or {}).get("default_generation_settings") or {}
+        return ServedModel(
+            model=wished or (str(card["id"]) if card else None),
+            context_tokens=_count(generation.get("n_ctx") or card.get("max_model_len")),
+            slots=_count((properties or {}).get("total_slots")),
+            listed=wished is None or bool(named),
+        )
+    except UNREADABLE as error:
+        raise BackendProtocolError("the model's server lists its models unreadably") from error
+
+
+def display_name(model: str) -> str:
+    """What callers are shown: llama.cpp and vLLM name a model that is a file by its whole path,
+    which is nobody's business; a repository's `owner/name` stays."""
+    if model.endswith(".gguf") or model.startswith(("/", ".", "~")):
+        return PurePosixPath(model).name.removesuffix(".gguf") or model
+    return model
+
+
+def _count(value: Any) -> int | None:
+    return int(value) if value and int(value) > 0 else None

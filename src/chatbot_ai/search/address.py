@@ -110,7 +110,7 @@ class AddressPolicy:
 
     def _check_host(self, url: httpx2.URL) -> None:
         host = url.raw_host.decode("ascii", "replace")
-        port = port_of(url)
+        port = find_port(url)
         if not 0 < port < 65536:
             raise FetchRefused("port")
         name = host.removesuffix(".")
@@ -128,7 +128,7 @@ class AddressPolicy:
             raise FetchRefused("port")
 
 
-def port_of(url: httpx2.URL) -> int:
+def find_port(url: httpx2.URL) -> int:
     """Return the port that a connection for `url` goes to."""
     if url.port is not None:
         return url.port

@@ -19,7 +19,7 @@ from chatbot_ai.domain.errors import (
     ExchangeFailed,
     SearchQuotaExceeded,
     SearchUnavailable,
-    places_of,
+    trace_places,
 )
 from chatbot_ai.domain.ports import SearchResult, WebSearch
 from chatbot_ai.domain.text import normalize
@@ -207,7 +207,7 @@ class SearchChain:
             _log.warning("search.provider_failed", provider=provider.name, error=kind)
         else:  # a provider broke its contract; the chain goes on all the same
             _log.error(
-                "search.provider_broken", provider=provider.name, error=kind, at=places_of(error)
+                "search.provider_broken", provider=provider.name, error=kind, at=trace_places(error)
             )
         return None
 

@@ -46,7 +46,7 @@ _KOREAN_LABELS = frozenset(_CP949_LABELS.split())
 _WEAK = frozenset({"ascii", "iso8859-1", "cp1252"})
 
 
-def declared_encoding(body: bytes, content_type: str) -> str | None:
+def find_encoding(body: bytes, content_type: str) -> str | None:
     """Return Python's name of the encoding that byte order mark, header or page declare."""
     for mark, name in _BOMS:
         if body.startswith(mark):
@@ -62,7 +62,7 @@ def declared_encoding(body: bytes, content_type: str) -> str | None:
 def decode(body: bytes, content_type: str) -> str:
     """Decode a page as it declares, or as it reads without errors where the declaration is wrong
     or missing: UTF-8, then CP949 (which contains EUC-KR), then whichever loses least."""
-    declared = declared_encoding(body, content_type)
+    declared = find_encoding(body, content_type)
     names = ["utf-8", "cp949"]
     if declared is not None:
         names.insert(len(names) if declared in _WEAK else 0, declared)

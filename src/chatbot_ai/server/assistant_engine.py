@@ -12,8 +12,7 @@ from typing import Any
 from chatbot_ai.core.queue import RequestQueue
 from chatbot_ai.domain.errors import BackendUnavailable
 from chatbot_ai.llm.llama import LlamaModel
-from chatbot_ai.llm.remote import RemoteModel
-from chatbot_ai.llm.served import Served
+from chatbot_ai.llm.remote import RemoteModel, ServedModel
 from chatbot_ai.server.engine_plan import plan_engines
 from chatbot_ai.server.engines import engine_spec
 from chatbot_ai.server.group import read_state
@@ -21,7 +20,7 @@ from chatbot_ai.server.listeners import socket_folder
 from chatbot_ai.server.logs import DailyFile
 from chatbot_ai.server.supervisor import Supervisor
 from chatbot_ai.settings import AssistantSettings, Config, process_environment
-from chatbot_ai.settings.kinds import plain
+from chatbot_ai.settings.kinds import reveal
 
 #: Seconds until a server that was down is asked again, and one that answered.
 ASK_AGAIN_S, REFRESH_S = 1.0, 30.0
@@ -56,7 +55,7 @@ async def _open_remote(settings: AssistantSettings, config: Config) -> AsyncIter
         model=settings.engine_model,
         context_tokens=settings.context_tokens,
         at_most="context_tokens" in settings.model_fields_set,
-        api_key=plain(settings.engine_api_key),
+        api_key=reveal(settings.engine_api_key),
         unnamed=settings.name,
     )
     # one that is down, or still loads, is asked again by `follow`: no reason not to start
@@ -108,14 +107,14 @@ async def _start_engine(settings: AssistantSettings, config: Config) -> AsyncIte
             log_file.close()
 
 
-def slots_at(settings: AssistantSettings, served: Served | None) -> int:
+def slots_at(settings: AssistantSettings, served: ServedModel | None) -> int:
     """As set; else as many as that server has, where it tells."""
     if isinstance(settings.max_concurrent, int):
         return settings.max_concurrent
     return (served.slots if served else None) or settings.default_slots
 
 
-async def try_to_learn(model: RemoteModel) -> Served | None:
+async def try_to_learn(model: RemoteModel) -> ServedModel | None:
     """What a server serves; None where it does not answer now."""
     try:
         return await model.learn()

@@ -34,7 +34,7 @@ from chatbot_ai.server.personas import LLAMA_FILE, OPENAI_FILE, read_personas
 from chatbot_ai.server.stores import character_store, service_store
 from chatbot_ai.server.web_search import build_references
 from chatbot_ai.settings import AssistantSettings, Config, Settings
-from chatbot_ai.settings.kinds import plain
+from chatbot_ai.settings.kinds import reveal
 
 
 def build_app(assistant: Assistant, config: Config) -> FastAPI:
@@ -170,7 +170,7 @@ def build_models(
     remote = {
         alias: OpenAIModel(
             model,
-            api_key=plain(shared.openai_api_key),
+            api_key=reveal(shared.openai_api_key),
             base_url=shared.openai_base_url,
             context_tokens=shared.openai_context_tokens,
         )
@@ -195,6 +195,6 @@ def build_backup_engine(shared: Settings, context_tokens: int) -> RemoteModel | 
         shared.backup_engine_url,
         model=shared.backup_engine_model,
         context_tokens=context_tokens,
-        api_key=plain(shared.backup_engine_api_key),
+        api_key=reveal(shared.backup_engine_api_key),
         unnamed="backup-engine",
     )

@@ -88,7 +88,7 @@ def plan_engines(
             groups.append([candidate])
         else:
             match.append(candidate)
-    needs = _pooled([_need(group) for group in groups], [group[0] for group in groups])
+    needs = _pool_gpus([_need(group) for group in groups], [group[0] for group in groups])
     given = share_out(needs, found | {POOL: sum(found.values())}, available_memory_bytes())
     plans = [
         _plan(*one, whole=len(groups) == 1 and len(names) > 1)
@@ -129,7 +129,7 @@ def _need(group: Sequence[_Candidate]) -> EngineNeed:
     )
 
 
-def _pooled(needs: list[EngineNeed], candidates: Sequence[_Candidate]) -> list[EngineNeed]:
+def _pool_gpus(needs: list[EngineNeed], candidates: Sequence[_Candidate]) -> list[EngineNeed]:
     """The same needs; where a model is spread over the GPUs, all on GPUs count as on one."""
     if all(one.gpu is None or one.options.split_mode == "none" for one in candidates):
         return needs

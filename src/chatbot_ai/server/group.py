@@ -257,11 +257,11 @@ def _replace(path: Path, text: str) -> None:
 async def is_store_away(places: Sequence[Place]) -> bool:
     """Wait until every service's model answers, where it is the group's own, and return whether
     a store is down. A store is not waited for: the services recover by themselves."""
-    states = await asyncio.gather(*(_settled(place) for place in places))
+    states = await asyncio.gather(*(_wait_for_state(place) for place in places))
     return any(state.get("store", "ok") != "ok" for state in states)
 
 
-async def _settled(place: Place) -> dict[str, Any]:
+async def _wait_for_state(place: Place) -> dict[str, Any]:
     state: dict[str, Any] = {}
     try:
         async with asyncio.timeout(MODEL_WAIT_S):

@@ -21,7 +21,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from chatbot_ai.access.key import KEY_PATTERN, PREFIX, id_of
+from chatbot_ai.access.key import KEY_PATTERN, PREFIX, read_id
 from chatbot_ai.settings import Settings
 
 log = structlog.get_logger()
@@ -195,7 +195,7 @@ def hide_keys(line: str) -> str:
     passwords out of URLs, wherever a caller or a library has put one: a path, an error's text. No
     code of ours logs one; this is the net below."""
     if PREFIX in line:
-        line = KEY_PATTERN.sub(lambda key: f"{id_of(key[0])}…", line)
+        line = KEY_PATTERN.sub(lambda key: f"{read_id(key[0])}…", line)
     if "://" in line:
         line = _PASSWORD.sub(r"\1:…@", line)
     return _OTHER_KEYS.sub(r"\1…", line)
@@ -203,7 +203,7 @@ def hide_keys(line: str) -> str:
 
 def format_frames(exc_info: ExcInfo) -> str:
     """The exception's chain, first cause first: types and frames, without texts or source lines."""
-    return "\n".join(_told(list(_chain(exc_info[1]))[:_MOST]))
+    return "\n".join(_list_frames(list(_chain(exc_info[1]))[:_MOST]))
 
 
 def write_frames(stream: TextIO, exc_info: ExcInfo) -> None:
@@ -211,7 +211,7 @@ def write_frames(stream: TextIO, exc_info: ExcInfo) -> None:
     stream.write("\n" + format_frames(exc_info))
 
 
-def _told(errors: list[BaseException]) -> Iterator[str]:
+def _list_frames(errors: list[BaseException]) -> Iterator[str]:
     for error in reversed(errors):
         kind = type(error)
         yield f"{kind.__module__}.{kind.__qualname__}"

@@ -20,11 +20,11 @@ from chatbot_ai.domain.prompt_texts import USER_NAMES, PromptLanguage
 LLAMA_FILE, OPENAI_FILE = "config-Llama.json", "config-OpenAI.json"
 
 
-def _joined(value: Any) -> Any:
+def _join(value: Any) -> Any:
     return "\n".join(value) if isinstance(value, list) else value
 
 
-Lines = Annotated[str, BeforeValidator(_joined)]
+Lines = Annotated[str, BeforeValidator(_join)]
 
 
 class _Sampling(BaseModel):
@@ -88,7 +88,7 @@ def _persona(path: Path, text: str, assistant: Assistant, body: Any) -> Persona:
     except ValidationError as error:
         problem = error.errors()[0]
         where = [assistant, *(str(part) for part in problem["loc"])]
-        line = _line_of(text, where)
+        line = _find_line(text, where)
         raise ConfigurationError(
             f"{path}, line {line}: {'.'.join(where)}: {problem['msg']}"
         ) from None
@@ -98,7 +98,7 @@ def _persona(path: Path, text: str, assistant: Assistant, body: Any) -> Persona:
     ):
         for required in ("{{input}}", "{{references}}"):
             if reference is not None and required not in reference:
-                line = _line_of(text, where)
+                line = _find_line(text, where)
                 raise ConfigurationError(
                     f"{path}, line {line}: {'.'.join(where)} must contain {required}"
                 )
@@ -120,7 +120,7 @@ def _build_persona(assistant: Assistant, read: _Persona, language: PromptLanguag
     )
 
 
-def _line_of(text: str, keys: list[str]) -> int:
+def _find_line(text: str, keys: list[str]) -> int:
     """The line of the innermost of nested `keys` that is in the text, counted from 1."""
     at = 0
     for key in keys:

@@ -23,7 +23,7 @@ Address = tuple[str, int] | Path
 async def answers(address: Address, path: str, timeout_s: float = 5) -> bool:
     """Whether GET `path` is 200. False where nothing listens or no answer comes in time."""
     try:
-        line = await _asked(address, path, timeout_s, lambda reader: reader.readline())
+        line = await _ask(address, path, timeout_s, lambda reader: reader.readline())
     except (OSError, TimeoutError, ValueError):
         return False
     return line.split()[1:2] == [b"200"]
@@ -33,7 +33,7 @@ async def fetch_body(
     address: Address, path: str, timeout_s: float = 5, api_key: str | None = None
 ) -> bytes:
     """The body that GET `path` answers with, whatever its status; OSError where none comes."""
-    whole = await _asked(address, path, timeout_s, _to_the_end, api_key)
+    whole = await _ask(address, path, timeout_s, _to_the_end, api_key)
     return whole.partition(b"\r\n\r\n")[2]
 
 
@@ -44,7 +44,7 @@ async def _to_the_end(reader: asyncio.StreamReader) -> bytes:
     return parts
 
 
-async def _asked(
+async def _ask(
     address: Address,
     path: str,
     timeout_s: float,

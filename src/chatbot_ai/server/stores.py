@@ -15,7 +15,7 @@ from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.domain.ports import ConversationStore
 from chatbot_ai.settings import Settings
-from chatbot_ai.settings.kinds import plain
+from chatbot_ai.settings.kinds import reveal
 from chatbot_ai.storage.outbox import OutboxConversationStore
 from chatbot_ai.storage.outbox_queue import outbox_file
 from chatbot_ai.storage.sqlite_characters import SqliteCharacterStore
@@ -46,7 +46,7 @@ class StoreKind:
 def mongodb_address(shared: Settings) -> str | None:
     """MongoDB's address, None where the embedded file is used. Raises ConfigurationError where
     its parts do not go together."""
-    url = plain(shared.mongodb_url)
+    url = reveal(shared.mongodb_url)
     if not url and not shared.mongo_host:
         return None
     # PyMongo is loaded where it is used only: a start on the embedded file is quicker without it
@@ -57,7 +57,7 @@ def mongodb_address(shared: Settings) -> str | None:
         host=shared.mongo_host,
         port=shared.mongo_port,
         user=shared.mongo_admin_user,
-        password=plain(shared.mongo_admin_password),
+        password=reveal(shared.mongo_admin_password),
     )
 
 

@@ -97,7 +97,7 @@ class Child:
         self.became_ready = asyncio.Event()
         self.cannot_start = asyncio.Event()
 
-    def said(self, line: str) -> None:
+    def take_line(self, line: str) -> None:
         """Take a line that the process printed."""
         if "/health" not in line:  # our own probes in an access log are no progress
             self.lines += 1
@@ -142,7 +142,9 @@ class Supervisor:
         times before that or says that its set-up is wrong.
         """
         ready = asyncio.create_task(self._all_ready())
-        failing = [asyncio.create_task(self._failed(child)) for child in self.children.values()]
+        failing = [
+            asyncio.create_task(self._raise_failure(child)) for child in self.children.values()
+        ]
         try:
             await asyncio.wait(
                 [ready, *failing, *self._watchers], return_when=asyncio.FIRST_COMPLETED
@@ -170,7 +172,7 @@ class Supervisor:
         for child in self.children.values():
             await child.became_ready.wait()
 
-    async def _failed(self, child: Child) -> None:
+    async def _raise_failure(self, child: Child) -> None:
         await child.cannot_start.wait()
         raise _cannot_start(child)
 
@@ -180,7 +182,7 @@ class Supervisor:
             child.state = "starting"
             started = time.monotonic()
             process = await self._start(child)
-            reading = asyncio.create_task(_read_lines(process, child.said))
+            reading = asyncio.create_task(_read_lines(process, child.take_line))
             probing = asyncio.create_task(self._probe(child))
             code = await _exit_code(process)
             probing.cancel()
@@ -230,11 +232,11 @@ class Supervisor:
     async def _probe(self, child: Child) -> None:
         timeout_s = child.spec.start_timeout_s
         progressed = looked = time.monotonic()
-        work = await asyncio.to_thread(_work_of, child)
+        work = await asyncio.to_thread(_measure_work, child)
         while not await _is_ready(child.spec):
             now = time.monotonic()
             if now - looked >= min(PROGRESS_EVERY_S, timeout_s / 4):
-                before, work = work, await asyncio.to_thread(_work_of, child)
+                before, work = work, await asyncio.to_thread(_measure_work, child)
                 if has_progressed(before, work, now - looked):
                     progressed = now
                 looked = now
@@ -257,7 +259,7 @@ class Supervisor:
         step: object = None
         has_worked = False
         progressed = time.monotonic()
-        work = await asyncio.to_thread(_work_of, child)
+        work = await asyncio.to_thread(_measure_work, child)
         while True:
             await asyncio.sleep(spec.stall_timeout_s / LOOKS_PER_STALL)
             before, last = step, work
@@ -270,7 +272,7 @@ class Supervisor:
             stalled_s = time.monotonic() - progressed
             # its first answer may compile kernels for minutes
             if not has_worked and stalled_s < spec.start_timeout_s:
-                work = await asyncio.to_thread(_work_of, child)
+                work = await asyncio.to_thread(_measure_work, child)
                 if has_progressed(last, work, spec.stall_timeout_s / LOOKS_PER_STALL):
                     continue
             if stalled_s > spec.stall_timeout_s and child.state == "stalled" and child.process:
@@ -313,7 +315,7 @@ def has_progressed(before: Work, after: Work, elapsed_s: float) -> bool:
     )
 
 
-def _work_of(child: Child) -> Work:
+def _measure_work(child: Child) -> Work:
     cpu_s, read_bytes = 0.0, 0
     with contextlib.suppress(OSError, ValueError, IndexError):
         folder = Path(f"/proc/{child.pid}")

@@ -10,10 +10,10 @@ import structlog
 
 from chatbot_ai.core.references import References, WebSearch
 from chatbot_ai.domain.conversation import Assistant
-from chatbot_ai.domain.errors import ConfigurationError, places_of
+from chatbot_ai.domain.errors import ConfigurationError, trace_places
 from chatbot_ai.domain.grounding import CountText, Grounder, GroundingResult
 from chatbot_ai.settings import Settings
-from chatbot_ai.settings.kinds import listed, plain
+from chatbot_ai.settings.kinds import reveal, split_list
 
 log = structlog.get_logger()
 
@@ -66,7 +66,7 @@ class BackgroundGrounder:
         failed = making is not None and making.done() and making.exception() is not None
         if making is None or (failed and self._clock() >= self._next_try):
             making = self._making = asyncio.create_task(self._make())
-            making.add_done_callback(self._made)
+            making.add_done_callback(self._note_made)
         return making
 
     async def _make(self) -> Grounder:
@@ -74,7 +74,7 @@ class BackgroundGrounder:
         await grounder.start()
         return grounder
 
-    def _made(self, making: asyncio.Task[Grounder]) -> None:
+    def _note_made(self, making: asyncio.Task[Grounder]) -> None:
         error = None if making.cancelled() else making.exception()
         if error is None:
             return
@@ -85,7 +85,7 @@ class BackgroundGrounder:
             log.error(
                 "search.not_started",
                 error=type(error).__name__,
-                at=places_of(error),
+                at=trace_places(error),
                 retry_s=RETRY_S,
             )
 
@@ -99,11 +99,11 @@ def build_references(assistant: Assistant, shared: Settings) -> References:
         from chatbot_ai.search.grounder import build_grounder  # noqa: PLC0415
         from chatbot_ai.search.providers import PROVIDER_SETTINGS  # noqa: PLC0415
 
-        values = {name: plain(getattr(shared, name)) or "" for name in PROVIDER_SETTINGS}
+        values = {name: reveal(getattr(shared, name)) or "" for name in PROVIDER_SETTINGS}
         return build_grounder(
-            listed(shared.search_providers),
+            split_list(shared.search_providers),
             values,
-            denied_networks=listed(shared.search_denied_networks),
+            denied_networks=split_list(shared.search_denied_networks),
         )
 
     return References(

@@ -10,7 +10,7 @@ from chatbot_ai.settings.load import (
     Config,
     load_config,
     process_environment,
-    redacted,
+    redact,
     without_secrets,
 )
 from chatbot_ai.settings.shared import Settings
@@ -28,6 +28,6 @@ __all__ = [
     "find_slips",
     "load_config",
     "process_environment",
-    "redacted",
+    "redact",
     "without_secrets",
 ]

@@ -24,11 +24,11 @@ Positive = Annotated[int, Field(ge=1)]
 OptionalPath = Annotated[Path | None, Blank]
 
 
-def plain(value: SecretStr | str | None) -> str | None:
+def reveal(value: SecretStr | str | None) -> str | None:
     """The value of a setting that may be a secret, for the adapter that needs it."""
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
-def listed(text: str) -> tuple[str, ...]:
+def split_list(text: str) -> tuple[str, ...]:
     """The items of a setting that holds several, separated by commas."""
     return tuple(item.strip() for item in text.split(",") if item.strip())

@@ -43,7 +43,7 @@ class Config:
         return self.office if name == "office" else self.character
 
 
-def setting_names(cls: type[BaseSettings]) -> list[str]:
+def list_setting_names(cls: type[BaseSettings]) -> list[str]:
     """Environment names of a settings class, without prefix."""
     return [name.upper() for name in cls.model_fields]
 
@@ -58,14 +58,14 @@ def load_config(env_file: Path | None = Path(".env"), **flags: Any) -> Config:
     _refuse_unknown(in_file)
     written: list[Mapping[str, str]] = [dict(os.environ), in_file]
     return Config(
-        shared=_checked(Settings, env_file, written, flags),
-        office=_checked(OfficeSettings, env_file, written, {}),
-        character=_checked(CharacterSettings, env_file, written, {}),
+        shared=_read_settings(Settings, env_file, written, flags),
+        office=_read_settings(OfficeSettings, env_file, written, {}),
+        character=_read_settings(CharacterSettings, env_file, written, {}),
         env_file=env_file,
     )
 
 
-def _checked(
+def _read_settings(
     cls: type[AnySettings],
     env_file: Path | None,
     written: Sequence[Mapping[str, str]],
@@ -108,10 +108,10 @@ def _refuse_unknown(in_file: Mapping[str, str]) -> None:
 
 def known_names() -> set[str]:
     """Environment names of all that counts in a service."""
-    return {CLIENT_KEY, *setting_names(Settings)} | {
+    return {CLIENT_KEY, *list_setting_names(Settings)} | {
         prefix + name
         for prefix in (*ASSISTANT_PREFIXES, "CHATBOT_")
-        for name in setting_names(AssistantSettings)
+        for name in list_setting_names(AssistantSettings)
     }
 
 
@@ -136,16 +136,16 @@ def secret_names() -> set[str]:
     assistants = {
         prefix + name
         for prefix in (*ASSISTANT_PREFIXES, "CHATBOT_")
-        for name in _secrets_of(AssistantSettings)
+        for name in _find_secrets(AssistantSettings)
     }
-    return {*_secrets_of(Settings), *assistants, CLIENT_KEY}
+    return {*_find_secrets(Settings), *assistants, CLIENT_KEY}
 
 
-def _secrets_of(cls: type[BaseSettings]) -> set[str]:
+def _find_secrets(cls: type[BaseSettings]) -> set[str]:
     return {name.upper() for name, field in cls.model_fields.items() if "SecretStr" in repr(field)}
 
 
-def redacted(config: Config) -> dict[str, dict[str, Any]]:
+def redact(config: Config) -> dict[str, dict[str, Any]]:
     """The effective values for display; secrets show only whether they are set."""
     return {
         "shared": config.shared.model_dump(mode="json"),

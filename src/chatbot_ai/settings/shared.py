@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationInfo, field_validator
 
 from chatbot_ai.settings.env_file import FileSettings
-from chatbot_ai.settings.kinds import Blank, OptionalSecret, OptionalStr, OptionalUrl, listed
+from chatbot_ai.settings.kinds import Blank, OptionalSecret, OptionalStr, OptionalUrl, split_list
 
 #: As browsers write it (RFC 6454, section 6.1): scheme, host and a port that is not the usual one.
 ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
@@ -194,17 +194,19 @@ class Settings(FileSettings):
 
     @property
     def trusted_proxies(self) -> tuple[str, ...]:
-        return listed(self.gateway_trusted_proxies)
+        return split_list(self.gateway_trusted_proxies)
 
     @property
     def trusted_names(self) -> tuple[str, ...]:
         """TRUSTED_HOSTS and what this machine calls itself, in lower case."""
         own = socket.gethostname()
-        return tuple(n.lower() for n in (*listed(self.trusted_hosts), own, own.partition(".")[0]))
+        return tuple(
+            n.lower() for n in (*split_list(self.trusted_hosts), own, own.partition(".")[0])
+        )
 
     @property
     def allowed_origins(self) -> tuple[str, ...]:
-        return listed(self.cors_origins)
+        return split_list(self.cors_origins)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -213,7 +215,7 @@ class Settings(FileSettings):
     @field_validator("cors_origins")
     @classmethod
     def _are_origins(cls, value: str) -> str:
-        for origin in listed(value):
+        for origin in split_list(value):
             if ORIGIN.fullmatch(origin) is None:
                 raise ValueError(
                     f"{origin!r} is no origin; write each like https://chat.example.com, without "
@@ -224,7 +226,7 @@ class Settings(FileSettings):
     @field_validator("trusted_hosts")
     @classmethod
     def _are_names(cls, value: str) -> str:
-        for name in listed(value):
+        for name in split_list(value):
             if re.fullmatch(r"[A-Za-z0-9._-]+", name) is None:
                 raise ValueError(f"{name!r} is no name; write each like chat.lan, without a port")
         return value
@@ -232,7 +234,7 @@ class Settings(FileSettings):
     @field_validator("gateway_trusted_proxies")
     @classmethod
     def _are_networks(cls, value: str) -> str:
-        for network in listed(value):
+        for network in split_list(value):
             ip_network(network)
         return value
 
@@ -256,5 +258,5 @@ class Settings(FileSettings):
 
 def aliases_of(text: str) -> dict[str, str]:
     """Alias and model of each `alias=model`; an alias alone is the model's name as well."""
-    pairs = [item.partition("=") for item in listed(text)]
+    pairs = [item.partition("=") for item in split_list(text)]
     return {alias.strip(): (model.strip() or alias.strip()) for alias, _, model in pairs}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from chatbot_ai.settings.assistant import AssistantSettings
 from chatbot_ai.settings.docker_compose import ComposeSettings
 from chatbot_ai.settings.env_file import find_cut_secrets, read_env_file
-from chatbot_ai.settings.load import Config, known_names, setting_names
+from chatbot_ai.settings.load import Config, known_names, list_setting_names
 
 #: Names by which other programs know settings of ours, or which people write from memory.
 OTHER_NAMES = {
@@ -71,8 +71,8 @@ def find_misnamed(in_file: Mapping[str, str]) -> dict[str, str]:
     """Names of the file, and of the environment where they begin like ours, that have no effect,
     each with the setting that was probably meant. Names like nothing of ours are not among them.
     """
-    known = known_names() | {*setting_names(ComposeSettings)}
-    assistants = {*setting_names(AssistantSettings)} - {"HOST", "PORT"}
+    known = known_names() | {*list_setting_names(ComposeSettings)}
+    assistants = {*list_setting_names(AssistantSettings)} - {"HOST", "PORT"}
     names = {*in_file} | {name for name in os.environ if name.startswith(FAMILIES)}
     found = {}
     for name in sorted(names - known):

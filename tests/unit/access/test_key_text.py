@@ -11,11 +11,11 @@ from chatbot_ai.access.key import (
     RANDOM_BYTES,
     Key,
     Limits,
-    digest_of,
-    id_of,
+    hash_key,
     is_key,
     new_secret,
     read_credential,
+    read_id,
 )
 from chatbot_ai.access.usage import Standing
 from chatbot_ai.api.middleware import LIMIT_HEADERS, build_limit_headers
@@ -24,7 +24,7 @@ from chatbot_ai.domain.errors import CallerLimited, Unauthorized
 
 def stored(secret: str, revoked_at: float | None = None) -> Key:
     return Key(
-        id_of(secret), digest_of(secret), "k", "backend", None, Limits(), 1.0, None, revoked_at
+        read_id(secret), hash_key(secret), "k", "backend", None, Limits(), 1.0, None, revoked_at
     )
 
 
@@ -45,7 +45,7 @@ def test_only_the_key_itself_is_the_key() -> None:
     assert not is_key(secret, stored(secret, revoked_at=2.0))
     assert not is_key(secret, None)
     assert secret not in repr(stored(secret))
-    assert digest_of(secret).hex() not in repr(stored(secret))
+    assert hash_key(secret).hex() not in repr(stored(secret))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from chatbot_ai.cards.errors import CardError
 from chatbot_ai.cards.macros import MAX_EXPANDED_CHARS, MacroScope, expand
-from chatbot_ai.domain.particles import ending_of, resolve_particle, with_particle
+from chatbot_ai.domain.particles import find_ending, resolve_particle, with_particle
 
 SCOPE = MacroScope(
     char="서연",
@@ -139,13 +139,13 @@ def test_particles_follow_the_name_if_asked() -> None:
 def test_the_ending_of_a_word_is_that_of_its_korean_reading(words: str, ending: str) -> None:
     """Hangul by its final, digits and Latin as Koreans read them aloud."""
     names = words.split()
-    assert {name: ending_of(name) for name in names} == dict.fromkeys(names, ending)
+    assert {name: find_ending(name) for name in names} == dict.fromkeys(names, ending)
 
 
 @pytest.mark.parametrize("word", ["", "!!", "漢字", "ж", "🙂"])
 def test_an_ending_nobody_can_tell_leaves_the_marked_form(word: str) -> None:
     """Better two forms than the wrong one."""
-    assert ending_of(word) is None
+    assert find_ending(word) is None
     assert resolve_particle(word, "은(는) 간다") == "은(는) 간다"
 
 

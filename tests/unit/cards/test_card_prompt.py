@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chatbot_ai.cards import CardError, CharacterCard, to_request_fields
-from chatbot_ai.cards.prompt import example_blocks, language_of
+from chatbot_ai.cards.prompt import detect_language, example_blocks
 from support import card_samples as samples
 
 
@@ -101,8 +101,8 @@ def test_the_context_of_a_conversation_never_changes() -> None:
 
 def test_language_and_examples_are_told_from_the_card() -> None:
     """A Korean card is one with some Hangul, an empty one counts as Korean."""
-    assert language_of(card_of(samples.v1())) == "ko"
-    assert language_of(card_of({"name": "x", "description": "A keeper of 등대"})) == "ko"
-    assert language_of(card_of({"name": "x", "description": "A keeper"})) == "en"
-    assert language_of(card_of({"name": "x", "description": ""})) == "ko"
+    assert detect_language(card_of(samples.v1())) == "ko"
+    assert detect_language(card_of({"name": "x", "description": "A keeper of 등대"})) == "ko"
+    assert detect_language(card_of({"name": "x", "description": "A keeper"})) == "en"
+    assert detect_language(card_of({"name": "x", "description": ""})) == "ko"
     assert example_blocks("a <start> b <START>\n<START>c") == ["a", "b", "c"]

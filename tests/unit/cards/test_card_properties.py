@@ -28,7 +28,7 @@ from chatbot_ai.cards import (
 )
 from chatbot_ai.cards.paths import safe_path
 from chatbot_ai.domain.conversation import Message
-from chatbot_ai.domain.particles import ending_of, resolve_particle
+from chatbot_ai.domain.particles import find_ending, resolve_particle
 from support import card_samples as samples
 from support.generated import examples
 
@@ -166,7 +166,7 @@ def test_particles_never_lose_text(word: str, following: str) -> None:
     """What follows the particle stays; an unmarked text stays whole."""
     resolved = resolve_particle(word, "은(는)" + following)
     assert resolved.endswith(following)
-    assert ending_of(word) in {"vowel", "rieul", "consonant", None}
+    assert find_ending(word) in {"vowel", "rieul", "consonant", None}
 
 
 @SMALL

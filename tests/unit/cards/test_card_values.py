@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chatbot_ai.cards.backfill import NOTE, backfilled
+from chatbot_ai.cards.backfill import NOTE, backfill_card
 from chatbot_ai.cards.card import CardAsset, CharacterCard
 from chatbot_ai.cards.errors import CardError
 from support import card_samples as samples
@@ -90,14 +90,14 @@ def test_an_edit_of_the_wrong_type_is_refused(change: dict[str, Any]) -> None:
 def test_an_upgraded_card_has_all_that_v3_demands(value: dict[str, Any]) -> None:
     """The mandatory fields appear, nothing that was there changes."""
     old = card_of(value)
-    new = old.upgraded(now_s=1800000000)
+    new = old.upgrade(now_s=1800000000)
     assert (new.version, new.raw["spec_version"]) == (3, "3.0")
     assert new.data["group_only_greetings"] == []
     assert new.creation_date == 1800000000
     kept = {key: item for key, item in old.data.items() if item is not None}
     kept.pop("character_book", None)
     assert kept.items() <= dict(new.data).items()
-    assert new.upgraded() is new
+    assert new.upgrade() is new
 
 
 def test_a_v1_card_that_gets_a_newer_field_becomes_v3() -> None:
@@ -109,7 +109,7 @@ def test_a_v1_card_that_gets_a_newer_field_becomes_v3() -> None:
 
 def test_the_v2_copy_has_no_decorators_and_says_so() -> None:
     """Decorators would be read aloud by an application that does not know them."""
-    copy = backfilled(card_of(samples.risuai_v3()))
+    copy = backfill_card(card_of(samples.risuai_v3()))
     assert copy.version == 2
     assert copy.character_book is not None
     assert copy.character_book.entries[0].content == "열쇠는 서연의 주머니에 있다."
@@ -117,7 +117,7 @@ def test_the_v2_copy_has_no_decorators_and_says_so() -> None:
     assert "assets" not in copy.data
     assert copy.data["futureField"] == samples.risuai_v3()["data"]["futureField"]
     v2 = card_of(samples.sillytavern_v2())
-    assert backfilled(v2) is v2
+    assert backfill_card(v2) is v2
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatbot_ai.domain.errors import FetchRefused
-from chatbot_ai.search.address import AddressPolicy, is_public, port_of
+from chatbot_ai.search.address import AddressPolicy, find_port, is_public
 
 HOSTILE_URLS = [
     # loopback and "this host", in every spelling that some parser takes for an address
@@ -161,7 +161,7 @@ def test_a_redirect_to_a_hostile_url_is_refused(url: str) -> None:
 def test_an_ordinary_url_is_taken(url: str, host: bytes, port: int) -> None:
     """Public URLs pass, with the host as it is resolved and sent."""
     parsed = AddressPolicy().parse(url)
-    assert (parsed.raw_host, port_of(parsed)) == (host, port)
+    assert (parsed.raw_host, find_port(parsed)) == (host, port)
 
 
 def test_the_operators_own_networks_can_be_denied() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatbot_ai.search.page_text import MAX_TEXT_CHARS, declared_encoding, decode, read_text
+from chatbot_ai.search.page_text import MAX_TEXT_CHARS, decode, find_encoding, read_text
 
 ARTICLE = (
     "한국은행은 기준금리를 연 2.50%로 유지하기로 결정했다고 밝혔다. "
@@ -84,7 +84,7 @@ def test_any_bytes_decode(body: bytes, content_type: str) -> None:
 @given(st.one_of(st.sampled_from(sorted(set(aliases.values()))), st.text(max_size=40)))
 def test_a_declared_encoding_is_one(charset: str) -> None:
     """What counts as declared is a character encoding that Python has, or nothing."""
-    name = declared_encoding(b"", f"text/html; charset={charset}")
+    name = find_encoding(b"", f"text/html; charset={charset}")
     assert name is None or b"a".decode(name)
 
 

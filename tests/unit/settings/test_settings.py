@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatbot_ai.domain.errors import ConfigurationError
-from chatbot_ai.settings import find_open_files, find_slips, load_config, redacted
+from chatbot_ai.settings import find_open_files, find_slips, load_config, redact
 from chatbot_ai.settings.assistant import AssistantSettings
-from chatbot_ai.settings.load import setting_names
+from chatbot_ai.settings.load import list_setting_names
 from chatbot_ai.settings.shared import Settings
 
 SECRETS = (
@@ -59,7 +59,7 @@ def test_defaults_are_the_specifications() -> None:
 
 def test_the_names_of_the_assistants_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """An OFFICE_NAME in the environment renames nobody: it reads as a slip."""
-    assert "NAME" not in setting_names(AssistantSettings)
+    assert "NAME" not in list_setting_names(AssistantSettings)
     monkeypatch.setenv("OFFICE_NAME", "character")
     assert "OFFICE_NAME" in refusal()
 
@@ -183,7 +183,7 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in SECRETS:
         monkeypatch.setenv(name, "planted-secret")
     config = load_config(None)
-    assert "planted-secret" not in f"{config!r} {config} {redacted(config)}"
+    assert "planted-secret" not in f"{config!r} {config} {redact(config)}"
     assert config.shared.openai_api_key is not None
     assert config.shared.openai_api_key.get_secret_value() == "planted-secret"
 
@@ -201,12 +201,12 @@ def test_every_secret_is_one_of_these() -> None:
 
 
 @given(
-    st.sampled_from(setting_names(Settings) + setting_names(AssistantSettings)),
+    st.sampled_from(list_setting_names(Settings) + list_setting_names(AssistantSettings)),
     st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n'\"\\$#"), max_size=20),
 )
 def test_any_value_is_taken_or_named(name: str, value: str) -> None:
     """Whatever a setting says, it is read or refused by name; nothing else is raised."""
-    variable = name if name in setting_names(Settings) else f"CHATBOT_{name}"
+    variable = name if name in list_setting_names(Settings) else f"CHATBOT_{name}"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(variable, value)
         try:

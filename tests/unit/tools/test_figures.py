@@ -34,7 +34,7 @@ from chatbot_ai.tools.loadtest.record import (
     read_runs,
     run_name,
 )
-from chatbot_ai.tools.loadtest.report import PAGE_NAME, page, thinned, write_report
+from chatbot_ai.tools.loadtest.report import PAGE_NAME, page, thin_out, write_report
 from chatbot_ai.tools.loadtest.visitor import OFFICE_QUESTIONS, SCENES
 
 BEGAN = datetime(2026, 1, 31, 14, 25, 1, 500_000, tzinfo=UTC).astimezone()
@@ -262,7 +262,7 @@ def test_steps_are_round_and_large_enough(value: float) -> None:
 @given(st.lists(st.integers()), st.integers(1, 50))
 def test_thinning_keeps_order_and_ends(items: list[int], limit: int) -> None:
     """At most `limit` items remain, in order, and all of them when they are few."""
-    indices = thinned(range(len(items)), limit)
+    indices = thin_out(range(len(items)), limit)
     assert len(indices) == min(limit, len(items))
     assert indices == sorted(set(indices))
 

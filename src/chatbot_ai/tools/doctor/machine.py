@@ -105,7 +105,7 @@ def _cgroup_limit_bytes(cgroup: Path) -> int | None:
 
 def check_disk(folder: Path, needed_bytes: int) -> list[Finding]:
     """Compare the models disk's free space with the model files that are still to come."""
-    there = existing_parent(folder)
+    there = find_existing_parent(folder)
     free_bytes = shutil.disk_usage(there).free
     facts = {"free_gb": gigabytes(free_bytes), "needed_gb": gigabytes(needed_bytes)}
     if free_bytes < needed_bytes:
@@ -133,7 +133,7 @@ def check_memlock(
     return [warn("memlock", "memlock_short", **facts)]
 
 
-def existing_parent(folder: Path) -> Path:
+def find_existing_parent(folder: Path) -> Path:
     """Return the folder, or the nearest one above it that exists."""
     return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 

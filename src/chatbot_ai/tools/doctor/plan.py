@@ -79,7 +79,7 @@ class Plan:
             ),
             "kernel": partial(machine.check_kernel, mongodb_version=self.mongodb_version),
             "memory": partial(machine.check_memory, self.services * SERVICE_BYTES + in_ram),
-            "disk": partial(machine.check_disk, self.library.folder, self._missing_bytes()),
+            "disk": partial(machine.check_disk, self.library.folder, self._count_missing_bytes()),
             "gpu": partial(machine.check_gpu, on_gpu, self.wanted_gpus, spread_bytes=on_all),
             "docker": partial(services.check_docker, required=self.compose),
             "model": partial(services.check_models, self.library, tuple(self.models.values())),
@@ -109,7 +109,7 @@ class Plan:
         here = status.size_bytes if status.state is FileState.PRESENT else 0
         return here or status.file.planned_bytes
 
-    def _missing_bytes(self) -> int:
+    def _count_missing_bytes(self) -> int:
         """What is still to be downloaded, each file once."""
         statuses = {self.library.look(name) for name in self.models.values()}
         return sum(

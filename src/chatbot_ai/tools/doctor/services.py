@@ -32,7 +32,7 @@ from chatbot_ai.tools.doctor.check import (
     ok,
     warn,
 )
-from chatbot_ai.tools.doctor.machine import existing_parent
+from chatbot_ai.tools.doctor.machine import find_existing_parent
 
 _DATABASE_TIMEOUT_MS = 3000
 
@@ -59,7 +59,7 @@ def check_folders(folders: Mapping[str, Path]) -> list[Finding]:
 
 def _check_folder(purpose: str, folder: Path) -> Finding:
     facts = {"purpose": purpose, "folder": str(folder)}
-    there = existing_parent(folder)
+    there = find_existing_parent(folder)
     if not there.is_dir():
         return fail("folder", "folder_is_file", **facts)
     try:
@@ -108,7 +108,7 @@ def _check_mongodb(url: str) -> Finding:
 
 
 def _check_sqlite(data_dir: Path) -> Finding:
-    folder = existing_parent(data_dir)
+    folder = find_existing_parent(data_dir)
     try:
         with tempfile.TemporaryDirectory(dir=folder) as place:
             connection = sqlite3.connect(Path(place, "probe.sqlite3"))
@@ -197,7 +197,7 @@ def _judge_holder(port: int, facts: dict[str, Fact]) -> Finding:
 
 def find_holder(port: int) -> Holder | None:
     """Return who listens on the port; None if that process belongs to another user."""
-    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    sockets = {f"socket:[{inode}]" for inode in _find_inodes(port)}
     for process in _PROC.iterdir():
         if process.name.isdecimal() and _holds(process, sockets):
             pid = int(process.name)
@@ -205,7 +205,7 @@ def find_holder(port: int) -> Holder | None:
     return None
 
 
-def _listening_inodes(port: int) -> Iterator[str]:
+def _find_inodes(port: int) -> Iterator[str]:
     for table in ("tcp", "tcp6"):
         for line in _read_text(_PROC / "net" / table).splitlines()[1:]:
             fields = line.split()

@@ -145,7 +145,7 @@ def server_timing_s(value: str | None) -> dict[str, float]:
     return durations
 
 
-def mapping(text: str | bytes) -> Mapping[str, object]:
+def parse_object(text: str | bytes) -> Mapping[str, object]:
     """The JSON object in `text`; empty where there is none."""
     try:
         value = json.loads(text)
@@ -233,7 +233,7 @@ class ChatClient:
         if response.status == 200:
             _judge_json(content, mode, reply)
             return
-        reply.error_code = error_code(mapping(content))
+        reply.error_code = error_code(parse_object(content))
         cause = reply.error_code or f"http_{response.status}"
         reply.end("refused" if response.status in _REFUSALS else "failed", cause)
 
@@ -285,13 +285,13 @@ def _judge_json(content: bytes, mode: Mode, reply: Reply) -> None:
 def _take(event: ServerEvent, reply: Reply, now_s: float) -> bool:
     """Notes one event of a stream; True when it was the last."""
     if event.name == "delta":
-        piece = mapping(event.data).get("text")
+        piece = parse_object(event.data).get("text")
         if isinstance(piece, str) and piece:
             if not reply.text:
                 reply.first_token_s = now_s
             reply.text += piece
         return False
-    data = mapping(event.data)
+    data = parse_object(event.data)
     if event.name == "queued" and not reply.queued:
         reply.queued = True  # later events foretell what is left, not the whole
         reply.announced_wait_s = seconds(data.get("wait_s"))

@@ -61,14 +61,14 @@ def page(runs: Sequence[Run], skipped: Sequence[str] = (), now: datetime | None 
         "@SCRIPT_HASH@": _hash(script),
         "@STYLE@": style,
         "@SCRIPT@": script,
-        "@DATA@": embedded_json(data),
+        "@DATA@": embed_json(data),
     }
     for name, piece in pieces.items():  # the data comes last, so nothing in it is replaced
         text = text.replace(name, piece)
     return text
 
 
-def embedded_json(value: object) -> str:
+def embed_json(value: object) -> str:
     """JSON that is safe inside a script element: no text in it can end the element."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
@@ -112,7 +112,7 @@ def _view(run: Run, pairs: Sequence[tuple[int, Record]]) -> Mapping[str, object]
         "composition": [_round(part) for part in parts] if parts else None,
         "causes": causes(records),
         "concurrency": [_band(band) for band in by_concurrency(pairs)],
-        "waits": [[_round(a), _round(b)] for a, b in thinned(told, _MAX_POINTS)],
+        "waits": [[_round(a), _round(b)] for a, b in thin_out(told, _MAX_POINTS)],
     }
 
 
@@ -125,11 +125,11 @@ def _points(run: Run, records: Sequence[Record]) -> list[list[object]]:
             _round(r.total_s),
             OUTCOMES.index(r.outcome),
         ]
-        for r in thinned(timed, _MAX_POINTS)
+        for r in thin_out(timed, _MAX_POINTS)
     ]
 
 
-def thinned(items: Sequence[_Item], limit: int) -> list[_Item]:
+def thin_out(items: Sequence[_Item], limit: int) -> list[_Item]:
     """At most `limit` of the items, evenly spread, in their order."""
     if len(items) <= limit:
         return list(items)

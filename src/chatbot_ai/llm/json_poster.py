@@ -23,7 +23,7 @@ def split_socket(address: str) -> tuple[str, str | None]:
     return address, None
 
 
-class Posting:
+class JsonPoster:
     """Sends JSON to one address and gives the response as soon as its head is there.
 
     llama.cpp's server may close a connection right after a streamed reply in spite of its
