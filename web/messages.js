@@ -63,6 +63,11 @@ const MESSAGES = {
     "글쓰기, 번역, 수식, 아이디어까지. 편하게 물어보세요.",
     "Writing, translation, formulas, ideas. Just ask.",
   ],
+  ai_notice: [
+    "답변은 생성형 AI가 작성하며 틀릴 수 있습니다. 중요한 내용은 직접 확인하세요.",
+    "Answers are written by a generative AI and can be wrong. Check what matters.",
+  ],
+  ai_mark: ["AI 생성", "AI-generated"],
   other_language: [
     "지금 연결된 모델({model})은 한국어를 하지 못합니다. 설치가 잘되었는지 확인하는 용도이며, 무엇을 물어도 영어로 짧게만 답합니다.",
     "The model in use ({model}) does not speak English, so expect poor answers.",

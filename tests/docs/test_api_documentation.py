@@ -34,7 +34,7 @@ def schema_of(assistant: Assistant) -> dict[str, Any]:
         yield None
 
     app = create_app(
-        ApiOptions(assistant, "ko", 60, 1000, cors_origins=(), lists_sources=False),
+        ApiOptions(assistant, "ko", 60, 1000, cors_origins=(), lists_sources=False, ai_notice=True),
         nothing,
         Metrics(assistant),
     )

@@ -16,6 +16,7 @@ from chatbot_ai.models.library import ModelLibrary
 from chatbot_ai.models.manifest import ModelFile
 from chatbot_ai.tools.doctor.check import Finding, State
 from chatbot_ai.tools.doctor.services import (
+    check_ai_notice,
     check_database,
     check_folders,
     check_keys,
@@ -37,6 +38,23 @@ def listener() -> Iterator[int]:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         yield taken.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("is_published", "ai_notice", "state"),
+    [
+        (True, True, State.OK),
+        (False, True, State.OK),
+        (False, False, State.OK),
+        (True, False, State.WARN),
+    ],
+)
+def test_a_published_service_tells_of_its_ai(
+    is_published: bool, ai_notice: bool, state: State
+) -> None:
+    """Only within the team may the notice be off."""
+    (found,) = check_ai_notice(is_published=is_published, ai_notice=ai_notice)
+    assert found.state is state
 
 
 def test_a_taken_port_names_its_holder(listener: int) -> None:

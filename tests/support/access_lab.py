@@ -167,6 +167,7 @@ async def serving(
         max_body_bytes=BODY_LIMIT_BYTES,
         cors_origins=cors_origins,
         lists_sources=False,
+        ai_notice=True,
     )
     app = create_app(options, open_services, metrics)
     config = uvicorn.Config(

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import httpx2
 import uvicorn
+from fastapi import FastAPI
 
 from chatbot_ai.access.loopback import LoopbackAccess
 from chatbot_ai.api.app import create_app
@@ -146,6 +147,7 @@ class Lab:
     model: SpokenModel
     services: Services
     http: httpx2.AsyncClient
+    app: FastAPI
 
     @property
     def character(self) -> dict[str, str]:
@@ -244,6 +246,7 @@ async def running_lab(
         max_body_bytes=1_048_576,
         cors_origins=(),
         lists_sources=lists_sources,
+        ai_notice=True,
         user_characters_bytes=user_bytes,
         user_conversations_bytes=user_bytes,
     )
@@ -266,7 +269,7 @@ async def running_lab(
         port = server.servers[0].sockets[0].getsockname()[1]
         url = f"http://127.0.0.1:{port}"
         async with httpx2.AsyncClient(base_url=url, timeout=HANG_S, trust_env=False) as http:
-            yield Lab(assistant, url, spoken, made[0], http)
+            yield Lab(assistant, url, spoken, made[0], http, app)
     finally:
         server.should_exit = True
         await task

@@ -6,7 +6,7 @@ import { countCharacters, getMaxCharacters, sendsOnEnter } from "./composer.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
 import { Icon } from "./icons.js";
 import { renderMarkdown } from "./markdown.js";
-import { toast, useStore } from "./store.js";
+import { toast, useAiNotice, useStore } from "./store.js";
 import { selectAnswer } from "./threads.js";
 import { createEnterHandlers } from "./enter-key.js";
 
@@ -207,6 +207,7 @@ export function StoredAnswer({ thread, turn, isLast, roleplay, busy, search }) {
     ${(stopped || turn.finish === "length") &&
     html`<p class="state">${t(stopped ? "interrupted" : "cut")}</p>`}
     <${SourceList} sources=${turn.sources || []} />
+    ${useAiNotice(assistant) && html`<p class="ai-mark">${t("ai_mark")}</p>`}
     <div class="actions">
       <${Pager}
         at=${turn.selected}

@@ -62,6 +62,11 @@ export function useStore(select) {
   return value;
 }
 
+/** Whether people are to be told that an AI answers: yes, unless the operator has said no. */
+export function useAiNotice(assistant) {
+  return useStore((state) => state.models[assistant]?.ai_notice !== false);
+}
+
 let toastTimer = 0;
 
 /** Show a brief message, also announced by screen readers. */

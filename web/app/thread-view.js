@@ -9,7 +9,7 @@ import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./h
 import { Icon } from "./icons.js";
 import { Answer, StoredAnswer, Pager, LiveAnswer, UserMessage } from "./message.js";
 import { Portrait } from "./portrait.js";
-import { toast, useStore } from "./store.js";
+import { getState, toast, useAiNotice, useStore } from "./store.js";
 import {
   parseCharacter,
   ensureThread,
@@ -33,6 +33,9 @@ export function ThreadView({ assistant, dbId }) {
   const id = dbId ?? fresh;
   const key = threadKey(assistant, id);
   const thread = useStore((state) => state.threads[key]);
+  useEffect(() => {
+    if (!getState().models[assistant]) loadModel(assistant);
+  }, [assistant]);
   useEffect(() => {
     if (dbId === null) ensureThread(assistant, id, true);
     else openThread(assistant, id);
@@ -71,6 +74,7 @@ export function ThreadView({ assistant, dbId }) {
         disabled=${gone}
         placeholder=${assistant === "office" ? t("ask_office") : t("ask_character", { name })}
       />
+      <${AiNotice} assistant=${assistant} />
     </div>
   </div>`;
 }
@@ -246,13 +250,17 @@ function Announcer({ thread }) {
   return html`<div class="offscreen" role="status" aria-live="polite">${text}</div>`;
 }
 
+/** Says before the first message, and on, that an AI answers; off where the operator says so. */
+function AiNotice({ assistant }) {
+  useStore((state) => state.language);
+  if (!useAiNotice(assistant)) return null;
+  return html`<p class="ai-notice">${t("ai_notice")}</p>`;
+}
+
 /** Says at the top of a conversation that the model does not speak the reader's language. */
 function LanguageNotice({ assistant }) {
   const language = useStore((state) => state.language);
   const model = useStore((state) => state.models[assistant]);
-  useEffect(() => {
-    if (!model) loadModel(assistant);
-  }, [assistant]);
   if (!model?.languages.length || model.languages.includes(language)) return null;
   return html`<aside class="notice">
     <p>${t("other_language", { model: model.name })}</p>

@@ -16,6 +16,7 @@ from chatbot_ai.api.error_responses import error_body, language_for, request_id_
 from chatbot_ai.api.schemas import StoredChoice
 from chatbot_ai.api.services import Services
 from chatbot_ai.api.streaming import (
+    AI_GENERATED,
     EventStream,
     encode,
     encode_chat,
@@ -166,6 +167,7 @@ def answer_headers(answer: Answer) -> dict[str, str]:
         "total": times.total_s,
     }
     headers = {
+        **AI_GENERATED,
         # a header is Latin-1; a file's name may be anything
         "X-Model": done.model if done.model.isascii() else quote(done.model, safe=":/"),
         "X-Queue-Position": str(first.position if first else 0),

@@ -45,7 +45,7 @@ CORS_REQUEST_HEADERS = ("*",)
 #: What it may read of our answers.
 CORS_ANSWER_HEADERS = (
     "Content-Disposition", "Idempotent-Replayed", "Location", "Retry-After", "Server-Timing",
-    "X-Backup-Answer", "X-Model", "X-Queue-Position", "X-Queue-Wait", "X-Request-ID",
+    "X-AI-Generated", "X-Backup-Answer", "X-Model", "X-Queue-Position", "X-Queue-Wait", "X-Request-ID",
     "X-Stream-Id", "X-Turn", "X-Warnings", *LIMIT_HEADERS,
 )  # fmt: skip
 

@@ -28,12 +28,14 @@ from chatbot_ai.api.conversation_schemas import (
     StoredTurn,
     TurnPage,
 )
+from chatbot_ai.api.error_responses import language_for
 from chatbot_ai.api.openapi import CALLER_RESPONSES, MAKING, document_error
-from chatbot_ai.api.services import ServicesOf
+from chatbot_ai.api.services import ApiOptions, ServicesOf
 from chatbot_ai.core.conversation_library import ConversationLibrary
 from chatbot_ai.domain import limits
 from chatbot_ai.domain.conversation import ConversationKey, ConversationSummary, Turn
 from chatbot_ai.domain.text import normalize
+from chatbot_ai.messages import get_message
 
 Limit = Annotated[int, Query(ge=1, le=limits.PAGE_ENTRIES, description="Most entries of one page.")]
 Before = Annotated[
@@ -193,6 +195,7 @@ async def export(
     key: Key,
     library: Library,
     services: ServicesOf,
+    request: Request,
     format: Annotated[
         ExportFormat, Query(description="JSON lines or a readable document.")
     ] = "jsonl",
@@ -202,26 +205,33 @@ async def export(
     media_type, ending = EXPORTS[format]
     headers = {"Content-Disposition": f'attachment; filename="{key.db_id}.{ending}"'}
     zone = services.chat.local_time().tzinfo
-    write = _write_markdown if format == "markdown" else _write_json
-    lines = write(library, summary, zone)
+    if format == "markdown":
+        options: ApiOptions = request.app.state.options
+        label = get_message("api.ai_label", language_for(request)) if options.ai_notice else ""
+        lines = _write_markdown(library, summary, zone, label)
+    else:
+        lines = _write_json(library, summary, zone)
     return StreamingResponse(lines, media_type=media_type, headers=headers)
 
 
 async def _write_json(
     library: ConversationLibrary, summary: ConversationSummary, zone: dt.tzinfo | None
 ) -> AsyncIterator[str]:
-    """A line for each turn, with what GET …/turns tells of it and its time as people read it."""
+    """A line for each turn: what GET …/turns tells of it, its time as people read it, and that an
+    AI wrote the output."""
     async for turn in library.walk_turns(summary.key):
         local_time = dt.datetime.fromtimestamp(turn.created_at, zone).isoformat()
-        line = {**StoredTurn.of(turn).model_dump(), "local_time": local_time}
+        line = {**StoredTurn.of(turn).model_dump(), "local_time": local_time, "ai_generated": True}
         yield json.dumps(line, ensure_ascii=False) + "\n"
 
 
 async def _write_markdown(
-    library: ConversationLibrary, summary: ConversationSummary, zone: dt.tzinfo | None
+    library: ConversationLibrary, summary: ConversationSummary, zone: dt.tzinfo | None, label: str
 ) -> AsyncIterator[str]:
     title = summary.title or summary.preview or summary.key.db_id
     yield f"# {' '.join(title.split())}\n"
+    if label:
+        yield f"\n_{label}_\n"
     async for turn in library.walk_turns(summary.key):
         yield _format_section(turn, zone)
 

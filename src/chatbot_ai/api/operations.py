@@ -69,6 +69,7 @@ class Model(BaseModel):
         description="ISO 639-1 codes of what it speaks; empty where that is not known."
     )
     context_tokens: int = Field(description="Tokens of a conversation's prompt and answer.")
+    ai_notice: bool = Field(description="People are to be told that an AI answers.")
 
 
 class Limits(BaseModel):
@@ -170,13 +171,15 @@ async def performance(services: ServicesOf) -> dict[str, Any]:
 
 
 @router.get("/model", **CALLERS_ONLY)
-async def read_model(services: ServicesOf) -> Model:
-    """Which model answers, and the languages that it speaks."""
+async def read_model(services: ServicesOf, request: Request) -> Model:
+    """Which model answers, the languages that it speaks, and whether people are told of the AI."""
+    options: ApiOptions = request.app.state.options
     model, _ = services.chat.model(LLAMA)
     return Model(
         name=model.name,
         languages=list(services.languages),
         context_tokens=model.context_tokens,
+        ai_notice=options.ai_notice,
     )
 
 

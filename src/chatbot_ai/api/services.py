@@ -24,6 +24,7 @@ class ApiOptions:
     """What the HTTP side needs to know before anything is opened.
 
     cors_origins: pages of these origins may call; empty: only those served from here.
+    ai_notice: people are told that an AI answers, on the page and in exports.
     lists_sources: a JSON answer ends with the sources it cites, where the caller does not say.
     user_characters_bytes, user_conversations_bytes: what one user may keep; None: as much as fits.
     """
@@ -34,6 +35,7 @@ class ApiOptions:
     max_body_bytes: int
     cors_origins: tuple[str, ...]
     lists_sources: bool
+    ai_notice: bool
     user_characters_bytes: int | None = None
     user_conversations_bytes: int | None = None
 

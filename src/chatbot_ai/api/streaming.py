@@ -99,6 +99,10 @@ def done_body(done: Done) -> dict[str, Any]:
     }
 
 
+#: What every answer says of itself, streamed or not.
+AI_GENERATED = {"X-AI-Generated": "true"}
+
+
 class EventStream(Response, Generic[Event]):
     """Streams events to one caller and ends their making when the caller leaves.
 
@@ -122,7 +126,7 @@ class EventStream(Response, Generic[Event]):
         self._first, self._events, self._form = first, events, form
         self._sent_at = 0.0
         unbuffered = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
-        self.init_headers({**unbuffered, **(headers or {})})
+        self.init_headers({**unbuffered, **AI_GENERATED, **(headers or {})})
         del self.headers["content-length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -18,6 +18,7 @@ from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.gateway.nginx import find_nginx
 from chatbot_ai.messages import Language, get_message
 from chatbot_ai.server.engine_plan import plan_engines
+from chatbot_ai.server.guard import is_published
 from chatbot_ai.server.stores import mongodb_address
 from chatbot_ai.settings import ComposeSettings, Config, find_open_files, find_slips, load_config
 from chatbot_ai.tools.doctor.check import Finding, State, run_checks, warn
@@ -140,6 +141,8 @@ def plan_checks(config: Config, *, compose: bool = False) -> Plan:
             for slip in (*find_slips(config), *find_open_files(config))
         ],
         has_openai_key=shared.openai_api_key is not None,
+        is_published=is_published(shared),
+        has_ai_notice=shared.ai_notice,
     )
 
 

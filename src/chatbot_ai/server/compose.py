@@ -48,6 +48,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
         max_body_bytes=shared.max_body_bytes,
         cors_origins=shared.allowed_origins,
         lists_sources=shared.search_list_sources,
+        ai_notice=shared.ai_notice,
         user_characters_bytes=shared.user_characters_bytes,
         user_conversations_bytes=shared.user_conversations_bytes,
     )

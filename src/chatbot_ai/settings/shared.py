@@ -151,6 +151,11 @@ class Settings(FileSettings):
         description="End a JSON answer with the sources it cites, where the caller's "
         "X-Include-Sources does not say.",
     )
+    ai_notice: bool = Field(
+        True,
+        description="Tell users that a generative AI answers: a notice and a mark on the page, a "
+        "label in exports. Off only where nobody but the team uses it (docs/ai-law.md).",
+    )
     search_denied_networks: str = Field(
         "", description="Further networks that no page is fetched from, by commas."
     )

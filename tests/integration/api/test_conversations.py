@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -223,16 +225,45 @@ async def test_export_holds_every_turn(lab: Lab) -> None:
     seoul = dt.timezone(dt.timedelta(hours=9))
     times = [dt.datetime.fromtimestamp(turn["created_at"], seoul) for turn in turns]
     assert [line.pop("local_time") for line in read] == [time.isoformat() for time in times]
+    assert [line.pop("ai_generated") for line in read] == [True] * len(turns)
     assert read == turns
     page = await lab.http.get("/conversations/d/export", params={**A, "format": "markdown"})
     assert page.headers["content-type"].startswith("text/markdown")
-    assert page.text.startswith("# 0번 질문\n")
+    assert page.text.startswith("# 0번 질문\n\n_이 대화의 답변은 생성형 AI가 작성했습니다._\n")
     for n, answer in enumerate(said):
         assert f"\n_{times[n]:%Y-%m-%d %H:%M}+09:00 · " in page.text
         assert f"> {n}번 질문" in page.text
         assert answer in page.text
     wrong = await lab.http.get("/conversations/d/export", params={**A, "format": "pdf"})
     assert wrong.status_code == 422
+
+
+async def test_an_export_is_labelled_in_the_readers_language_or_not_at_all(lab: Lab) -> None:
+    """English by Accept-Language; no sentence where the operator has switched the notice off."""
+    await lab.say("질문")
+    asked: dict[str, Any] = {"params": {**A, "format": "markdown"}, "headers": {"Accept-Language": "en"}}
+    page = await lab.http.get("/conversations/d/export", **asked)
+    assert "written by a generative AI" in page.text
+    lab.app.state.options = replace(lab.app.state.options, ai_notice=False)
+    page = await lab.http.get("/conversations/d/export", **asked)
+    assert "AI" not in page.text
+    assert (await lab.http.get("/model")).json()["ai_notice"] is False
+
+
+async def test_every_answer_says_that_an_ai_wrote_it(lab: Lab) -> None:
+    """As JSON, as a stream and for OpenAI's clients; what is no answer says nothing."""
+    body = {"input_data": "안녕", **lab.character}
+    chat = {"model": "Llama", "messages": [{"role": "user", "content": "안녕"}]}
+    for path, sent, headers in (
+        ("/Llama", body, {}),
+        ("/Llama", body, {"Accept": "text/event-stream"}),
+        ("/v1/chat/completions", chat, {}),
+        ("/v1/chat/completions", {**chat, "stream": True}, {}),
+    ):
+        answer = await lab.http.post(path, json=sent, headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["X-AI-Generated"] == "true"
+    assert "X-AI-Generated" not in (await lab.http.get("/limits")).headers
 
 
 async def test_user_must_be_named(lab: Lab) -> None:

@@ -64,6 +64,7 @@ OTHERS = {
     ("POST", "/v1/chat/completions"),
     ("GET", "/performance"),
     ("GET", "/limits"),
+    ("GET", "/model"),
     ("GET", "/status"),
     ("GET", "/status/access"),
 }
@@ -77,7 +78,7 @@ OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")}
 
 
 def routes_of(assistant: Any) -> Iterator[APIRoute]:
-    options = ApiOptions(assistant, "ko", 60, 1000, cors_origins=(), lists_sources=False)
+    options = ApiOptions(assistant, "ko", 60, 1000, cors_origins=(), lists_sources=False, ai_notice=True)
     for router in (
         chat.OWN[assistant],
         chat.OTHERS[assistant],

@@ -29,7 +29,7 @@ class Plan:
     `mongodb_version` is the version that the deployment pins, None where MongoDB runs elsewhere or
     not at all. With `compose` all runs in containers, which bring Python, nginx, a database and
     their folders: only what they need of this machine is looked at. Secrets come as facts
-    (`has_…`), but for `mongodb_url`.
+    (`has_…`), but for `mongodb_url`. `is_published`: other machines reach the gateway.
     """
 
     library: ModelLibrary
@@ -54,6 +54,8 @@ class Plan:
     has_google_key: bool = False
     has_search_engine_id: bool = False
     has_openai_key: bool = False
+    is_published: bool = False
+    has_ai_notice: bool = True
 
     def checks(self) -> list[Check]:
         """Return every check of this configuration, in the order to read them."""
@@ -93,6 +95,11 @@ class Plan:
                 has_openai_key=self.has_openai_key,
             ),
             "settings": lambda: list(self.slips) or [ok("settings", "settings_ok")],
+            "notice": partial(
+                services.check_ai_notice,
+                is_published=self.is_published,
+                ai_notice=self.has_ai_notice,
+            ),
             "folder": partial(
                 services.check_folders, {"data": self.data_dir, "logs": self.log_dir}
             ),

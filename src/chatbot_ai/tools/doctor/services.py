@@ -137,6 +137,13 @@ def check_keys(
     return [search, ok("keys", "openai_key" if has_openai_key else "openai_none")]
 
 
+def check_ai_notice(*, is_published: bool, ai_notice: bool) -> list[Finding]:
+    """Say whether the people of a published service are told that an AI answers."""
+    if ai_notice:
+        return [ok("notice", "ai_notice_on")]
+    return [(warn if is_published else ok)("notice", "ai_notice_off")]
+
+
 _PROC = Path("/proc")
 _LISTENING = "0A"  # linux/include/net/tcp_states.h TCP_LISTEN
 _OWN_NAMES = ("chatbot-ai", "chatbot_ai")
