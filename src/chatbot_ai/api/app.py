@@ -45,8 +45,8 @@ CORS_REQUEST_HEADERS = ("*",)
 #: What it may read of our answers.
 CORS_ANSWER_HEADERS = (
     "Content-Disposition", "Idempotent-Replayed", "Location", "Retry-After", "Server-Timing",
-    "X-AI-Generated", "X-Backup-Answer", "X-Model", "X-Queue-Position", "X-Queue-Wait", "X-Request-ID",
-    "X-Stream-Id", "X-Turn", "X-Warnings", *LIMIT_HEADERS,
+    "X-AI-Generated", "X-Backup-Answer", "X-Model", "X-Queue-Position", "X-Queue-Wait",
+    "X-Request-ID", "X-Stream-Id", "X-Turn", "X-Warnings", *LIMIT_HEADERS,
 )  # fmt: skip
 
 

@@ -241,7 +241,10 @@ async def test_export_holds_every_turn(lab: Lab) -> None:
 async def test_an_export_is_labelled_in_the_readers_language_or_not_at_all(lab: Lab) -> None:
     """English by Accept-Language; no sentence where the operator has switched the notice off."""
     await lab.say("질문")
-    asked: dict[str, Any] = {"params": {**A, "format": "markdown"}, "headers": {"Accept-Language": "en"}}
+    asked: dict[str, Any] = {
+        "params": {**A, "format": "markdown"},
+        "headers": {"Accept-Language": "en"},
+    }
     page = await lab.http.get("/conversations/d/export", **asked)
     assert "written by a generative AI" in page.text
     lab.app.state.options = replace(lab.app.state.options, ai_notice=False)

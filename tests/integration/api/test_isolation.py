@@ -78,7 +78,9 @@ OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")}
 
 
 def routes_of(assistant: Any) -> Iterator[APIRoute]:
-    options = ApiOptions(assistant, "ko", 60, 1000, cors_origins=(), lists_sources=False, ai_notice=True)
+    options = ApiOptions(
+        assistant, "ko", 60, 1000, cors_origins=(), lists_sources=False, ai_notice=True
+    )
     for router in (
         chat.OWN[assistant],
         chat.OTHERS[assistant],
