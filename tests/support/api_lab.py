@@ -133,6 +133,9 @@ class TableAccess:
     def release(self, principal: Principal) -> None:
         return None
 
+    async def reserve(self, principal: Principal, tokens: int) -> None:
+        self.spent(principal, tokens)
+
     def spent(self, principal: Principal, tokens: int) -> None:
         name = principal.key_id or ""
         self.tokens[name] = self.tokens.get(name, 0) + tokens

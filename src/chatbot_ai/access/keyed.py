@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import sqlite3
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,7 +22,7 @@ from chatbot_ai.access.ledger import KeyLedger
 from chatbot_ai.access.loopback import LoopbackAccess
 from chatbot_ai.access.usage import Standing
 from chatbot_ai.domain.access import Principal
-from chatbot_ai.domain.errors import ChatbotError, StoreUnavailable, Unauthorized
+from chatbot_ai.domain.errors import CallerLimited, ChatbotError, StoreUnavailable, Unauthorized
 from chatbot_ai.domain.limits import LimitState
 from chatbot_ai.domain.ports import Clock
 
@@ -129,6 +130,33 @@ class KeyedAccess:
     def limits_of(self, principal: Principal) -> tuple[LimitState, ...]:
         standing = self._visits.get(principal.visit or "")
         return standing.states() if standing else ()
+
+    async def reserve(self, principal: Principal, tokens: int) -> None:
+        key_id, standing = principal.key_id, self._visits.get(principal.visit or "")
+        limit = standing.limits.tokens_per_day if standing else None
+        if key_id is None or standing is None or limit is None:
+            self.spent(principal, tokens)
+            return
+        moment, reserved = self._moment(), False
+
+        def reserve(connection: sqlite3.Connection) -> int:
+            nonlocal reserved
+            used, reserved = usage.reserve(connection, key_id, moment.day, tokens, limit)
+            return used
+
+        def undo(connection: sqlite3.Connection) -> None:
+            if reserved:
+                usage.spend(connection, key_id, moment.day, -tokens)
+
+        try:
+            standing.tokens = await self._ask(lambda: self._ledger.write(reserve))
+        except asyncio.CancelledError:
+            # the thread may count it yet; it takes its work in order
+            self._post(lambda: self._ledger.write(undo))
+            raise
+        if not reserved:
+            raise CallerLimited("tokens_per_day", moment.day_left_s, standing.states())
+        standing.tokens += tokens
 
     def spent(self, principal: Principal, tokens: int) -> None:
         key_id, day = principal.key_id, self._moment().day

@@ -62,6 +62,9 @@ class LoopbackAccess:
     def limits_of(self, principal: Principal) -> tuple[LimitState, ...]:
         return ()
 
+    async def reserve(self, principal: Principal, tokens: int) -> None:
+        return None
+
     def spent(self, principal: Principal, tokens: int) -> None:
         return None
 

@@ -128,6 +128,16 @@ def spend(connection: sqlite3.Connection, key_id: str, day: str, tokens: int) ->
     )
 
 
+def reserve(
+    connection: sqlite3.Connection, key_id: str, day: str, tokens: int, limit: int
+) -> tuple[int, bool]:
+    """Add tokens to a key's day unless `limit` is reached: what was used before, and whether."""
+    used = tokens_of(connection, key_id, day)
+    if used < limit:
+        spend(connection, key_id, day, tokens)
+    return used, used < limit
+
+
 def tokens_of(connection: sqlite3.Connection, key_id: str, day: str) -> int:
     row = connection.execute(
         "SELECT tokens FROM usage WHERE key = ? AND day = ?", (key_id, day)

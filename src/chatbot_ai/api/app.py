@@ -24,7 +24,13 @@ from chatbot_ai.api import (
 )
 from chatbot_ai.api.caller import Gate, payer_of
 from chatbot_ai.api.metrics import Metrics
-from chatbot_ai.api.middleware import LIMIT_HEADERS, BodyLimit, CrashAnswer, RequestContext
+from chatbot_ai.api.middleware import (
+    LIMIT_HEADERS,
+    BodyLimit,
+    CrashAnswer,
+    ReadableRequest,
+    RequestContext,
+)
 from chatbot_ai.api.services import ApiOptions, Services
 from chatbot_ai.domain.errors import CallerLeft, ChatbotError
 from chatbot_ai.domain.limits import UPLOAD_BYTES
@@ -70,6 +76,7 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,  # with the caller's Host, and without the gateway's prefix
     )
     app.state.options, app.state.metrics = options, metrics
     app.state.readiness = operations.ReadinessCache()
@@ -127,5 +134,8 @@ def create_app(options: ApiOptions, open_services: OpenServices, metrics: Metric
             allow_headers=CORS_REQUEST_HEADERS,
             expose_headers=CORS_ANSWER_HEADERS,
         )
+    app.add_middleware(ReadableRequest, refuse=refused)
+    # again, for what those between the two do not expect
+    app.add_middleware(CrashAnswer, answer=crashed)
     app.add_middleware(RequestContext, prefix=options.prefix)
     return app

@@ -37,8 +37,8 @@ from chatbot_ai.domain.limits import IDEMPOTENCY_KEY_CHARS, LimitState
 #: Paths that need no caller: health checks, and pages that hold no data. `/status/page` is how the
 #: gateway asks whether it may show its own ones.
 METRICS = "/metrics"
-OPEN_PATHS = frozenset({"/healthz", "/readyz", METRICS})
 PAGES = ("/docs", "/openapi.json", "/status/page")
+OPEN_PATHS = frozenset({"/healthz", "/readyz", METRICS, *PAGES})
 PAGES_BELOW = ("/docs-static/",)
 #: How they may be asked; any other way needs a caller, as POST /{model} takes every name.
 OPEN_METHODS = frozenset({"GET", "HEAD"})
@@ -124,7 +124,7 @@ class Gate:
 
 def is_open(method: str, path: str) -> bool:
     """Whether a call needs no caller."""
-    return method in OPEN_METHODS and (path in OPEN_PATHS or is_page(path))
+    return method in OPEN_METHODS and (path in OPEN_PATHS or path.startswith(PAGES_BELOW))
 
 
 def is_page(path: str) -> bool:

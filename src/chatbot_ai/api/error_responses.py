@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -32,7 +33,9 @@ from chatbot_ai.domain.errors import (
     Unauthorized,
     Unavailable,
     UnknownModel,
+    UnreadableRequest,
 )
+from chatbot_ai.domain.text import guess_encoding
 from chatbot_ai.messages import Language, get_message, has_message, parse_accept_language
 
 log = structlog.get_logger()
@@ -40,6 +43,7 @@ log = structlog.get_logger()
 #: The most specific class of an error's ancestors decides.
 STATUS: dict[type[ChatbotError], int] = {
     InvalidRequest: 422,
+    UnreadableRequest: 400,
     UnknownModel: 400,
     ContextTooLong: 422,
     StorageFull: 413,
@@ -65,9 +69,10 @@ FIELD_MESSAGES = {
     "bool_parsing": "field_boolean",
     "string_too_short": "field_too_short",
     "string_too_long": "field_too_long",
-    "too_short": "field_too_short",
-    "too_long": "field_too_long",
     "too_many": "field_too_many",
+    "too_short": "field_too_few",
+    "too_long": "field_too_many",
+    "list_type": "field_list",
     "string_pattern_mismatch": "field_db_id",
     "surrogate": "field_surrogate",
     "model_attributes_type": "field_object",
@@ -83,6 +88,7 @@ FIELD_MESSAGES = {
     "finite_number": "field_number",
     "unsupported": "field_text_only",
     "unsupported_parameter": "field_unsupported",
+    "text_missing": "field_text_missing",
     "nobody_speaks": "field_nobody_speaks",
     "literal_error": "field_choice",
     "response_format": "field_response_format",
@@ -169,11 +175,13 @@ def build_plain_response(
     code: str,
     request: Request,
     headers: Mapping[str, str] | None = None,
+    words: str | None = None,
     **params: Any,
 ) -> JSONResponse:
-    """The response to a failure that no error of ours stands for."""
+    """The response to a failure that no error of ours stands for; `words` names another sentence
+    than the code's own."""
     note(error=code)
-    text = message(code, language_for(request), **params)
+    text = message(words or code, language_for(request), **params)
     body = {"error": {"code": code, "message": text, "request_id": request_id_of(request)}}
     return to_json_response(request, status, body, headers)
 
@@ -239,9 +247,13 @@ def _build_405(request: Request) -> JSONResponse | None:
     )
 
 
-async def _handle_error(request: Request, error: ChatbotError) -> JSONResponse:
-    wrong = _build_405(request) if isinstance(error, UnknownModel) else None
-    return wrong or build_error_response(error, request)
+async def _handle_error(request: Request, error: ChatbotError) -> Response:
+    other: Response | None = None
+    if isinstance(error, UnknownModel):
+        other = _build_405(request)
+    elif isinstance(error, NotFound):
+        other = _build_redirect(request)
+    return other or build_error_response(error, request)
 
 
 async def _handle_validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -251,7 +263,7 @@ async def _handle_validation_error(request: Request, error: RequestValidationErr
     whole = any(tuple(p["loc"]) == ("body",) for p in problems)
     unread = whole and not (_has_json_type(request) and await request.body())
     if unread or any(p["type"] == "json_invalid" for p in problems):
-        return build_plain_response(400, "malformed_json", request)
+        return await _build_malformed(request)
     note(error="validation_failed")
     language = language_for(request)
     body = {
@@ -263,8 +275,35 @@ async def _handle_validation_error(request: Request, error: RequestValidationErr
     return to_json_response(request, 422, {"error": body})
 
 
-async def _handle_http_exception(request: Request, error: HTTPException) -> JSONResponse:
+async def _build_malformed(request: Request) -> JSONResponse:
+    """The 400 of a body that is not JSON, with what it is instead where that can be told."""
+    body = await request.body()
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        key = "body_encoding" if (found := guess_encoding(body)) else "body_not_utf8"
+        return build_plain_response(400, "malformed_json", request, words=key, found=found)
+    return build_plain_response(400, "malformed_json", request)
+
+
+def _build_redirect(request: Request) -> Response | None:
+    """To the same address without its last slash, where there is something: a path alone, so that
+    it is right behind any proxy."""
+    scope = request.scope
+    path = scope["path"].rstrip("/")
+    if path == scope["path"] or not find_allowed_methods(Request({**scope, "path": path})):
+        return None
+    raw: bytes = scope.get("raw_path") or quote(path).encode()
+    query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
+    return RedirectResponse(f"{scope['root_path']}{raw.decode('latin-1').rstrip('/')}{query}")
+
+
+async def _handle_http_exception(request: Request, error: HTTPException) -> Response:
     status, headers = error.status_code, error.headers
+    if status == 404 and (elsewhere := _build_redirect(request)) is not None:
+        return elsewhere
+    if status == 400:
+        return await _build_malformed(request)
     if status == 405:
         allowed = find_allowed_methods(request)
         status, headers = (405, {"Allow": ", ".join(sorted(allowed))}) if allowed else (404, {})

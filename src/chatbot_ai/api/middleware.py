@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatbot_ai.core.record import RequestRecord
 from chatbot_ai.domain import limits
+from chatbot_ai.domain.access import is_origin, read_host
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.errors import (
     AdmissionRejected,
@@ -26,12 +28,14 @@ from chatbot_ai.domain.errors import (
     ChatbotError,
     RequestTooLarge,
     RequestTooSlow,
+    UnreadableRequest,
 )
 from chatbot_ai.domain.limits import LimitName, LimitState
 
 log = structlog.get_logger()
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 #: Paths that machines poll: logged at debug level only.
 POLLED = frozenset({"/healthz", "/readyz", "/metrics", "/performance", "/status", "/status/access"})
 #: Which `X-RateLimit-…` headers tell of a limit.
@@ -99,7 +103,7 @@ class RequestContext:
     """Gives a request its id and prefix, and logs in one line how it went, without its content.
 
     A sane X-Request-ID of the caller or the gateway is kept. X-Forwarded-Prefix counts only if it
-    is the one prefix under which the gateway serves this assistant.
+    ends with the prefix under which the gateway serves this assistant.
     """
 
     def __init__(self, app: ASGIApp, *, prefix: str) -> None:
@@ -115,8 +119,9 @@ class RequestContext:
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         path = scope["path"]
-        if headers.get("x-forwarded-prefix") == self._prefix:
-            scope["root_path"] = self._prefix
+        prefix = headers.get("x-forwarded-prefix", "")
+        if _PREFIX.fullmatch(prefix) and prefix.endswith(self._prefix):
+            scope["root_path"] = prefix
         began = time.monotonic()
         status = 0
         line = RequestLine()
@@ -145,6 +150,34 @@ class RequestContext:
                 if status >= 500:
                     write = log.warning
                 write("request.finished", **(line.fields | own))
+
+
+class ReadableRequest:
+    """Refuses a request whose Host, Origin, path or query cannot be read, so that nothing behind it
+    has to expect one."""
+
+    def __init__(self, app: ASGIApp, *, refuse: Callable[[Scope, ChatbotError], ASGIApp]) -> None:
+        self._app, self._refuse = app, refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        error = _find_unreadable(scope) if scope["type"] == "http" else None
+        await (self._refuse(scope, error) if error else self._app)(scope, receive, send)
+
+
+def _find_unreadable(scope: Scope) -> ChatbotError | None:
+    headers = Headers(scope=scope)
+    hosts = headers.getlist("host")
+    if len(hosts) > 1 or any(host and not read_host(host) for host in hosts):
+        return UnreadableRequest("Host", "unreadable_host")
+    if any(origin and not is_origin(origin) for origin in headers.getlist("origin")):
+        return UnreadableRequest("Origin", "unreadable_host")
+    for part, raw in (("path", scope.get("raw_path") or b""), ("query", scope["query_string"])):
+        try:
+            if b"%" in raw:
+                unquote_to_bytes(raw).decode("utf-8")
+        except UnicodeDecodeError:
+            return UnreadableRequest(part, "unreadable_address")
+    return None
 
 
 class BodyLimit:

@@ -31,7 +31,7 @@ from chatbot_ai.core.exchange import ChatRequest
 from chatbot_ai.core.queue import QueuePosition
 from chatbot_ai.domain.control_tokens import neutralize
 from chatbot_ai.domain.conversation import Message, Role
-from chatbot_ai.domain.errors import ChatbotError, UnknownModel
+from chatbot_ai.domain.errors import ChatbotError, NotFound, UnknownModel
 from chatbot_ai.domain.generation import Restarted, Usage
 from chatbot_ai.domain.limits import OPENAI_MODEL_CHARS
 from chatbot_ai.domain.persona import Persona
@@ -104,9 +104,11 @@ async def models(services: ServicesOf) -> ModelList:
     return ModelList(data=[_card(services, alias) for alias in offered])
 
 
-@router.get("/models/{model}", responses=MODEL_RESPONSES)
+@router.get("/models/{model:path}", responses=MODEL_RESPONSES)
 async def model(model: ModelName, services: ServicesOf) -> ModelCard:
     """Read one model."""
+    if not model:  # /v1/models/, which is no name
+        raise NotFound("no name of a model")
     alias = alias_of(services.chat, model)
     if alias in services.unconfigured:
         raise UnknownModel(model, tuple(services.chat.models))
@@ -170,6 +172,8 @@ def messages_of(
     leading: list[str] = []
     rest: list[Message] = []
     for message in body.messages:
+        if message.content is None:
+            continue
         text = neutralize(message.content)
         role: Role = "assistant" if message.role == "assistant" else "user"
         if message.role not in ("user", "assistant") and not rest:

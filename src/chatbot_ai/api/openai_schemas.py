@@ -15,7 +15,9 @@ from pydantic import (
     FailFast,
     Field,
     StrictBool,
+    ValidationInfo,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -66,7 +68,7 @@ def _stops(value: object) -> object:
     given = value if isinstance(value, list) else [value]
     if not all(isinstance(one, str) for one in given):
         raise PydanticCustomError("string_type", "not a string")
-    return tuple(parse_text(one) for one in given if one)
+    return tuple(dict.fromkeys(parse_text(one) for one in given if one))
 
 
 Content = Annotated[
@@ -113,8 +115,17 @@ Count = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
 class ChatMessage(BaseModel):
     """One message of the conversation that the caller keeps."""
 
+    model_config = ConfigDict(json_schema_extra={"required": ["role", "content"]})
+
     role: Literal["system", "developer", "user", "assistant"]
-    content: Content
+    content: Content | None = Field(None, validate_default=True)
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _only_the_assistant_is_silent(cls, value: object, known: ValidationInfo) -> object:
+        if value is None and known.data.get("role") != "assistant":
+            raise PydanticCustomError("text_missing", "no text")
+        return value
 
 
 class StreamOptions(BaseModel):
@@ -178,7 +189,7 @@ class ChatCompletionRequest(StoredChoice):
 
     @model_validator(mode="after")
     def _somebody_speaks(self) -> ChatCompletionRequest:
-        if all(message.role in ("system", "developer") for message in self.messages):
+        if all(m.role in ("system", "developer") or m.content is None for m in self.messages):
             raise PydanticCustomError("nobody_speaks", "messages", {"parameter": "messages"})
         return self
 

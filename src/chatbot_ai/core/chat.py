@@ -78,6 +78,7 @@ class Chat:
         gathering: Gathering | None = None
         error: BaseException | None = None
         try:
+            await self._reserve(exchange)
             ticket = queue.enter(request.caller, request.deadline, exchange.key)
             gathering = self._references.begin(exchange, self.clock)
             async for place in queue.follow(ticket):
@@ -92,7 +93,7 @@ class Chat:
             if exchange.grounded.sources or (request.search and exchange.revised is None):
                 yield exchange.grounded
 
-            self._charge(exchange, exchange.prompt_guess)
+            self._charge(exchange, exchange.most_tokens)
             began = self.clock.monotonic()
             async with aclosing(exchange.model.stream(exchange.start_generation())) as events:
                 async for event in events:
@@ -177,6 +178,14 @@ class Chat:
             await exchange.build_prompt(gathered.text)
         revised = exchange.revised
         exchange.grounded = Sources(revised.sources, ()) if revised else gathered.sources
+
+    async def _reserve(self, exchange: Exchange) -> None:
+        """Count what the exchange may cost before it begins. Raises CallerLimited."""
+        principal = exchange.request.principal
+        if self._access is not None and principal is not None:
+            tokens = exchange.most_tokens
+            await self._access.reserve(principal, tokens)
+            exchange.charged = tokens
 
     def _charge(self, exchange: Exchange, tokens: int) -> None:
         """Count the exchange's cost, by now `tokens` in all, towards its caller's limit."""

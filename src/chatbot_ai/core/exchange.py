@@ -297,6 +297,17 @@ class Exchange:
             sources=self.grounded.sources,
         )
 
+    @property
+    def most_tokens(self) -> int:
+        """Tokens that it may take, as far as that can be told by now: what a conversation or a
+        search brings is unknown before the prompt is built."""
+        request, prompt = self.request, self.prompt_guess or self.limit_tokens
+        if not self.prompt_guess and self.key is None and not request.search:
+            texts = [message.content for message in request.messages]
+            texts = texts or [self.persona.system_prompt(request.character), request.text]
+            prompt = min(prompt, sum(map(likely_tokens, texts)))
+        return prompt + min(request.sampling.max_tokens or self.answer_tokens, self.answer_tokens)
+
     def cost_tokens(self, error: BaseException | None) -> int:
         """Tokens that count towards the caller's limit, once it has ended: what the model's server
         told, at least what was seen, as some tell nothing; none for what was refused or failed

@@ -67,8 +67,10 @@ class Access(Protocol):
     A4  `limits_of` tells what is left of the key's limits; empty where it has none.
     A5  Every admitted call is released once, after its last byte or when its caller has left;
         until then it counts as concurrent.
-    A6  `spent` may come before or after `release`, and with less than nothing where an estimate
-        was too high. Neither waits for a disk.
+    A6  `reserve` counts what a call may take before it is made, so that those beside it know; it
+        raises CallerLimited where the day's tokens are used up by then. `spent` may come before or
+        after `release`, and with less than nothing where an estimate was too high; neither waits
+        for a disk.
     """
 
     async def admit(self, details: Mapping[str, str], address: str) -> Principal: ...
@@ -81,6 +83,8 @@ class Access(Protocol):
         """Whether a host and port name this machine by an address or one of its own names."""
 
     def limits_of(self, principal: Principal) -> tuple[LimitState, ...]: ...
+
+    async def reserve(self, principal: Principal, tokens: int) -> None: ...
 
     def spent(self, principal: Principal, tokens: int) -> None:
         """Count the tokens of an answered request towards the key's daily limit."""

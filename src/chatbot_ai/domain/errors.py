@@ -7,6 +7,7 @@
     ├── BrokenHeader                models: the beginning of a GGUF file cannot be read
     ├── Interrupted                 models: a download that may be tried again
     ├── InvalidRequest              the caller can correct it
+    │   ├── UnreadableRequest       it cannot be told what is meant
     │   ├── UnknownModel
     │   ├── ContextTooLong
     │   ├── IdempotencyKeyReused
@@ -77,6 +78,12 @@ class InvalidRequest(ChatbotError):
     def __init__(self, field: str, reason: str, **params: object) -> None:
         super().__init__(f"{field}: {reason} {params or ''}".rstrip())
         self.field, self.reason, self.params = field, reason, params
+
+
+class UnreadableRequest(InvalidRequest):
+    """What is asked, and of whom, cannot be read."""
+
+    code = "bad_request"
 
 
 class UnknownModel(InvalidRequest):

@@ -43,8 +43,9 @@ OPENAI_MODEL_CHARS = 200
 OPENAI_USER_CHARS = 256
 #: Messages of one request of OpenAI's clients, and text parts of one message.
 MESSAGES = 2_000
-#: Stop strings of one request; OpenAI takes 4.
-STOP_STRINGS = 16
+#: Stop strings of one request. The engine looks for each in every piece; OpenAI's models take 4 and
+#: say so themselves.
+STOP_STRINGS = 64
 #: What a JSON schema for an answer may hold: names of an object, entries of a list, both together,
 #: levels, characters, and bytes of all names on the way to a part (16 kB end llama.cpp).
 SCHEMA_NAMES = 128

@@ -183,3 +183,15 @@ def _sanitize_once(line: str) -> str:
     line = _ROLE_LABELS.sub("", line)
     kept = [part for part in _SENTENCES.split(line) if not _STEERING.search(part)]
     return normalize(_SPACES.sub(" ", " ".join(kept)).strip())
+
+
+def guess_encoding(data: bytes) -> str:
+    """The encoding that bytes which are not UTF-8 seem to be in, as iconv names it; "" where it
+    cannot be told."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:64]:
+        return "UTF-16"
+    try:
+        text = data.decode("cp949")
+    except UnicodeDecodeError:
+        return ""
+    return "CP949" if re.search("[가-힣]", text) else ""

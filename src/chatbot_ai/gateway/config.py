@@ -184,6 +184,15 @@ def _proxies(trusted: tuple[str, ...]) -> list[str]:
         *(f"    {network} 1;" for network in trusted),
         "}",
         *_map("$gateway_trusted:$http_x_forwarded_proto", "$gateway_proto", schemes),
+        # where a trusted proxy in front serves this installation
+        *_map(
+            '"$gateway_trusted:$http_x_forwarded_prefix"',
+            "$gateway_outer",
+            {
+                '"~^1:(?<gateway_outer_path>(?:/[A-Za-z0-9._~-]+)+)/?$"': "$gateway_outer_path",
+                "default": '""',
+            },
+        ),
         *(f"set_real_ip_from {network};" for network in trusted),
         *(["real_ip_header X-Forwarded-For;", "real_ip_recursive on;"] if trusted else []),
     ]

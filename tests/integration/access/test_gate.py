@@ -219,6 +219,49 @@ async def test_tokens_of_answers_are_spent(lab: Lab) -> None:
     assert counts[spent[0]] == counts[spent[1]] > 30
 
 
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+async def test_calls_beside_each_other_share_the_days_tokens(tmp_path: Path, accept: str) -> None:
+    """Twenty calls at once with tokens for one: one is answered, and what was reserved for it and
+    not used is there again."""
+    gate = asyncio.Event()
+    async with serving(tmp_path, model=ScriptedModel(gate=gate)) as lab:
+        key = await lab.key(tokens_per_day=30)
+        async with lab.caller(key, Accept=accept) as http:
+            calls = [asyncio.create_task(http.post("/Llama", json=lab.body())) for _ in range(20)]
+            await until(lambda: sum(call.done() for call in calls) == 19, within_s=60)
+            gate.set()
+            answers = await asyncio.gather(*calls)
+        assert sorted(a.status_code for a in answers) == [200] + [429] * 19
+        refused = next(a for a in answers if a.status_code == 429)
+        assert refused.json()["error"]["limit"] == "tokens_per_day"
+        assert lab.model.running == 0
+        spent = await used(lab)
+        other = await lab.key(tokens_per_day=100_000)
+        async with lab.caller(other) as http:
+            assert (await http.post("/Llama", json=lab.body())).status_code == 200
+        assert await used(lab) == 2 * spent
+
+
+async def test_what_the_gate_does_not_expect_is_an_answer_too(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistake of ours before the application is a 500 in our form, and the connection goes on."""
+
+    def crash(*_: object) -> None:
+        raise ZeroDivisionError("a mistake of ours")
+
+    async with lab.caller() as http:
+        assert (await http.get("/performance")).status_code == 200
+        with monkeypatch.context() as broken:
+            broken.setattr(lab.services.access, "admit", crash)
+            for _ in range(3):
+                answer = await http.get("/performance")
+                assert answer.status_code == 500
+                assert answer.json()["error"]["code"] == "internal_error"
+                assert answer.headers["X-Request-ID"] == answer.json()["error"]["request_id"]
+        assert (await http.get("/performance")).status_code == 200
+
+
 async def used(lab: Lab) -> int:
     """Tokens of all keys today, once everything that was posted is written."""
     await lab.services.access._ask(lambda: None)  # type: ignore[attr-defined]

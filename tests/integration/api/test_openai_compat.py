@@ -185,7 +185,11 @@ async def test_parsed_answers(lab: Lab, client: AsyncOpenAI) -> None:
         ({"tools": [{"type": "function"}]}, "tools"),
         ({"logprobs": True}, "logprobs"),
         ({"stop": [1]}, "stop"),
-        ({"stop": ["a"] * 17}, "stop"),
+        ({"stop": [str(n) for n in range(65)]}, "stop"),
+        ({"messages": [{"role": "user", "content": None}]}, "messages[0].content"),
+        ({"messages": [{"role": "user"}]}, "messages[0].content"),
+        ({"messages": [{"role": "assistant", "content": None}]}, "messages"),
+        ({"messages": []}, "messages"),
         ({"response_format": {"type": "xml"}}, "response_format"),
         ({"response_format": {"type": "json_schema"}}, "response_format"),
         (_schema({f"p{n}": {} for n in range(129)}), "response_format"),
@@ -320,6 +324,43 @@ async def test_models_without_their_key_are_not_offered(tmp_path: Path) -> None:
         assert (await lab.http.get("/v1/models/gpt4.1")).status_code == 404
         body = {"model": "gpt4.1", "messages": [{"role": "user", "content": "안녕"}]}
         assert (await lab.http.post("/v1/chat/completions", json=body)).status_code == 503
+
+
+async def test_an_assistant_may_have_said_nothing(lab: Lab) -> None:
+    """A message of the assistant without text, as it stands where it called a tool, is left out."""
+    silent: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
+    asked = {"role": "user", "content": "안녕"}
+    for messages in ([asked, silent, asked], [asked, {"role": "assistant"}, asked]):
+        body = {"model": "Llama", "messages": messages}
+        answer = await lab.http.post("/v1/chat/completions", json=body)
+        assert answer.status_code == 200, answer.text
+        said = lab.model.requests[-1].messages[1:]
+        assert [(m.role, m.content) for m in said] == [("user", "안녕"), ("user", "안녕")]
+
+
+async def test_many_stop_strings_are_taken(lab: Lab) -> None:
+    """As many as the limit says; one more names the field, the number and no characters."""
+    stops = [f"끝{n}" for n in range(65)]
+    body = {"model": "Llama", "messages": HELLO}
+    for count in (1, 4, 17, 64):
+        answer = await lab.http.post("/v1/chat/completions", json=body | {"stop": stops[:count]})
+        assert answer.status_code == 200
+        assert lab.model.requests[-1].sampling.stop == tuple(stops[:count])
+    refused = await lab.http.post("/v1/chat/completions", json=body | {"stop": stops})
+    error = refused.json()["error"]
+    assert (refused.status_code, error["param"]) == (400, "stop")
+    assert "64개" in error["message"]
+    assert "자까지" not in error["message"]
+
+
+async def test_a_models_name_may_have_a_slash(office: Lab) -> None:
+    """As OpenAI's client sends it, encoded, and as it is."""
+    office.services.chat.models["org/name"] = office.services.chat.models["Llama"]
+    for name in ("org%2Fname", "org/name", "ORG%2fname"):
+        assert (await office.http.get(f"/v1/models/{name}")).json()["id"] == "org/name"
+    for name in ("no%2Fsuch", "no/such", "no%2Fsuch%2F"):
+        answer = await office.http.get(f"/v1/models/{name}")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
 
 
 async def test_null_is_no_wish(lab: Lab) -> None:
