@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PROCESSES := $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4)))
 PYTEST = $(PY) -m pytest -n $(PROCESSES) --no-loadscope-reorder --durations=10
 
-.PHONY: help run unit test test-all check audit format bench lock docs clean \
+.PHONY: help run unit test test-all check audit format bench lock pin-images docs clean \
 	browser-test compose-test fuzz chaos clients-check setup setup-tests check-js
 
 help: ## Show this list
@@ -66,6 +66,9 @@ clients-check: setup setup-tests ## Let OpenAI's clients, LangChain and llm talk
 
 bench: setup ## Run every side-by-side comparison and write docs/performance.md
 	@$(PY) -m bench
+
+pin-images: setup ## Pin the images of Docker files by today's digests (needs Docker and the registries)
+	@.venv/bin/python scripts/pin_images.py
 
 lock: ## Write requirements/*.lock with the newest versions
 	@UV=$(CURDIR)/.venv/bin/uv scripts/lock.sh

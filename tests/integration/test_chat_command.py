@@ -98,3 +98,17 @@ def test_only_the_two_assistants() -> None:
         done = chat("offic", "--url", server.url)
         assert not server.asked
     assert done.returncode == 2
+
+
+def test_nothing_that_comes_steers_the_terminal() -> None:
+    """Neither an answer, cut anywhere, nor a source, a warning, a refusal, nor a name."""
+    hostile = "\x1b[2J\x9b1m\u202ex\x07\r"
+    end = END | {"warnings": [hostile], "sources": [{"n": 1, "title": hostile, "url": hostile}]}
+    texts = [event("delta", {"text": part}) for part in ("\x1b", "]0;x\x07", hostile)]
+    done = answered(*texts, event("done", end))
+    with gateway(lambda _: refusal(503, message=hostile)) as server:
+        refused = chat("character", "--url", server.url, "--name", hostile.replace("\r", ""))
+    for output in (done.stdout, done.stderr, refused.stdout, refused.stderr):
+        assert not set("\x1b\x9b\u202e\x07") & set(output)
+    assert "x" in done.stdout
+    assert "␛[2J" in refused.stdout

@@ -49,11 +49,16 @@ def answer(text: str = TEXT) -> Step:
     return Step(200, dict(JSON_HEADERS), (json.dumps(text, ensure_ascii=False).encode(),))
 
 
-def refusal(status: int = 503, code: str = "busy", retry_after: str | None = "1") -> Step:
+def refusal(
+    status: int = 503,
+    code: str = "busy",
+    retry_after: str | None = "1",
+    message: str = "나중에",
+) -> Step:
     headers = {"Content-Type": "application/json"}
     if retry_after is not None:
         headers["Retry-After"] = retry_after
-    body = {"error": {"code": code, "message": "나중에", "request_id": "request-2"}}
+    body = {"error": {"code": code, "message": message, "request_id": "request-2"}}
     return Step(status, headers, (json.dumps(body, ensure_ascii=False).encode(),))
 
 

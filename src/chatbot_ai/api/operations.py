@@ -59,6 +59,9 @@ class Readiness(BaseModel):
     ready: bool
     model: str = Field(description="`ok` or why not.")
     store: str = Field(description="`ok` or why not.")
+    openai: str | None = Field(
+        None, description="Why OpenAI models are off, only where they are; all else serves."
+    )
 
 
 class Model(BaseModel):
@@ -276,7 +279,8 @@ async def read_readiness(services: Services) -> dict[str, Any]:
     )
     # one that stands still answers all the same when asked how it is
     found = "model_stalled" if engine.get("state") == "stalled" else found
-    return {"ready": found == store == "ok", "model": found, "store": store}
+    told = {"ready": found == store == "ok", "model": found, "store": store}
+    return told | ({"openai": services.openai_fault} if services.openai_fault else {})
 
 
 async def _check_state(check: Any) -> str:

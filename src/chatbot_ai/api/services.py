@@ -54,6 +54,7 @@ class Services:
     answers  answers that are given once for each idempotency key
     characters  only where the assistant plays them
     unconfigured  aliases of models that lack their key; no list offers them
+    openai_fault  why OpenAI models are off although they are set up
     languages  that the assistant's own model speaks (ISO 639-1); empty: unknown
     outbox  tells how many answered turns are not in the database yet
     """
@@ -65,6 +66,7 @@ class Services:
     streams: ResumableStreams[ChatEvent]
     outbox: Callable[[], int] = lambda: 0
     unconfigured: frozenset[str] = frozenset()
+    openai_fault: str | None = None
     languages: tuple[str, ...] = ()
     characters: CharacterStore | None = None
     creations: IdempotentCreations = field(default_factory=IdempotentCreations)

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from chatbot_ai.cli.terminal import LanguageOption
+from chatbot_ai.cli.terminal import LanguageOption, Terminal
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.llm.sse import EventTooLong, SseDecoder
 from chatbot_ai.messages import Language, get_message, has_message
@@ -41,7 +41,7 @@ def chat(
     language: LanguageOption = "ko",
 ) -> None:
     """Talk to an assistant; each line is a message."""
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     url = url.rstrip("/") or load_config().shared.gateway_url
     body: dict[str, Any] = {"user_id": user, "db_id": conversation or uuid.uuid4().hex}
     if assistant == "character":

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from chatbot_ai.cli.terminal import LanguageOption, open_library
+from chatbot_ai.cli.terminal import LanguageOption, Terminal, echo, open_library
 from chatbot_ai.domain.conversation import ASSISTANTS
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.gateway.nginx import find_nginx
@@ -46,7 +45,7 @@ def doctor(
     worst = find_worst(findings)
     if as_json:
         report = {"state": worst, "findings": [to_dict(one, language) for one in findings]}
-        typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        echo(json.dumps(report, ensure_ascii=False, indent=2))
     else:
         _print_findings(findings, worst, language)
     raise typer.Exit(1 if worst is State.FAIL else 0)
@@ -86,7 +85,7 @@ def _print_findings(findings: Sequence[Finding], worst: State, language: Languag
         table.add_row(
             Text(mark, style=colour), get_message(f"doctor.check.{finding.check}", language), text
         )
-    console = Console()
+    console = Terminal()
     console.print(table)
     failures = sum(finding.state is State.FAIL for finding in findings)
     warnings = sum(finding.state is State.WARN for finding in findings)

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from chatbot_ai.cli.terminal import LanguageOption
+from chatbot_ai.cli.terminal import LanguageOption, Terminal
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.errors import ConfigurationError, Unavailable
 from chatbot_ai.domain.ports import ConversationStore
@@ -258,7 +258,7 @@ async def _open(store: ConversationStore) -> AsyncIterator[ConversationStore]:
 
 def _run(work: Callable[[Console], Coroutine[Any, Any, int]], language: Language) -> None:
     """Run a command and end the process with its exit code."""
-    console = Console()
+    console = Terminal()
     read_table("cli")  # now, not from the disk while a store is used
     try:
         code = asyncio.run(work(console))

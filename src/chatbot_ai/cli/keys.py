@@ -13,13 +13,12 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from chatbot_ai.access.key import Key, KeyKind, Limits
 from chatbot_ai.access.ledger import KeyLedger, clean_names
-from chatbot_ai.cli.terminal import LanguageOption, say
+from chatbot_ai.cli.terminal import LanguageOption, Terminal, echo, say
 from chatbot_ai.domain.errors import InvalidRequest, NotFound
 from chatbot_ai.messages import Language, get_message
 from chatbot_ai.server.guard import keys_file
@@ -58,7 +57,7 @@ def create(
             limits=Limits(rpm, tokens_per_day, concurrent),
         )
     if as_json:
-        typer.echo(json.dumps({"key": secret, "id": key.id}))
+        echo(json.dumps({"key": secret, "id": key.id}))
         return
     # the key alone on standard output, so that `KEY=$(chatbot-ai keys create …)` is one
     say("cli.keys.created", language, id=key.id, err=True)
@@ -78,11 +77,11 @@ def list_keys(as_json: AsJson = False, language: LanguageOption = "ko") -> None:
             today = dt.datetime.now(shared.zone).date().isoformat()
             keys, tokens = ledger.list_keys(), ledger.tokens_of_day(today)
     if as_json:
-        typer.echo(json.dumps([_to_dict(k, tokens) for k in keys], ensure_ascii=False))
+        echo(json.dumps([_to_dict(k, tokens) for k in keys], ensure_ascii=False))
     elif not keys:
         say("cli.keys.none", language)
     else:
-        Console().print(_build_table(keys, tokens, shared.zone, language))
+        Terminal().print(_build_table(keys, tokens, shared.zone, language))
 
 
 @app.command(help="API 키 폐기 · Revoke an API key")

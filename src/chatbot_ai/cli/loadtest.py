@@ -18,6 +18,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from chatbot_ai.cli.terminal import Terminal
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.settings import process_environment
@@ -78,7 +79,7 @@ def loadtest(
     ] = False,
 ) -> None:
     """Let simulated people ask questions, record every request, and draw the report."""
-    console = Console()
+    console = Terminal()
     plan = LoadPlan(
         assistant=scenario,
         out=out,

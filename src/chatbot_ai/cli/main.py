@@ -18,6 +18,7 @@ from typer.main import get_command
 from chatbot_ai import __version__
 from chatbot_ai.domain.conversation import ASSISTANTS, Assistant
 from chatbot_ai.domain.errors import EXIT_CONFIGURATION, ChatbotError, ConfigurationError
+from chatbot_ai.domain.text import show_controls
 
 #: Each is the Typer app of the module of that name.
 COMMANDS = ("up", "chat", "models", "doctor", "keys", "history", "loadtest")
@@ -107,7 +108,7 @@ def main() -> None:
     try:
         app()
     except ChatbotError as error:
-        sys.stderr.write(f"chatbot-ai: {error}\n")
+        sys.stderr.write(f"chatbot-ai: {show_controls(str(error))}\n")
         sys.exit(EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else 1)
 
 

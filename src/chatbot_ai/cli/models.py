@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from chatbot_ai.cli.terminal import LanguageOption, open_library, say, show_bytes
+from chatbot_ai.cli.terminal import LanguageOption, Terminal, echo, open_library, say, show_bytes
 from chatbot_ai.messages import Language, get_message
 from chatbot_ai.models.library import FileState, FileStatus
 from chatbot_ai.models.manifest import ModelFileError
@@ -39,7 +38,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="모델 파�
 @app.command("list", help="모델 파일 목록 · List the model files")
 def list_files(folder: Folder = None, language: LanguageOption = "ko") -> None:
     models = open_library(load_config().shared, folder)
-    console = Console()
+    console = Terminal()
     console.print(get_message("cli.models.folder", language, folder=models.folder), soft_wrap=True)
     console.print(_build_table(models.list(), language))
 
@@ -54,7 +53,7 @@ def pull(
 ) -> None:
     models = open_library(load_config().shared, folder, token, endpoint)
     for name in names:
-        with _exit_on_error(name, language), show_bytes(Console(stderr=True), name) as report:
+        with _exit_on_error(name, language), show_bytes(Terminal(stderr=True), name) as report:
             path = models.pull(name, report)
         say("cli.models.ready", language, name=name, path=path)
 
@@ -67,7 +66,7 @@ def verify(
     there = (FileState.PRESENT, FileState.BROKEN)
     present = [status.file.name for status in models.list() if status.state in there]
     for name in names or present:
-        with _exit_on_error(name, language), show_bytes(Console(stderr=True), name) as report:
+        with _exit_on_error(name, language), show_bytes(Terminal(stderr=True), name) as report:
             found = models.verify(name, report)
         against = get_message(f"cli.models.against_{found.against}", language)
         say("cli.models.verified", language, name=name, sha256=found.sha256, against=against)
@@ -95,7 +94,7 @@ def _exit_on_error(name: str, language: Language) -> Iterator[None]:
     try:
         yield
     except ModelFileError as error:
-        typer.echo(error.explain(language), err=True)
+        echo(error.explain(language), err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         say("cli.models.interrupted", language, name=name, err=True)

@@ -1,4 +1,4 @@
-"""What the commands share: the option --lang, the models folder, and a download's progress."""
+"""What commands share: --lang, output of foreign text, the models folder, a download's progress."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.filesize import decimal
+from rich.segment import Segment
 
+from chatbot_ai.domain.text import show_controls
 from chatbot_ai.messages import Language, get_message
 
 if TYPE_CHECKING:
@@ -38,9 +40,25 @@ LanguageOption = Annotated[
 ]
 
 
+class Terminal(Console):
+    """A console for foreign text: only this program's own styles steer the terminal."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control else Segment(show_controls(text), style)
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print foreign text without what would steer the terminal."""
+    typer.echo(show_controls(text), err=err)
+
+
 def say(key: str, language: Language, *, err: bool = False, **values: object) -> None:
     """Print the message of `key`, on standard error with `err`."""
-    typer.echo(get_message(key, language, **values), err=err)
+    echo(get_message(key, language, **values), err=err)
 
 
 def open_library(

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from chatbot_ai.cli.terminal import open_library, show_bytes
+from chatbot_ai.cli.terminal import Terminal, open_library, show_bytes
 from chatbot_ai.domain.conversation import ASSISTANTS
 from chatbot_ai.messages import Language, get_message
 from chatbot_ai.models.manifest import DEMO
@@ -29,7 +29,7 @@ app = typer.Typer(add_completion=False)
 def up() -> None:
     """Start engine, office, character and gateway; Ctrl-C stops them."""
     config = load_config()
-    console = Console(stderr=True, highlight=False)
+    console = Terminal(stderr=True, highlight=False)
     language = config.shared.terminal_language
     began = time.monotonic()
     logs.configure("group", config.shared, console_level="warning")

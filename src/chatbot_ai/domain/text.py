@@ -18,6 +18,8 @@ from chatbot_ai.domain.citations import CITATION
 
 #: Control characters carry no meaning in a chat, but for tab and newline.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
+#: What steers a terminal, or turns the direction of the text behind it; not tab and newline.
+_STEERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 #: Combining marks that may follow one character (UAX #15, stream-safe text format).
 MAX_MARKS = 30
 #: Where a longer run may hide: combining marks are no letters and not ASCII.
@@ -92,6 +94,18 @@ def normalize(text: str, form: Literal["NFC", "NFKC", "NFD"] = "NFC") -> str:
     the first 30 stay; no language writes more (UAX #15).
     """
     return unicodedata.normalize(form, _LONG_RUNS.sub(_shorten_runs, text))
+
+
+def show_controls(text: str) -> str:
+    """Text for a terminal or a log: what would steer the terminal becomes a sign that is seen, one
+    for one, so that lengths stay."""
+    return _STEERS.sub(lambda found: _show_control(ord(found[0])), text)
+
+
+def _show_control(code: int) -> str:
+    if code < 0x20:
+        return chr(0x2400 + code)  # Unicode's pictures of these characters
+    return "\u2421" if code == 0x7F else "\ufffd"
 
 
 def _shorten_runs(match: re.Match[str]) -> str:

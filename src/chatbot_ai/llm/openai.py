@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import httpx2
+
 from chatbot_ai.domain import prompt_texts
 from chatbot_ai.domain.conversation import Message
 from chatbot_ai.domain.deadline import SystemClock, within_deadline
@@ -71,19 +73,25 @@ class OpenAIModel:
         self._at_openai = base_url is None
         self._limit_name = OLD_LIMIT
         self._sdk: AsyncOpenAI | None = None
+        #: Why the set-up cannot be used, though it is there.
+        self.broken: Exception | None = None
         if api_key or base_url:
             from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # noqa: PLC0415
 
             # a compatible server of the team's own may close a connection right after a stream
             # in spite of its keep-alive header, as llama.cpp's does: each call takes a fresh one
             fresh = {} if base_url is None else {"Connection": "close"}
-            self._sdk = AsyncOpenAI(
-                http_client=DefaultAsyncHttpxClient(headers=fresh),
-                api_key=api_key or "none",
-                base_url=base_url,
-                max_retries=SDK_RETRIES,
-                timeout=STALL_TIMEOUT_S,
-            )
+            try:
+                self._sdk = AsyncOpenAI(
+                    http_client=DefaultAsyncHttpxClient(headers=fresh),
+                    api_key=api_key or "none",
+                    base_url=base_url,
+                    max_retries=SDK_RETRIES,
+                    timeout=STALL_TIMEOUT_S,
+                )
+            except (ImportError, ValueError, OSError, httpx2.InvalidURL) as error:
+                # a proxy or a certificate file that a variable names, an address of another kind
+                self.broken = error
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         sdk = self._require_sdk()
@@ -184,6 +192,8 @@ class OpenAIModel:
             await self._sdk.close()
 
     def _require_sdk(self) -> AsyncOpenAI:
+        if self.broken is not None:
+            raise BackendNotConfigured("OpenAI models are off: see /readyz", 60) from self.broken
         if self._sdk is None:
             raise BackendNotConfigured("OPENAI_API_KEY is not set", 60)
         return self._sdk

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import structlog
 from fastapi import FastAPI
 
 from chatbot_ai.api.app import create_app
@@ -35,6 +36,14 @@ from chatbot_ai.server.stores import character_store, service_store
 from chatbot_ai.server.web_search import build_references
 from chatbot_ai.settings import AssistantSettings, Config, Settings
 from chatbot_ai.settings.kinds import reveal
+
+log = structlog.get_logger()
+
+#: What /readyz says of OpenAI models that cannot be called; the log has the particulars.
+OPENAI_OFF = (
+    "off: what ALL_PROXY, HTTPS_PROXY, HTTP_PROXY, SSL_CERT_FILE or OPENAI_BASE_URL says cannot be "
+    "used; a SOCKS proxy needs `pip install socksio`"
+)
 
 
 def build_app(assistant: Assistant, config: Config) -> FastAPI:
@@ -76,6 +85,7 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
             backup = build_backup_engine(shared, settings.context_tokens)
             languages = await asyncio.to_thread(find_languages, engine.model.name, settings, config)
             models = build_models(engine, backup, config, llama.choose_for(languages), openai)
+            off = find_broken(models)
             gathered = build_references(assistant, shared)
             stack.push_async_callback(gathered.close)
             await gathered.start()
@@ -118,7 +128,8 @@ def build_app(assistant: Assistant, config: Config) -> FastAPI:
                 access=access,
                 characters=characters,
                 outbox=outbox_turns,
-                unconfigured=unconfigured(config),
+                unconfigured=unconfigured(config) | off.keys(),
+                openai_fault=OPENAI_OFF if off else None,
                 languages=languages,
                 streams=ResumableStreams(
                     StreamLimits(shared.stream_resume_s, shared.stream_resume_s)
@@ -161,6 +172,18 @@ def unconfigured(config: Config) -> frozenset[str]:
     shared = config.shared
     has_access = shared.openai_api_key is not None or shared.openai_base_url is not None
     return frozenset() if has_access else frozenset(shared.openai_aliases)
+
+
+def find_broken(models: Mapping[str, tuple[ChatModel, Persona]]) -> dict[str, Exception]:
+    """OpenAI models that this machine's set-up keeps off, by alias; each reason is logged."""
+    off = {
+        alias: model.broken
+        for alias, (model, _) in models.items()
+        if isinstance(model, OpenAIModel) and model.broken is not None
+    }
+    for alias, error in off.items():
+        log.error("openai.off", alias=alias, error=type(error).__name__, detail=str(error))
+    return off
 
 
 def build_models(

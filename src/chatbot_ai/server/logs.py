@@ -22,6 +22,7 @@ from typing import Any, TextIO
 import structlog
 
 from chatbot_ai.access.key import KEY_PATTERN, PREFIX, read_id
+from chatbot_ai.domain.text import show_controls
 from chatbot_ai.settings import Settings
 
 log = structlog.get_logger()
@@ -67,7 +68,7 @@ class DailyFile(logging.Handler):
 
     def write(self, line: str) -> None:
         """Append one line to today's file."""
-        self._append(hide_keys(line))
+        self._append(show_controls(hide_keys(line)))
 
     def _append(self, line: str) -> None:
         try:
@@ -143,9 +144,12 @@ def configure(name: str, settings: Settings, *, console_level: str = "debug") ->
         shared,
         structlog.processors.ExceptionRenderer(format_frames),
         structlog.processors.JSONRenderer(ensure_ascii=False),
+        # JSON itself writes out the other half of them
+        lambda _logger, _method, line: show_controls(str(line)),
     )
     readable = _formatter(
         shared,
+        _show_controls_of_values,
         structlog.dev.ConsoleRenderer(
             colors=sys.stdout.isatty(),
             exception_formatter=write_frames,
@@ -170,6 +174,16 @@ def configure(name: str, settings: Settings, *, console_level: str = "debug") ->
     for library in QUIET:
         logging.getLogger(library).setLevel(logging.WARNING)
     return daily
+
+
+def _show_controls_of_values(
+    _logger: Any, _method: str, values: structlog.types.EventDict
+) -> structlog.types.EventDict:
+    """Before colours are added, which are control characters too; a line stays one line."""
+    return {
+        name: show_controls(value).replace("\n", "\u240a") if isinstance(value, str) else value
+        for name, value in values.items()
+    }
 
 
 def log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.domain.errors import ChatbotError
+from chatbot_ai.messages import Language, get_message
 from chatbot_ai.server import logs
 from chatbot_ai.server.compose import build_app
 from chatbot_ai.server.guard import refuse_unguarded
@@ -29,6 +30,10 @@ KEEP_ALIVE_S = 75
 GRACEFUL_STOP_S = 2
 
 
+#: Characters of a reason that was not foreseen.
+REASON_CHARS = 300
+
+
 class StartWatch:
     """The application, remembering why it could not start.
 
@@ -36,8 +41,8 @@ class StartWatch:
     purpose, such as a store that is not there.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, language: Language) -> None:
+        self._app, self._language = app, language
         self.failure: ChatbotError | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,9 +61,15 @@ class StartWatch:
             await self._app(scope, receive, send_without_traceback)
         except ChatbotError as error:
             self.failure = error
-        except Exception:  # the edge of the process: uvicorn ends it, and keeps no reason
-            log.exception("service.crashed_at_start")
-            raise
+        except Exception as error:  # the edge of the process: uvicorn ends it, and keeps no reason
+            self.failure = explain_crash(error, self._language)
+
+
+def explain_crash(error: Exception, language: Language) -> ChatbotError:
+    """The one sentence for what nobody foresaw; the log has the places that it came through."""
+    log.error("service.crashed_at_start", exc_info=error)
+    reason = " ".join(logs.hide_keys(f"{type(error).__name__}: {error}").split())[:REASON_CHARS]
+    return ChatbotError(get_message("cli.serve.crashed", language, reason=reason))
 
 
 def serve(
@@ -87,7 +98,13 @@ def serve(
     ]
     if file is not None:
         sockets.append(bind_file(file, os.geteuid() if file_user is None else file_user))
-    app = StartWatch(build_app(assistant, config))
+    language = config.shared.terminal_language
+    try:
+        app = StartWatch(build_app(assistant, config), language)
+    except ChatbotError:
+        raise
+    except Exception as error:  # the edge of the process
+        raise explain_crash(error, language) from None
     server = uvicorn.Server(
         uvicorn.Config(
             app,
