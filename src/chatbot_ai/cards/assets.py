@@ -55,9 +55,7 @@ def data_url(uri: str) -> bytes | None:
 
 
 def check_assets(
-    card: CharacterCard,
-    files: dict[str, bytes],
-    limits: CardLimits = DEFAULT_LIMITS,
+    card: CharacterCard, files: dict[str, bytes], limits: CardLimits = DEFAULT_LIMITS
 ) -> tuple[tuple[Asset, ...], tuple[CardWarning, ...]]:
     """The card's files, each looked at. Pictures must be pictures; what is not one is kept only
     where the card does not call it one."""

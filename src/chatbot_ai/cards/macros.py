@@ -203,12 +203,8 @@ def _draw(call: _Call, seed: str) -> random.Random:
     return random.Random(digest)  # noqa: S311
 
 
-def _random(call: _Call) -> str | None:
-    return _draw(call, call.scope.seed).choice(_choices(call)) if call.argument else None
-
-
-def _pick(call: _Call) -> str | None:
-    return _draw(call, call.scope.chat_seed).choice(_choices(call)) if call.argument else None
+def _choose(call: _Call, seed: str) -> str | None:
+    return _draw(call, seed).choice(_choices(call)) if call.argument else None
 
 
 def _roll(call: _Call) -> str | None:
@@ -224,25 +220,12 @@ def _roll(call: _Call) -> str | None:
     return str(sum(draw.randint(1, faces) for _ in range(count)))
 
 
-def _hidden_key(call: _Call) -> str:
-    return call.argument if call.view == "match" else ""
-
-
-def _comment(call: _Call) -> str:
-    return call.argument.strip() if call.view == "display" else ""
-
-
-def _by_time(spell: Callable[[datetime, Language], str]) -> Callable[[_Call], str | None]:
+def _by_time(spell: Callable[[datetime, Language, str], str]) -> Callable[[_Call], str | None]:
     def spell_now(call: _Call) -> str | None:
-        now = call.scope.now
-        return None if now is None else spell(now, call.scope.language)
+        scope = call.scope
+        return None if scope.now is None else spell(scope.now, scope.language, call.argument)
 
     return spell_now
-
-
-def _format_time(call: _Call) -> str | None:
-    now = call.scope.now
-    return None if now is None else format_time(call.argument, now, call.scope.language)
 
 
 def _own_text(call: _Call) -> str:
@@ -260,10 +243,6 @@ def _set_variable(call: _Call) -> str | None:
     if name.strip() in variables or len(variables) < _MAX_VARIABLES:
         variables[name.strip()] = value
     return ""
-
-
-def _get_variable(call: _Call) -> str:
-    return call.scope.variables.get(call.argument.strip(), "")
 
 
 def _add_to_variable(call: _Call) -> str | None:
@@ -328,26 +307,29 @@ _MACROS: Mapping[str, Callable[[_Call], str | None]] = {
     **dict.fromkeys((*_EMPTY, *_EMPTY_WITH_ARGUMENT), lambda _: ""),
     **dict.fromkeys(_OWN_TEXTS, _own_text),
     **dict.fromkeys(("setvar", "setglobalvar", "settempvar"), _set_variable),
-    **dict.fromkeys(("getvar", "getglobalvar", "gettempvar"), _get_variable),
+    **dict.fromkeys(
+        ("getvar", "getglobalvar", "gettempvar"),
+        lambda call: call.scope.variables.get(call.argument.strip(), ""),
+    ),
     **dict.fromkeys(("addvar", "addglobalvar", "incvar", "decvar"), _add_to_variable),
     **dict.fromkeys(("calc", "?"), lambda call: calculate(call.argument)),
     "trim": lambda _: _TRIM,
     "original": lambda call: call.scope.original,
-    "random": _random,
-    "pick": _pick,
+    "random": lambda call: _choose(call, call.scope.seed),
+    "pick": lambda call: _choose(call, call.scope.chat_seed),
     "roll": _roll,
     "dice": _roll,
     "//": lambda _: "",
-    "comment": _comment,
-    "hidden_key": _hidden_key,
+    "comment": lambda call: call.argument.strip() if call.view == "display" else "",
+    "hidden_key": lambda call: call.argument if call.view == "match" else "",
     "reverse": lambda call: call.argument[::-1],
     "upper": lambda call: call.argument.upper(),
     "lower": lambda call: call.argument.lower(),
     "length": lambda call: str(len(call.argument)),
-    "time": _by_time(spell_time),
-    "date": _by_time(spell_date),
-    "weekday": _by_time(spell_weekday),
-    "isodate": _by_time(lambda now, _: f"{now:%Y-%m-%d}"),
-    "isotime": _by_time(lambda now, _: f"{now:%H:%M}"),
-    "datetimeformat": _format_time,
+    "time": _by_time(lambda now, language, _: spell_time(now, language)),
+    "date": _by_time(lambda now, language, _: spell_date(now, language)),
+    "weekday": _by_time(lambda now, language, _: spell_weekday(now, language)),
+    "isodate": _by_time(lambda now, *_: f"{now:%Y-%m-%d}"),
+    "isotime": _by_time(lambda now, *_: f"{now:%H:%M}"),
+    "datetimeformat": _by_time(lambda now, language, form: format_time(form, now, language)),
 }

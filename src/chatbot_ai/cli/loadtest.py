@@ -67,8 +67,7 @@ def loadtest(
     ),
     label: Annotated[str, typer.Option(help="A name for this run in the report.")] = "",
     grace_s: Annotated[
-        float,
-        typer.Option("--grace", min=0.0, help="Seconds that open requests get at the end."),
+        float, typer.Option("--grace", min=0.0, help="Seconds that open requests get at the end.")
     ] = 60.0,
     key: Annotated[
         str,

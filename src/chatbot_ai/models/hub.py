@@ -50,11 +50,7 @@ def describe(hub: Hub, source: HubSource, policy: DownloadPolicy) -> HubFile:
     The address is the hub's own: the one of its CDN expires, so each attempt asks for a new one.
     """
     # half a second of imports that only this needs
-    from huggingface_hub import (  # noqa: PLC0415
-        get_hf_file_metadata,
-        hf_hub_url,
-        set_client_factory,
-    )
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, set_client_factory  # noqa: PLC0415
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415
 
     name = f"{source.repo}/{source.file}"

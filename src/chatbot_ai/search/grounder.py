@@ -275,10 +275,7 @@ class WebGrounder:
 
 
 def build_grounder(
-    providers: Sequence[str],
-    settings: Mapping[str, str],
-    *,
-    denied_networks: Sequence[str] = (),
+    providers: Sequence[str], settings: Mapping[str, str], *, denied_networks: Sequence[str] = ()
 ) -> WebGrounder:
     """Build the grounder of a service.
 

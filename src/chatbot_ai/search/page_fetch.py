@@ -147,8 +147,7 @@ class PageFetcher:
         self._max_redirects = max_redirects
         self._timeout_s = timeout_s
         self._pool = build_pool(
-            backend=GuardedBackend(self._policy, resolve or self._resolver),
-            ssl_context=ssl_context,
+            backend=GuardedBackend(self._policy, resolve or self._resolver), ssl_context=ssl_context
         )
         self._robots = RobotsPolicy(self._load_robots, user_agent)
 

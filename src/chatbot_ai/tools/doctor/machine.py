@@ -116,10 +116,7 @@ def check_disk(folder: Path, needed_bytes: int) -> list[Finding]:
 
 
 def check_memlock(
-    needed_bytes: int,
-    *,
-    limit_bytes: int | None = None,
-    status: Path = Path("/proc/self/status"),
+    needed_bytes: int, *, limit_bytes: int | None = None, status: Path = Path("/proc/self/status")
 ) -> list[Finding]:
     """Compare RLIMIT_MEMLOCK with the largest model, unless CAP_IPC_LOCK makes it irrelevant."""
     if limit_bytes is None:
