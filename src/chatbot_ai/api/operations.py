@@ -277,7 +277,7 @@ async def read_readiness(services: Services) -> dict[str, Any]:
     found, store, engine = await asyncio.gather(
         _check_state(model.check()), _check_state(services.chat.store.check()), services.engine()
     )
-    # one that stands still answers all the same when asked how it is
+    # one that makes no progress answers all the same when asked how it is
     found = "model_stalled" if engine.get("state") == "stalled" else found
     told = {"ready": found == store == "ok", "model": found, "store": store}
     return told | ({"openai": services.openai_fault} if services.openai_fault else {})

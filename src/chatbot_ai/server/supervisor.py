@@ -251,7 +251,7 @@ class Supervisor:
         await self._watch_progress(child)
 
     async def _watch_progress(self, child: Child) -> None:
-        """Kill a child that stands still while there is work, which a process that is alive and
+        """Kill a child that makes no progress while there is work, as a process that is alive and
         answers our probes may do: in a grammar without end, in a driver."""
         spec = child.spec
         if spec.progress is None or not spec.stall_timeout_s:
