@@ -32,12 +32,12 @@ from chatbot_ai.domain.generation import (
     TextDelta,
 )
 from chatbot_ai.domain.ports import ChatModel
+from chatbot_ai.domain.thoughts import opens_thoughts, without_thoughts
 from chatbot_ai.llm import llama as llama_module
 from chatbot_ai.llm.backup import ModelWithBackup
 from chatbot_ai.llm.llama import LlamaModel
 from chatbot_ai.llm.openai import OpenAIModel
 from chatbot_ai.llm.sse import MAX_EVENT_BYTES
-from chatbot_ai.llm.thoughts import without_thoughts
 from support.faulty_server import (
     ANSWER,
     DONE,
@@ -296,6 +296,89 @@ async def test_an_answer_without_text_is_an_error_that_says_so(
     """Nothing at all, or thoughts alone."""
     server.script = [sse(*pieces)]
     assert isinstance((await failure(model))[1], EmptyAnswer)
+
+
+LONE = (delta("음, 인사다."), delta("\n</thi"), delta("nk>"), delta("\n\n가나"), finish(), DONE)
+
+
+def thinking(kind: str, server: FaultyServer, thinks: bool | None) -> LlamaModel | OpenAIModel:
+    if kind == "llama":
+        return LlamaModel(server.url, name="demo", context_tokens=4096, thinks=thinks)
+    url = f"{server.url}/v1"
+    return OpenAIModel("m", api_key="k", base_url=url, context_tokens=4096, thinks=thinks)
+
+
+def shown(heard: list[GenerationEvent]) -> list[str]:
+    """The texts that a caller has in the end."""
+    texts: list[str] = []
+    for one in heard:
+        if isinstance(one, Restarted):
+            texts.clear()
+        if isinstance(one, TextDelta):
+            texts.append(one.text)
+    return texts
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("thinks", [True, None, False])
+async def test_thoughts_that_began_in_the_prompt(
+    server: FaultyServer, kind: str, thinks: bool | None
+) -> None:
+    """Only their end is marked. A stream is held back where the template opens them or nobody
+    knows; a whole answer begins again where it was believed to be one; the next stream knows."""
+    model = thinking(kind, server, thinks)
+    server.script = [sse(*LONE), sse(*LONE)]
+    first = await listen(model, request(whole=thinks is False), [])
+    assert "".join(shown(first)) == "가나"
+    assert shown(await listen(model, request(), [])) == ["가나"]
+    await model.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_model_that_did_not_think_after_all(server: FaultyServer, kind: str) -> None:
+    """Text that came is an answer; where the server tells thoughts apart it comes at once, and
+    after a first answer without thoughts too. An unfinished thought is none."""
+    for script, thinks, expected in (
+        ((delta("가"), delta("나"), finish(), DONE), True, ["가나"]),
+        ((chunk(reasoning_content="음"), *map(delta, "가나"), finish(), DONE), True, ["가", "나"]),
+        ((delta("가"), delta("나"), finish(), DONE), None, ["가나"]),
+    ):
+        model = thinking(kind, server, thinks)
+        server.script = [sse(*script), sse(*script)]
+        assert shown(await listen(model, request(), [])) == expected
+        if thinks is None:
+            assert shown(await listen(model, request(), [])) == ["가", "나"]
+        await model.close()
+    model = thinking(kind, server, True)
+    server.script = [sse(delta("음"), finish("length"), DONE)]
+    assert isinstance((await failure(model))[1], EmptyAnswer)
+    await model.close()
+
+
+def test_templates_that_open_thoughts() -> None:
+    """DeepSeek R1's and QwQ's generation prompts do; Qwen 3's closes them where it opens them."""
+    assert opens_thoughts("{% if add_generation_prompt %}{{'<|Assistant|><think>\\n'}}{% endif %}")
+    closed = (
+        "{% if add_generation_prompt %}{% if not x %}<think>\n\n</think>\n{% endif %}{% endif %}"
+    )
+    assert not opens_thoughts(closed)
+    assert not opens_thoughts("{% if '<think>' in m %}{% endif %}{% if add_generation_prompt %}a")
+    assert not opens_thoughts("")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<thought>\n음\n</thought>\n가나",
+        "[THINK]음[/THINK]가나",
+        "◁think▷음◁/think▷가나",
+        "<|channel|>analysis<|message|>음<|end|><|start|>assistant<|channel|>final<|message|>가나",
+        "음\n</thought>\n가나",
+    ],
+)
+def test_marks_of_other_families(text: str) -> None:
+    """EXAONE Deep, Magistral, Kimi and gpt-oss have their own."""
+    assert without_thoughts(text) == "가나"
 
 
 def test_tags_in_the_middle_of_an_answer_are_text() -> None:

@@ -28,6 +28,7 @@ from chatbot_ai.domain.generation import (
 )
 from chatbot_ai.domain.persona import Character, Persona
 from chatbot_ai.domain.ports import ChatModel
+from chatbot_ai.domain.thoughts import without_thoughts
 
 #: message: a new turn. regenerate: another answer to the last turn, kept beside the earlier ones.
 #: continue: another piece of the last turn's answer. edit: a new turn replaces the turn at `index`
@@ -289,7 +290,7 @@ class Exchange:
         """The answer as it is stored."""
         finished = self.finished
         return TurnAnswer(
-            text=self.output,
+            text=without_thoughts(self.output),
             model=finished.model if finished else self.model.name,
             created_at=created_at,
             status="complete" if finished else "interrupted",

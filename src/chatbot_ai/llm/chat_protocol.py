@@ -10,6 +10,7 @@ from typing import Any
 from chatbot_ai.domain.conversation import FinishReason
 from chatbot_ai.domain.errors import BackendProtocolError, EmptyAnswer
 from chatbot_ai.domain.generation import GenerationRequest, Sampling, Usage
+from chatbot_ai.domain.thoughts import ThoughtFilter, without_thoughts
 
 FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
@@ -34,6 +35,8 @@ UNREADABLE = (
 LONGEST_RETRY_S = 3600.0
 #: A character may take four tokens, one for each byte of UTF-8.
 LEAST_TOKENS_OF_TEXT = 5
+#: Where servers put thoughts that they tell apart: llama.cpp, vLLM and DeepSeek; others.
+THOUGHT_FIELDS = ("reasoning_content", "reasoning")
 #: A model's name beyond this is no name.
 LONGEST_NAME = 200
 
@@ -51,7 +54,8 @@ SHARED_SAMPLING = (
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One chunk of a streamed answer; everything in it is optional."""
+    """One chunk of a streamed answer; everything in it is optional. `thinks` says that it holds
+    thoughts, which the server tells apart from the answer."""
 
     text: str = ""
     finish_reason: FinishReason | None = None
@@ -59,6 +63,7 @@ class Chunk:
     prefill_s: float = 0.0
     generation_s: float = 0.0
     model: str | None = None
+    thinks: bool = False
 
 
 def request_body(request: GenerationRequest, *, model: str | None, llama: bool) -> dict[str, Any]:
@@ -117,6 +122,18 @@ def refuse_empty_answer(has_text: bool, request: GenerationRequest) -> None:
         raise EmptyAnswer("the model ended its answer without text")
 
 
+def is_new_answer(request: GenerationRequest) -> bool:
+    """Whether the template's generation prompt stands before the answer; not behind a begun one."""
+    return request.messages[-1].role != "assistant"
+
+
+def learn_from(thoughts: ThoughtFilter, known: bool | None) -> bool | None:
+    """Whether a model's answers begin inside a thought, after an answer has ended."""
+    if thoughts.began_inside or without_thoughts(thoughts.passed) != thoughts.passed:
+        return True
+    return known if known is not None or not thoughts.passed else False
+
+
 def retry_after_s(header: str | None, default_s: float) -> float:
     """The seconds of a Retry-After header, within an hour; `default_s` for a date or nonsense."""
     if header is None or not re.fullmatch(r"[0-9]+(\.[0-9]+)?", header):
@@ -135,10 +152,11 @@ def _read(body: Any) -> Chunk:
     if body.get("error"):
         raise BackendProtocolError("the model's server reported an error in mid-stream")
     choices = body.get("choices") or []
-    text, reason = "", None
+    text, reason, thinks = "", None, False
     if choices and choices[0]:
         part = choices[0].get("delta") or choices[0].get("message") or {}
         text = checked_text(part.get("content") or "")
+        thinks = any(part.get(name) for name in THOUGHT_FIELDS)
         reason = read_finish_reason(choices[0].get("finish_reason"))
     timings = body.get("timings") or {}
     return Chunk(
@@ -148,6 +166,7 @@ def _read(body: Any) -> Chunk:
         prefill_s=float(timings.get("prompt_ms") or 0.0) / 1000,
         generation_s=float(timings.get("predicted_ms") or 0.0) / 1000,
         model=_model(body.get("model")),
+        thinks=thinks,
     )
 
 

@@ -20,15 +20,19 @@ from chatbot_ai.domain.generation import (
     Finished,
     GenerationEvent,
     GenerationRequest,
+    Restarted,
     TextDelta,
     Usage,
     upper_bound,
 )
+from chatbot_ai.domain.thoughts import ThoughtFilter, without_thoughts
 from chatbot_ai.llm.chat_protocol import (
     BACKUP_SAMPLING,
     BACKUP_TOKENS,
     UNREADABLE,
     Chunk,
+    is_new_answer,
+    learn_from,
     parse_chunk,
     refuse_empty_answer,
     request_body,
@@ -37,7 +41,6 @@ from chatbot_ai.llm.chat_protocol import (
 from chatbot_ai.llm.json_poster import JsonPoster, split_socket
 from chatbot_ai.llm.refusals import CALLERS, RETRY_AFTER_S, read_refusal, read_template_reason
 from chatbot_ai.llm.sse import EventTooLong, SseDecoder
-from chatbot_ai.llm.thoughts import ThoughtFilter, without_thoughts
 
 Kind = TypeVar("Kind")
 CLOCK = SystemClock()
@@ -59,6 +62,7 @@ class LlamaModel:
     name            what answers report
     context_tokens  per conversation, as the engine was started
     remote_model    the `model` field to send, for servers that want one
+    thinks          whether its answers begin inside a thought; None: its first one will tell
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class LlamaModel:
         context_tokens: int,
         api_key: str | None = None,
         remote_model: str | None = None,
+        thinks: bool | None = False,
     ) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         timeout = httpx2.Timeout(STALL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
@@ -78,6 +83,7 @@ class LlamaModel:
         self._base_url = base_url.rstrip("/").removesuffix("/v1")
         self._remote_model = remote_model
         self._counting = 0
+        self._thinks = thinks
         self.name = name
         self.context_tokens = context_tokens
         self._http = httpx2.AsyncClient(
@@ -104,7 +110,7 @@ class LlamaModel:
         last = Chunk()
         usage = Usage()
         decoder = SseDecoder()
-        thoughts = ThoughtFilter()
+        thoughts = ThoughtFilter(is_new_answer(request) and self._thinks)
         has_text = is_complete = False
         async with self._translate_errors():
             async with within_deadline(CLOCK, request.deadline, "generation"):
@@ -125,6 +131,8 @@ class LlamaModel:
                             is_open, is_complete = False, True
                             break
                         chunk = parse_chunk(data)
+                        if chunk.thinks:
+                            thoughts.split_elsewhere()
                         if chunk.text and (text := thoughts.feed(chunk.text)):
                             has_text = True
                             yield TextDelta(text)
@@ -135,9 +143,15 @@ class LlamaModel:
                                 finish_reason=chunk.finish_reason or last.finish_reason,
                                 model=chunk.model or last.model,
                             )
-        if rest := thoughts.finish():
+        if rest := thoughts.finish(last.finish_reason):
             has_text = True
             yield TextDelta(rest)
+        self._thinks = learn_from(thoughts, self._thinks)
+        if request.whole and (answer := without_thoughts(thoughts.passed)) != thoughts.passed:
+            has_text = bool(answer)
+            yield Restarted()
+            if answer:
+                yield TextDelta(answer)
         if last.finish_reason is None and not (has_text and is_complete):
             raise BackendProtocolError("the stream ended without a finish reason")
         refuse_empty_answer(has_text, request)
@@ -170,7 +184,9 @@ class LlamaModel:
                 async with within_deadline(CLOCK, request.deadline, "generation"):
                     body_read = await response.aread()
                 chunk = parse_chunk(body_read.decode())
-        text = without_thoughts(chunk.text)
+        thoughts = ThoughtFilter(is_new_answer(request) and self._thinks and not chunk.thinks)
+        passed = thoughts.feed(chunk.text) + thoughts.finish(chunk.finish_reason)
+        text = without_thoughts(passed)
         if chunk.finish_reason is None and not text:
             raise BackendProtocolError("the answer has no finish reason")
         refuse_empty_answer(bool(text), request)

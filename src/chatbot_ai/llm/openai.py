@@ -25,20 +25,23 @@ from chatbot_ai.domain.generation import (
     Finished,
     GenerationEvent,
     GenerationRequest,
+    Restarted,
     TextDelta,
     Usage,
     upper_bound,
 )
+from chatbot_ai.domain.thoughts import ThoughtFilter, without_thoughts
 from chatbot_ai.llm.chat_protocol import (
+    THOUGHT_FIELDS,
     UNREADABLE,
     checked_text,
+    learn_from,
     read_finish_reason,
     refuse_empty_answer,
     request_body,
     retry_after_s,
 )
 from chatbot_ai.llm.refusals import RETRY_AFTER_S, read_refusal
-from chatbot_ai.llm.thoughts import ThoughtFilter
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI, AsyncStream
@@ -63,15 +66,25 @@ class _End:
 
 class OpenAIModel:
     """A ChatModel behind the official SDK. Without a key every call is BackendNotConfigured, and
-    the SDK, whose import takes as long as all the rest of a service's, is not loaded."""
+    the SDK, whose import takes as long as all the rest of a service's, is not loaded.
+
+    thinks  as in LlamaModel
+    """
 
     def __init__(
-        self, model: str, *, api_key: str | None, base_url: str | None, context_tokens: int
+        self,
+        model: str,
+        *,
+        api_key: str | None,
+        base_url: str | None,
+        context_tokens: int,
+        thinks: bool | None = False,
     ) -> None:
         self.name = model
         self.context_tokens = context_tokens
         self._at_openai = base_url is None
         self._limit_name = OLD_LIMIT
+        self._thinks = thinks
         self._sdk: AsyncOpenAI | None = None
         #: Why the set-up cannot be used, though it is there.
         self.broken: Exception | None = None
@@ -99,7 +112,7 @@ class OpenAIModel:
         usage = Usage()
         began = time.monotonic()
         first: float | None = None
-        thoughts = ThoughtFilter()
+        thoughts = ThoughtFilter(self._thinks)
         has_text = False
         async with _translate_errors(request, self.context_tokens):
             chunks = await self._open_stream(sdk, request)
@@ -117,15 +130,24 @@ class OpenAIModel:
                         usage = _usage(chunk.usage)
                     for choice in (chunk.choices or [])[:1]:
                         reason = read_finish_reason(choice.finish_reason) or reason
+                        extra = (choice.delta and choice.delta.model_extra) or {}
+                        if any(extra.get(name) for name in THOUGHT_FIELDS):
+                            thoughts.split_elsewhere()
                         if not choice.delta or not choice.delta.content:
                             continue
                         first = first or time.monotonic()
                         if text := thoughts.feed(checked_text(choice.delta.content)):
                             has_text = True
                             yield TextDelta(text)
-        if rest := thoughts.finish():
+        if rest := thoughts.finish(reason):
             has_text = True
             yield TextDelta(rest)
+        self._thinks = learn_from(thoughts, self._thinks)
+        if request.whole and (answer := without_thoughts(thoughts.passed)) != thoughts.passed:
+            has_text = bool(answer)
+            yield Restarted()
+            if answer:
+                yield TextDelta(answer)
         if reason is None and not has_text:
             raise BackendProtocolError("the stream ended without a finish reason")
         refuse_empty_answer(has_text, request)

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from chatbot_ai.domain.errors import BackendProtocolError
+from chatbot_ai.domain.thoughts import opens_thoughts
 from chatbot_ai.llm.chat_protocol import UNREADABLE, Chunk
 from chatbot_ai.llm.llama import ABSENT, LlamaModel, raise_for_status
 
@@ -45,6 +46,7 @@ class RemoteModel(LlamaModel):
             context_tokens=context_tokens,
             api_key=api_key,
             remote_model=model,
+            thinks=None,
         )
         self._wished = model
         self._limit_tokens = context_tokens if at_most else None
@@ -69,6 +71,7 @@ class RemoteModel(LlamaModel):
     def _go_by(self, served: ServedModel) -> None:
         self.served = served
         self._remote_model = served.model
+        self._thinks = served.thinks
         if served.model:
             self.name = display_name(served.model)
         if served.context_tokens:
@@ -101,12 +104,14 @@ class ServedModel:
     model           its identifier, to be sent in requests
     context_tokens  of one conversation, prompt and answer together
     slots           conversations that it answers at once
+    thinks          whether its chat template opens the thoughts, so that answers begin inside them
     listed          whether the model that was wished for is among those it lists
     """
 
     model: str | None = None
     context_tokens: int | None = None
     slots: int | None = None
+    thinks: bool | None = None
     listed: bool = True
 
 
@@ -121,10 +126,12 @@ def read_served_model(models: Any, properties: Any, wished: str | None) -> Serve
         named = [card for card in cards if wished in (card["id"], *(card.get("aliases") or ()))]
         card = named[0] if named else cards[0] if cards and wished is None else {}
         generation = (properties or {}).get("default_generation_settings") or {}
+        template = (properties or {}).get("chat_template")
         return ServedModel(
             model=wished or (str(card["id"]) if card else None),
             context_tokens=_count(generation.get("n_ctx") or card.get("max_model_len")),
             slots=_count((properties or {}).get("total_slots")),
+            thinks=opens_thoughts(template) if template else None,
             listed=wished is None or bool(named),
         )
     except UNREADABLE as error:

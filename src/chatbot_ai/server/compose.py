@@ -197,6 +197,7 @@ def build_models(
             api_key=reveal(shared.openai_api_key),
             base_url=shared.openai_base_url,
             context_tokens=shared.openai_context_tokens,
+            thinks=None if shared.openai_base_url else False,
         )
         for alias, model in shared.openai_aliases.items()
     }
