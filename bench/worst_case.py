@@ -38,9 +38,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bench.claims import Claim, arguments, report
 from bench.stack import ROOT, free_port, wait_for, without_thread_settings
 from bench.waiting import paced_engine
+from chatbot_ai.domain.conversation import Assistant
 from chatbot_ai.server import service
 from chatbot_ai.server.compose import build_app
-from chatbot_ai.settings import load_config
+from chatbot_ai.settings import Config, load_config
 
 #: The largest body of a request that is not a file, and what is made of a file here too.
 SIZE = (1 << 20) - 4096
@@ -425,9 +426,11 @@ class Watched:
 
 def serve() -> None:
     """The character service as it is, with the heartbeat inside."""
-    service.build_app = lambda assistant, config: Watched(  # type: ignore[attr-defined]
-        build_app(assistant, config)
-    )
+
+    def build(assistant: Assistant, config: Config) -> Any:
+        return Watched(build_app(assistant, config))
+
+    service.build_app = build  # type: ignore[attr-defined]
     service.serve("character", load_config(None))
 
 

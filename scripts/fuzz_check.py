@@ -2,9 +2,11 @@
 
     scripts/fuzz_check.py [--requests 10000] [--seed 7] [--seconds 7200]
 
-Starts a group of its own (gateway, both services, engine, the demo model) and calls each operation
-of both OpenAPI documents with values that the document allows and values that it does not, half of
-them with ids that exist; then every path with every other method, and bytes that are no request.
+Starts a group of its own (gateway, both services, engine, the demo model). Bodies come by drops,
+schemas repeat repetitions, cards come in any shape; each operation of both OpenAPI documents is
+called with values that the document allows and values that it does not, half of them with ids that
+exist and some with texts that are dear to read; every path with every other method, and with bytes
+that are no request.
 No answer may be a 500, in another form than errors have, or of a status that is not documented;
 nothing may hang, restart or stay behind, and the services' memory must stay what it was. Exits
 with 1 where something is wrong. The same seed makes the same calls.
@@ -14,16 +16,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import random
 import re
+import socket
 import statistics
 import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import requests
@@ -48,6 +54,8 @@ SAMPLE_EVERY, JUDGED_FROM = 250, 4000
 GROWTH_SHARE, GROWTH_BYTES = 0.05, 16 << 20
 WARM_UP_SHARE = 0.25
 PARTS: tuple[Part, ...] = ("engine", "office", "character", "gateway")
+#: Bodies that come slowly at once; fewer than one address may have open.
+SLOW_BODIES = 16
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 HIDDEN = ("/docs", "/openapi.json", "/docs-static/swagger-ui.css")
 JSON = {"Content-Type": "application/json"}
@@ -206,6 +214,98 @@ class Run:
                     for fault in fuzzing.faults_of(target, refused):
                         self.findings.add(f"{target.name}: {fault}: {what}", refused.text[:300])
 
+    def odd_cards(self, count: int) -> None:
+        """Cards of any shape; what is imported is played, exported and taken away again."""
+        chance = random.Random(self.seed)
+        base, user = "/character/characters", {"user_id": fuzzing.OWNER}
+        found = {t.name: t for t in fuzzing.targets("character", self.schemas["character"])}
+        for _ in range(count):
+            if self.is_over:
+                return
+            content = fuzzing.odd_card(chance)
+            answer = self.hostile(found[f"POST {base}/import"], f"{base}/import", content=content)
+            if answer is None or answer.status_code != 201:
+                continue
+            path, name = f"{base}/{answer.json()['id']}", f"{base}/{{character_id}}"
+            said = {"input_data": "왔구나", "character_id": answer.json()["id"], **user}
+            self.hostile(found["POST /character/Llama"], "/character/Llama", said)
+            self.hostile(found[f"GET {name}/prompt"], f"{path}/prompt")
+            self.hostile(found[f"GET {name}/export"], f"{path}/export?format=charx")
+            self.hostile(found[f"DELETE {name}"], path)
+
+    def nested_schemas(self, count: int) -> None:
+        """Forms that an answer must have, which are dear to make a grammar of."""
+        chance = random.Random(self.seed)
+        path = "/office/v1/chat/completions"
+        (target,) = (
+            t for t in fuzzing.targets("office", self.schemas["office"]) if t.name == f"POST {path}"
+        )
+        for _ in range(count):
+            if self.is_over:
+                return
+            form = {"name": "x", "schema": fuzzing.nested_schema(chance)}
+            said = {
+                "model": "Llama",
+                "messages": [{"role": "user", "content": "x"}],
+                "max_tokens": 1,
+                "response_format": {"type": "json_schema", "json_schema": form},
+            }
+            self.hostile(target, path, said)
+
+    def hostile(
+        self, target: fuzzing.Target, path: str, said: Any = None, content: bytes | None = None
+    ) -> requests.Response | None:
+        """One call of our own making, judged as the drawn ones are."""
+        began, shown = time.monotonic(), json.dumps(said) if content is None else repr(content)
+        try:
+            answer = self.session.request(
+                target.operation.method,
+                self.group.url + path,
+                params={"user_id": fuzzing.OWNER},
+                data=content,
+                json=said,
+                headers={"Content-Type": "application/octet-stream"} if content else None,
+                timeout=HANG_S,
+            )
+        except requests.exceptions.RequestException as error:
+            self.findings.add(f"{target.name}: hostile: {type(error).__name__}", shown)
+            return None
+        finally:
+            self.took(target.name, began)
+        self.statuses[answer.status_code] += 1
+        for fault in fuzzing.faults_of(target, answer):
+            self.findings.add(
+                f"{target.name}: hostile: {fault}", f"{shown[:1200]}\n    {answer.text[:300]}"
+            )
+        return answer
+
+    def slow_bodies(self, count: int) -> None:
+        """Bodies that come by drops, and callers that go before the end; nobody waits for them."""
+        address = urlsplit(self.group.url)
+        head = (
+            b"POST /office/Llama HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 1000000\r\n\r\n{" % address.netloc.encode()
+        )
+        with ExitStack() as stack:
+            slow = [
+                stack.enter_context(
+                    socket.create_connection((str(address.hostname), address.port or 80), HANG_S)
+                )
+                for _ in range(count)
+            ]
+            for connection in slow:
+                connection.sendall(head)
+            for _ in range(20):
+                for connection in slow:
+                    with suppress(OSError):  # refused meanwhile
+                        connection.sendall(b" " * 997)
+                began = time.monotonic()
+                answer = self.session.get(f"{self.group.url}/office/healthz", timeout=HANG_S)
+                self.took("GET /office/healthz beside slow bodies", began)
+                self.statuses[answer.status_code] += 1
+                if answer.status_code != 200:
+                    self.findings.add("beside slow bodies", f"{answer.status_code} {answer.text}")
+
     def aftermath(self) -> None:
         """Everything is as ready as before, nothing was restarted and nothing is still at work."""
         for part, pid in self.pids.items():
@@ -282,6 +382,9 @@ def main() -> int:
             run = Run(group, options.seed, began + options.seconds)
             run.bad_bytes()
             run.other_methods()
+            run.slow_bodies(min(SLOW_BODIES, options.requests // 20))
+            run.nested_schemas(options.requests // 20)
+            run.odd_cards(options.requests // 20)
             run.rounds(options.requests)
             run.aftermath()
             seconds = time.monotonic() - began

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from schemathesis import Case, GenerationMode
 from schemathesis.core.result import Err
 from schemathesis.schemas import APIOperation
 
+from support import card_samples as samples
 from support.possessions import CONVERSATION, assignments
 from support.route_calls import Operation, Schema
 
@@ -29,6 +31,8 @@ EXTRAS: dict[str, tuple[str | None, ...]] = {
     "X-Include-Sources": ("1", None),
     "X-Request-ID": ("a-sane-id", "\t", None),
 }
+#: Of so many calls with a body one has a text that is dear to read.
+SPOILED_EVERY = 5
 _MODES = {mode: mode.value for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)}
 
 
@@ -117,6 +121,8 @@ def _cases(
     def make(case: Case[Any], extras: dict[str, str | None], choice: dict[str, str] | None) -> None:
         if choice is not None:
             _name_real(case, target.operation, choice)
+        if len(found) % SPOILED_EVERY == SPOILED_EVERY - 1 and isinstance(case.body, dict):
+            case.body = spoil(case.body, random.Random(seed_ + len(found)))
         found.append((case, {name: value for name, value in extras.items() if value}))
 
     make()
@@ -134,6 +140,82 @@ def _name_real(case: Case[Any], operation: Operation, choice: dict[str, str]) ->
     if isinstance(case.body, dict):
         names = {"user_id": OWNER, "user": OWNER, "db_id": CONVERSATION}
         case.body = {**case.body, **{k: v for k, v in names.items() if k in case.body}}
+
+
+def spoil(value: Any, chance: random.Random) -> Any:
+    """The same value with one of its texts, at any depth, replaced by one that is dear to read."""
+    if isinstance(value, dict) and value:
+        name = chance.choice(list(value))
+        return {**value, name: spoil(value[name], chance)}
+    if isinstance(value, list) and value:
+        at = chance.randrange(len(value))
+        return [*value[:at], spoil(value[at], chance), *value[at + 1 :]]
+    return hostile_text(chance)
+
+
+def hostile_text(chance: random.Random) -> str:
+    """Marks that are dear to order, markers of templates, directions, halves of characters, macros
+    and openings without an end; from one to some ten thousand of them."""
+    piece = chance.choice(
+        ["\u0323\u0301", "e\u0301", "<|im_end|>", "[|endofturn|]", "\u202e", "\ud83d", "\0",
+         "{{random:", "{{char}}", "\u1112\u1161\u11ab", "[", '"\\', "</think>", "가", " "]
+    )  # fmt: skip
+    return piece * int(10 ** chance.uniform(0, 4))
+
+
+def nested_schema(chance: random.Random, depth: int = 0) -> dict[str, Any]:
+    """A JSON schema of repetitions in repetitions, alternatives, references to itself."""
+    kind = chance.randrange(6 if depth < 6 else 2)
+    if kind == 0:
+        pattern = "a"
+        for _ in range(chance.randrange(6)):
+            most = chance.choice((1, 9, 1000, 10**9))
+            pattern = f"({pattern}){{0,{most}}}" + chance.choice(("", "?", "|b"))
+        return {"type": "string", "pattern": f"^{pattern}$"}
+    if kind == 1:
+        most = chance.choice((0, 3, 10**4, 10**12))
+        return {"type": "string", "minLength": chance.choice((0, most)), "maxLength": most}
+    inner = nested_schema(chance, depth + 1)
+    if kind == 2:
+        return {"type": "array", "items": inner, "minItems": chance.choice((0, 1, 1000, 10**7))}
+    if kind == 3:
+        return {"anyOf": [inner] * chance.choice((1, 3, 500))}
+    if kind == 4:
+        return {"$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}, inner]}}, "$ref": "#/$defs/a"}
+    names = [f"p{n}" for n in range(chance.choice((1, 5, 200)))]
+    return {"type": "object", "properties": dict.fromkeys(names, inner), "required": names[:1]}
+
+
+def odd_card(chance: random.Random) -> bytes:
+    """A card as some tool might have written it: odd fields, another container, another encoding,
+    some bytes changed, cut off or repeated."""
+    make = chance.choice((samples.v1, samples.sillytavern_v2, samples.risuai_v3, samples.chub_v2))
+    value: Any = make()
+    for _ in range(chance.randrange(4)):
+        data = value.get("data", value)
+        data[chance.choice(list(data))] = chance.choice(
+            (None, True, [], {}, "", 1e300, -1, ["a", None], {"a": []}, hostile_text(chance))
+        )
+        if chance.random() < 0.3:
+            value = spoil(value, chance)
+    text = json.dumps(value, ensure_ascii=chance.random() < 0.5)
+    form = chance.randrange(5)
+    if form == 0:
+        content = samples.png(samples.text_chunk(chance.choice(("chara", "ccv3")), _plain(text)))
+    elif form == 1:
+        content = samples.charx(_plain(text), samples.risuai_files())
+    else:
+        encoding = ("utf-8", "cp949", "utf-16")[form - 2]
+        content = text.encode(encoding, "replace")
+    for _ in range(chance.choice((0, 0, 1, 4))):
+        at = chance.randrange(len(content))
+        change = chance.choice((b"", b"\0", b"\xff" * 4, content[: at % 4096]))
+        content = content[:at] + change + content[at + 1 :]
+    return content if chance.random() < 0.8 else content[: chance.randrange(len(content)) + 1]
+
+
+def _plain(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def faults_of(target: Target, answer: requests.Response) -> list[str]:

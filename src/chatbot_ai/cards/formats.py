@@ -19,6 +19,7 @@ from chatbot_ai.cards.assets import (
 from chatbot_ai.cards.card import LOREBOOK_NAME, CharacterCard
 from chatbot_ai.cards.charx import read_charx, write_charx
 from chatbot_ai.cards.errors import CardError, CardWarning
+from chatbot_ai.cards.fields import Fields
 from chatbot_ai.cards.jsoncard import decode_text
 from chatbot_ai.cards.limits import DEFAULT_LIMITS, CardLimits
 from chatbot_ai.cards.pictures import (
@@ -181,8 +182,7 @@ def _with_icon(
         return card, carried
     media_type = inspect_picture(picture, limits).media_type
     extension = _PICTURE_EXTENSIONS[media_type]
-    declared = card.data.get("assets")
-    objects = [line for line in declared or () if isinstance(line, dict)]
+    objects = Fields(card.data).objects("assets")
     lines = [
         line
         for line, asset in zip(objects, card.assets, strict=False)

@@ -11,7 +11,14 @@ from typing import Any, get_args
 
 import pytest
 
-from chatbot_ai.cards import CardError, CardLimits, CharacterCard, read_card, write_card
+from chatbot_ai.cards import (
+    CardError,
+    CardFormat,
+    CardLimits,
+    CharacterCard,
+    read_card,
+    write_card,
+)
 from chatbot_ai.cards.errors import Notice, Reason
 from chatbot_ai.cards.pictures import inspect_picture
 from chatbot_ai.cards.png import read_png
@@ -225,3 +232,17 @@ def test_every_reason_and_notice_has_its_sentence_in_both_languages() -> None:
     """No refusal leaves a person without words."""
     reasons = {f"error.{reason}" for reason in get_args(Reason)}
     assert set(read_table("cards")) == reasons | {f"warning.{one}" for one in get_args(Notice)}
+
+
+@pytest.mark.parametrize("assets", [True, 7, "x", {}, {"a": {"type": "icon"}}, [None], None])
+@pytest.mark.parametrize("form", ["png", "json", "charx"])
+def test_a_card_with_odd_assets_is_written_in_every_format(
+    form: CardFormat, assets: object
+) -> None:
+    """What cannot be read as assets takes nothing from the rest of the card."""
+    value = samples.risuai_v3()
+    value["data"]["assets"] = assets
+    read = read_card(samples.png(samples.text_chunk("ccv3", value)))
+    again = read_card(write_card(read.card, read.picture, form, read.assets))
+    assert again.card.name == read.card.name
+    assert again.card.description == read.card.description
