@@ -14,7 +14,7 @@ from chatbot_ai.domain.conversation import ConversationKey, NewTurn, TurnAnswer
 from chatbot_ai.domain.grounding import Source
 from chatbot_ai.storage.sqlite_conversations import SqliteConversationStore
 from support.page_steps import Api, Script, answered, events, occupied, place_of, say, user_of
-from support.process_group import Group, eventually
+from support.process_group import HEAL_S, Group, eventually
 
 LONG = "Tell me about every month of the year, one after the other."
 
@@ -31,7 +31,7 @@ def has_ended(api: Api) -> None:
         figures = api.call("GET", "/office/performance").json()
         return not figures["waiting"] and not figures["active_connections"]
 
-    eventually(is_idle, 60, "the office is idle")
+    eventually(is_idle, HEAL_S, "the office is idle")
 
 
 def held(page: Page, pattern: str) -> list[Route]:

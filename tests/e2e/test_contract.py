@@ -113,7 +113,7 @@ def test_two_messages_at_once_are_both_kept(client: httpx2.Client) -> None:
     for caller in callers:
         caller.start()
     for caller in callers:
-        caller.join(90)
+        caller.join(HANG_S)
     assert sorted(turns) == ["0", "1"]
 
 

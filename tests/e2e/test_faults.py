@@ -70,7 +70,7 @@ def test_a_stream_that_the_engine_leaves_ends_with_an_error(group: Group) -> Non
     assert received[-1].name == "error"
     assert received[-1].data["code"] == "model_unavailable"
     assert received[-1].data["retry_after_s"] >= 1
-    eventually(lambda: group.turns("office", "kim", db_id), 10, "the part is stored")
+    eventually(lambda: group.turns("office", "kim", db_id), HANG_S, "the part is stored")
     [turn] = group.turns("office", "kim", db_id)
     assert (turn.status, turn.output) == ("interrupted", text_of(received))
     group.wait_healed(victim, "engine")

@@ -71,14 +71,6 @@ class Scene:
         said = self.say(f"What does the city have? {uuid.uuid4().hex}", google_access=True)
         assert done_of(said)["sources"]
 
-    def prompt_tokens_total(self) -> int:
-        """Prompt tokens that the engine has computed so far, by its own count."""
-        headers = {"Authorization": f"Bearer {self.engine.options.api_key}"}
-        answer = httpx2.get(f"{self.engine.url}/metrics", headers=headers, trust_env=False)
-        line = re.search(r"^llamacpp:prompt_tokens_total (\S+)$", answer.text, re.MULTILINE)
-        assert line, answer.text
-        return int(float(line[1]))
-
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
@@ -153,13 +145,13 @@ def test_a_grounded_turn_keeps_the_conversations_prefix(scene: Scene, question: 
     also where the model was asked for the query."""
     scene.search.answers(found("city Busan people"))
     talk = {"user_id": "kim", "db_id": uuid.uuid4().hex}
-    before = scene.prompt_tokens_total()
+    before = scene.engine.metric("prompt_tokens_total")
     first = done_of(scene.say("Busan is a city by the sea. Tell me more.", **talk))["usage"]
     grounded = scene.say(question, google_access=True, **talk)
     assert len(done_of(grounded)["sources"]) >= 2
     second = done_of(grounded)["usage"]
     third = done_of(scene.say("Thank you, that is all.", **talk))["usage"]
-    after = scene.prompt_tokens_total()
+    after = scene.engine.metric("prompt_tokens_total")
 
     known = first["prompt_tokens"] + first["completion_tokens"]
     new = second["prompt_tokens"] - known

@@ -14,6 +14,7 @@ import pytest
 
 from support.process_group import (
     REPOSITORY,
+    START_S,
     Group,
     Refused,
     environment,
@@ -209,7 +210,9 @@ def test_engines_elsewhere_need_no_model_here(tmp_path: Path) -> None:
     group = Group(tmp_path, environment(tmp_path, **changes))
     group.start()
     try:
-        announced = eventually(lambda: re.search(rf"{url}\b", group.output), 60, "announcement")
+        announced = eventually(
+            lambda: re.search(rf"{url}\b", group.output), START_S, "announcement"
+        )
         assert announced
         assert "SmolLM2" not in group.output
         assert not models.exists()

@@ -8,9 +8,8 @@ from pathlib import Path
 from chatbot_ai.core.prompt import prefix_tag
 from chatbot_ai.domain.conversation import ConversationKey, Message
 from chatbot_ai.domain.generation import Finished, GenerationRequest, Sampling, TextDelta, Usage
-from chatbot_ai.domain.prompt_texts import PROMPT_TEXTS
 from chatbot_ai.llm.llama import LlamaModel
-from support.engines import options_for, quick_model, running_engine
+from support.engines import options_for, running_engine
 
 CARD = "Rachel is a ship's cook on the grain trader Halcyon. She never lies about food. " * 8
 SLOTS, CONVERSATIONS, TURNS = 2, 5, 4
@@ -32,16 +31,16 @@ async def ask(model: LlamaModel, messages: list[Message]) -> tuple[str, Usage]:
     raise AssertionError("rule M1")
 
 
-async def test_conversations_with_one_card_keep_their_own_prefixes(tmp_path: Path) -> None:
+async def test_conversations_with_one_card_keep_their_own_prefixes(
+    model_file: Path, tmp_path: Path
+) -> None:
     """Five conversations with the same character take turns on two slots: each turn computes only
     its new message, as if it were alone, although all of them share the card behind their marks."""
-    options = options_for(quick_model(), slots=SLOTS, context_tokens=1024)
+    options = options_for(model_file, slots=SLOTS, context_tokens=1024)
     with running_engine(options, tmp_path / "engine.log") as engine:
         model = engine.model()
         keys = [ConversationKey("character", f"guest{n}", "d") for n in range(CONVERSATIONS)]
-        talks = [
-            [Message("system", f"{prefix_tag(key, PROMPT_TEXTS['ko'])}\n{CARD}")] for key in keys
-        ]
+        talks = [[Message("system", f"{prefix_tag(key)}\n{CARD}")] for key in keys]
         before = [0] * CONVERSATIONS
         for turn in range(TURNS):
             for number, talk in enumerate(talks):

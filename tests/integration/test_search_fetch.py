@@ -28,6 +28,7 @@ from support.scripted_web import (
     redirect,
     scripted_web,
 )
+from support.waiting import HANG_S
 
 LIMIT_BYTES = 100_000
 PAGE = Answer("<p>안녕</p>".encode())
@@ -307,13 +308,13 @@ async def test_a_slow_drip_ends_in_time(web: ScriptedWeb, fetch: PageFetcher, wh
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n")
         else:
             writer.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-        for _ in range(600):
+        while True:
             writer.write(b"x")
             await writer.drain()
             await asyncio.sleep(0.05)
 
     web.pages["/robots.txt" if where == "robots" else "/"] = drip
-    async with asyncio.timeout(25):
+    async with asyncio.timeout(HANG_S):
         with pytest.raises(ExchangeFailed) as failed:
             await fetch.fetch(url(web, "/"), timeout_s=0.5)
     assert failed.value.reason == "timeout"

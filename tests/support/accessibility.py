@@ -20,5 +20,5 @@ def check(page: Page) -> None:
         for finding in found["violations"]
         if finding["impact"] in ("serious", "critical")
     ]
-    assert serious == []
+    assert serious == [], serious
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -19,6 +19,7 @@ class Subject:
 
     away   the same adapter where nobody answers
     busy   how many generations run at its server now
+    generated  how many tokens its server has generated since the test began
     exact  whether `count_tokens` is exact, not an upper bound
     steers whether the server obeys `response_format`
     """
@@ -26,17 +27,21 @@ class Subject:
     model: ChatModel
     away: ChatModel
     busy: Callable[[], int]
+    generated: Callable[[], int]
     exact: bool = True
     steers: bool = True
 
 
 def llama(engine: RunningEngine) -> Subject:
-    return Subject(engine.model(), _nobody(), engine.busy_slots)
+    return Subject(engine.model(), _nobody(), engine.busy_slots, _counter(engine))
 
 
 def backup(engine: RunningEngine) -> Subject:
     return Subject(
-        ModelWithBackup(engine.model()), ModelWithBackup(_nobody(), [_nobody()]), engine.busy_slots
+        ModelWithBackup(engine.model()),
+        ModelWithBackup(_nobody(), [_nobody()]),
+        engine.busy_slots,
+        _counter(engine),
     )
 
 
@@ -49,15 +54,21 @@ def openai(engine: RunningEngine) -> Subject:
         context_tokens=engine.options.context_tokens,
     )
     away = OpenAIModel("demo", api_key=None, base_url=None, context_tokens=2048)
-    return Subject(model, away, engine.busy_slots, exact=False)
+    return Subject(model, away, engine.busy_slots, _counter(engine), exact=False)
 
 
 def scripted(_engine: RunningEngine) -> Subject:
     model = ScriptedModel(pause_s=0.005)
-    return Subject(model, ScriptedModel(away=True), lambda: model.running, steers=False)
+    away = ScriptedModel(away=True)
+    return Subject(model, away, lambda: model.running, lambda: model.said, steers=False)
 
 
 SUBJECTS = {"llama": llama, "backup": backup, "openai": openai, "scripted": scripted}
+
+
+def _counter(engine: RunningEngine) -> Callable[[], int]:
+    before = engine.metric("tokens_predicted_total")
+    return lambda: engine.metric("tokens_predicted_total") - before
 
 
 def _nobody() -> LlamaModel:

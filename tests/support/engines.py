@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import time
@@ -53,9 +54,19 @@ class RunningEngine:
 
     def busy_slots(self) -> int:
         """How many slots generate at this moment."""
+        return sum(slot["is_processing"] for slot in self._get("/slots").json())
+
+    def metric(self, name: str) -> int:
+        """What the engine itself has counted so far."""
+        line = re.search(rf"^llamacpp:{name} (\S+)$", self._get("/metrics").text, re.MULTILINE)
+        assert line
+        return int(float(line[1]))
+
+    def _get(self, path: str) -> httpx2.Response:
         headers = {"Authorization": f"Bearer {self.options.api_key}"}
-        answer = httpx2.get(f"{self.url}/slots", headers=headers, trust_env=False, timeout=10)
-        return sum(slot["is_processing"] for slot in answer.raise_for_status().json())
+        address = f"{self.url}{path}"
+        answer = httpx2.get(address, headers=headers, trust_env=False, timeout=HANG_S)
+        return answer.raise_for_status()
 
 
 def demo_model() -> Path:

@@ -11,7 +11,9 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-DEADLINE_S = 10.0
+from support.waiting import HANG_S
+
+DEADLINE_S = HANG_S
 
 
 class Upstream(ThreadingHTTPServer):

@@ -121,7 +121,7 @@ class Load:
         """Let every call that runs come to its end; one that hangs fails."""
         self._stop.set()
         for thread in self._threads:
-            thread.join(120)
+            thread.join(HANG_S)
         assert not any(thread.is_alive() for thread in self._threads), "a call hangs"
         for speaker in self.speakers:
             if speaker.failure is not None:
@@ -167,4 +167,4 @@ def _wait_interrupted(group: Group, speaker: Speaker, call: Call) -> None:
         kept = [turn for turn in turns if turn.input == call.message]
         return [(t.status, t.output) for t in kept] == [("interrupted", call.text)]
 
-    eventually(found, 10, "the part that was shown is stored as interrupted")
+    eventually(found, HANG_S, "the part that was shown is stored as interrupted")

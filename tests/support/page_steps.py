@@ -14,6 +14,7 @@ import httpx2
 from playwright.sync_api import Locator, Page, Route
 
 from support.process_group import eventually
+from support.waiting import HANG_S
 
 #: Milliseconds for anything the page waits for, on a machine that is busy with other things.
 PATIENCE_MS = 120_000
@@ -150,7 +151,7 @@ def occupied(url: str) -> Iterator[None]:
         call: dict[str, Any] = {
             "json": body,
             "headers": {"Accept": "text/event-stream"},
-            "timeout": 90,
+            "timeout": HANG_S,
         }
         while not done_with.is_set():
             with (
@@ -167,7 +168,7 @@ def occupied(url: str) -> Iterator[None]:
     try:
         eventually(
             lambda: httpx2.get(f"{url}/office/performance", trust_env=False).json()["waiting"] > 0,
-            60,
+            HANG_S,
             "some wait",
         )
         yield

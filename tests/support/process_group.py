@@ -200,7 +200,9 @@ class Group:
             ON conversations.id = turns.conversation
             WHERE assistant = ? AND user_id = ? AND db_id = ? ORDER BY idx
         """
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as connection:
+        with closing(
+            sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=HANG_S)
+        ) as connection:
             rows = connection.execute(query, (assistant, user_id, db_id)).fetchall()
         return [_stored(*row) for row in rows]
 

@@ -43,6 +43,7 @@ class ScriptedModel:
     requests: list[GenerationRequest] = field(default_factory=list)
     counted: int = 0
     running: int = 0
+    said: int = 0
     closed: bool = False
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
@@ -58,6 +59,7 @@ class ScriptedModel:
                         raise fault[1]
                     yield fault[1]
                 await self._pause(request.deadline)
+                self.said += 1
                 yield TextDelta(word)
         finally:
             self.running -= 1

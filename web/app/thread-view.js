@@ -127,8 +127,7 @@ function Turns({ thread, characterRef, character, suggestTo }) {
     watch.observe(scroller.current);
     return () => watch.disconnect();
   }, []);
-  const onScroll = () => {
-    const { scrollHeight, scrollTop, clientHeight } = scroller.current;
+  const onScroll = ({ currentTarget: { scrollHeight, scrollTop, clientHeight } }) => {
     follows.current = scrollHeight - scrollTop - clientHeight < NEAR_END;
     setAway(!follows.current);
   };
@@ -265,9 +264,9 @@ function LanguageNotice({ assistant }) {
   return html`<aside class="notice">
     <p>${t("other_language", { model: model.name })}</p>
     <p>${t("other_language_remedy")}</p>
-    <pre><code>.venv/bin/chatbot-ai models list</code></pre>
+    <pre tabindex="0"><code>.venv/bin/chatbot-ai models list</code></pre>
     <p>${t("other_language_docker")}</p>
-    <pre><code>docker compose run --rm --no-deps python-libs-init models list</code></pre>
+    <pre tabindex="0"><code>docker compose run --rm --no-deps python-libs-init models list</code></pre>
   </aside>`;
 }
 

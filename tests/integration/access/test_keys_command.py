@@ -209,7 +209,7 @@ def test_no_key_is_ever_written_down(tmp_path: Path) -> None:
     wrong = "cbk_" + "k" * 40
     settings = {"OFFICE_ENGINE_API_KEY": engine_key, "OPENAI_API_KEY": openai_key}
     texts = []
-    with service(tmp_path, **settings) as url, httpx2.Client(base_url=url, timeout=30) as http:
+    with service(tmp_path, **settings) as url, httpx2.Client(base_url=url, timeout=HANG_S) as http:
         for key in (good, wrong):
             headers = {"Authorization": f"Bearer {key}"}
             calls = [

@@ -88,7 +88,9 @@ def test_killed_service(binary: Path, tmp_path: Path) -> None:
             assert client.post("/office/Llama").status_code == 200
             answers: list[httpx2.Response] = []
             waiting = threading.Thread(
-                target=lambda: answers.append(httpx2.post(f"{gateway.url}/office/hang", timeout=10))
+                target=lambda: answers.append(
+                    httpx2.post(f"{gateway.url}/office/hang", timeout=DEADLINE_S)
+                )
             )
             waiting.start()
             eventually(lambda: _requests_inside(port))
@@ -119,7 +121,8 @@ def test_service_that_does_not_accept(binary: Path, tmp_path: Path) -> None:
             waiting.connect_ex(("127.0.0.1", port))
         options = lab_options(tmp_path, f"127.0.0.1:{port}")
         gateway = stack.enter_context(running(binary, options))
-        assert _is_unavailable(httpx2.post(f"{gateway.url}/office/Llama", timeout=DEADLINE_S))
+        # nginx's own time to connect is a minute
+        assert _is_unavailable(httpx2.post(f"{gateway.url}/office/Llama", timeout=50))
         assert eventually(gateway.log)[-1]["upstream_status"] == "504"
 
 

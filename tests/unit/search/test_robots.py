@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,8 +92,6 @@ def test_any_text_is_read(text: str, path: str) -> None:
 
 
 def test_hostile_patterns_cost_little() -> None:
-    """A thousand stars against a long path take no time that anybody notices."""
+    """A thousand stars against a long path end: one that went back for each would take for ever."""
     text = "User-agent: *\n" + ("Disallow: /" + "a*" * 1000 + "b\n") * 100
-    began = time.process_time()
     assert allowed(text, "/" + "a" * 4000)
-    assert time.process_time() - began < 2
