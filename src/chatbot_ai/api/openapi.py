@@ -180,6 +180,13 @@ async def read_docs(request: Request) -> HTMLResponse:
     return page
 
 
+@router.get("/status/page")
+async def check_page_access() -> dict[str, str]:
+    """Whether the caller may see pages, which the gate has decided by now; the gateway asks for
+    what came through a proxy."""
+    return {"status": "ok"}
+
+
 def complete_document(app: FastAPI) -> None:
     """Have the application's document tell what the framework does not see."""
     mimetypes.init()  # reads the system's list now, not within the first answer

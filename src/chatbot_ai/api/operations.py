@@ -224,12 +224,6 @@ async def check_status_access() -> Response:
     return Response(status_code=204)
 
 
-@router.get("/status/page", include_in_schema=False)
-async def check_page_access() -> dict[str, str]:
-    """Whether the caller may see pages; the gateway asks for what came through a proxy."""
-    return {"status": "ok"}
-
-
 @router.get(METRICS, include_in_schema=False)
 async def scrape_metrics(request: Request, services: ServicesOf) -> Response:
     """What Prometheus reads; the gateway does not pass it on."""
