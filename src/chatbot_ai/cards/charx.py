@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 from chatbot_ai.cards.card import CharacterCard
 from chatbot_ai.cards.errors import CardError, CardWarning
 from chatbot_ai.cards.jsoncard import decode_text
-from chatbot_ai.cards.limits import DEFAULT_LIMITS, CardLimits
-from chatbot_ai.cards.paths import safe_path
+from chatbot_ai.cards.limits import DEFAULT_LIMITS, CardLimits, safe_path
 from chatbot_ai.cards.pictures import JPEG_MAGIC, PNG_MAGIC, inspect_picture
 from chatbot_ai.cards.png import read_png
 

@@ -8,12 +8,7 @@ from dataclasses import replace
 import structlog
 
 from chatbot_ai.core.exchange import ChatRequest, Exchange
-from chatbot_ai.domain.conversation import (
-    Assistant,
-    ConversationKey,
-    NewTurn,
-    Turn,
-)
+from chatbot_ai.domain.conversation import Assistant, ConversationKey, NewTurn, Turn
 from chatbot_ai.domain.deadline import WRITE_LIMIT_S
 from chatbot_ai.domain.errors import NotFound, StorageFull
 from chatbot_ai.domain.ports import Clock, ConversationStore

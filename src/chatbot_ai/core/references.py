@@ -94,13 +94,7 @@ class References:
     web   None: no web search
     """
 
-    def __init__(
-        self,
-        *,
-        zone: dt.tzinfo,
-        with_time: bool,
-        web: WebSearch | None = None,
-    ) -> None:
+    def __init__(self, *, zone: dt.tzinfo, with_time: bool, web: WebSearch | None = None) -> None:
         self._zone, self._with_time, self._web = zone, with_time, web
 
     def begin(self, exchange: Exchange, clock: Clock) -> Gathering:
@@ -156,12 +150,7 @@ class References:
         return _DISABLED if found.status == "disabled" else found
 
     async def _search(
-        self,
-        web: WebSearch,
-        exchange: Exchange,
-        turns: Sequence[Turn],
-        end: float,
-        clock: Clock,
+        self, web: WebSearch, exchange: Exchange, turns: Sequence[Turn], end: float, clock: Clock
     ) -> GroundingResult:
         token_budget = self._token_budget(web, exchange)
         if token_budget < MIN_SEARCH_TOKENS:

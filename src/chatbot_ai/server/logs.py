@@ -150,10 +150,7 @@ def configure(name: str, settings: Settings, *, console_level: str = "debug") ->
     readable = _formatter(
         shared,
         _show_controls_of_values,
-        structlog.dev.ConsoleRenderer(
-            colors=sys.stdout.isatty(),
-            exception_formatter=write_frames,
-        ),
+        structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=write_frames),
     )
     console = logging.StreamHandler(sys.stdout)
     wants_console = settings.log_format == "console" or (
@@ -161,10 +158,7 @@ def configure(name: str, settings: Settings, *, console_level: str = "debug") ->
     )
     console.setFormatter(readable if wants_console else as_json)
     daily = DailyFile(
-        settings.log_dir,
-        name,
-        keep_days=settings.log_retention_days,
-        zone=settings.zone,
+        settings.log_dir, name, keep_days=settings.log_retention_days, zone=settings.zone
     )
     daily.setFormatter(as_json)
     root = logging.getLogger()

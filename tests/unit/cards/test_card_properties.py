@@ -26,7 +26,7 @@ from chatbot_ai.cards import (
     to_request_fields,
     write_card,
 )
-from chatbot_ai.cards.paths import safe_path
+from chatbot_ai.cards.limits import safe_path
 from chatbot_ai.domain.conversation import Message
 from chatbot_ai.domain.particles import find_ending, resolve_particle
 from support import card_samples as samples

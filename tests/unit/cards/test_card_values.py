@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from chatbot_ai.cards.backfill import NOTE, backfill_card
 from chatbot_ai.cards.card import CardAsset, CharacterCard
 from chatbot_ai.cards.errors import CardError
+from chatbot_ai.cards.png import NOTE, backfill_card
 from support import card_samples as samples
 
 ALL = [samples.v1(), samples.sillytavern_v2(), samples.risuai_v3(), samples.chub_v2()]
