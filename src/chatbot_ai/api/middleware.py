@@ -251,6 +251,10 @@ class BodyLimit:
             most = limits.HELD_BYTES, limits.CALLER_HELD_BYTES
             if any(n and n + len(body) > m for n, m in zip(others, most, strict=True)):
                 raise AdmissionRejected("as many bytes of bodies are held as there may be")
+        # an upper bound, as brackets in texts count too; parsing has no bound of its own
+        is_json = "json" in Headers(scope=scope).get("content-type", "json").lower()
+        if is_json and body.count(b"[") + body.count(b"{") > limits.JSON_NODES:
+            raise UnreadableRequest("body", "body_too_complex", limit=limits.JSON_NODES)
 
 
 class CrashAnswer:

@@ -96,6 +96,7 @@ class Limits(BaseModel):
     model_alias_chars: int
     openai_model_chars: int
     openai_user_chars: int
+    json_nodes: int = Field(description="Brackets [ and { of one JSON body.")
     messages: int = Field(description="Messages of one request under /v1, parts of one message.")
     stop_strings: int
     schema_names: int = Field(description="Names in one object of a JSON schema.")

@@ -41,6 +41,8 @@ CALLER_HELD_BYTES = 16 << 20
 MODEL_ALIAS_CHARS = 100
 OPENAI_MODEL_CHARS = 200
 OPENAI_USER_CHARS = 256
+#: Objects and arrays of one JSON body together; each costs some 100 bytes and a microsecond.
+JSON_NODES = 50_000
 #: Messages of one request of OpenAI's clients, and text parts of one message.
 MESSAGES = 2_000
 #: Stop strings of one request. The engine looks for each in every piece; OpenAI's models take 4 and

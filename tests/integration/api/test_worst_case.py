@@ -17,7 +17,7 @@ import pytest
 from bench.worst_case import KINDS, MARKS, Call, card
 
 from chatbot_ai.domain import text
-from chatbot_ai.domain.limits import MESSAGES, STOP_STRINGS
+from chatbot_ai.domain.limits import JSON_NODES, MESSAGES, STOP_STRINGS
 from support.api_lab import Lab, running_lab
 
 #: Longest error; what the caller sent does not come back to it.
@@ -116,6 +116,37 @@ async def test_lists_are_counted_before_their_items_are_read(
         assert str(most) in error["message"]
         assert worked.normalized < 1000
         assert (await lab.http.get("/limits")).json()["messages"] == MESSAGES
+
+
+@pytest.mark.parametrize("path", ["/Llama", "/v1/chat/completions", "/conversations/d/branch"])
+async def test_a_body_of_too_many_parts_is_not_parsed(
+    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is counted as it came; the same number of brackets less one is read."""
+    parsed: list[int] = []
+    loads = json.loads
+
+    def note(text: Any, *args: Any, **options: Any) -> Any:
+        parsed.append(len(text))
+        return loads(text, *args, **options)
+
+    body = b'{"input_data":[' + b"[]," * (JSON_NODES - 2) + b"%s0]}"
+    headers = {"Content-Type": "application/json"}
+    async with running_lab(tmp_path) as lab:
+        monkeypatch.setattr("json.loads", note)
+        answer = await lab.http.post(
+            path, params={"user_id": "u"}, content=body % b"[],", headers=headers
+        )
+        assert not [size for size in parsed if size > 50_000]
+        assert answer.status_code == 400
+        error = loads(answer.text)["error"]
+        assert error.get("code") in ("bad_request", None, "invalid_request")
+        assert str(JSON_NODES) in error["message"]
+        answer = await lab.http.post(
+            path, params={"user_id": "u"}, content=body % b"", headers=headers
+        )
+        assert [size for size in parsed if size > 50_000]
+        assert str(JSON_NODES) not in answer.text
 
 
 async def test_many_wrong_messages_are_one_error(tmp_path: Path) -> None:
