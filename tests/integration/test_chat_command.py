@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -112,3 +114,35 @@ def test_nothing_that_comes_steers_the_terminal() -> None:
         assert not set("\x1b\x9b\u202e\x07") & set(output)
     assert "x" in done.stdout
     assert "␛[2J" in refused.stdout
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9", "ftp://u:p@x:9"])
+def test_this_machine_is_asked_without_a_proxy(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    """Words and keys for a gateway here go through nobody's proxy, usable or not."""
+    for name in ("ALL_PROXY", "HTTP_PROXY"):
+        monkeypatch.setenv(name, proxy)
+    done = answered(event("delta", {"text": "네"}), event("done", END))
+    assert "네" in done.stdout
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("command", [("chat", "--url", "http://gateway.example"), ("models",)])
+def test_a_proxy_that_cannot_be_used_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    """In one sentence, by every command that would need it."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    arguments = ("models", "pull", "character") if command == ("models",) else command
+    done = subprocess.run(
+        [sys.executable, "-m", "chatbot_ai.cli.main", *arguments, "--lang", "en"],
+        env=os.environ | {"MODEL_DIR": str(tmp_path)},
+        input="hi\n",
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "ALL_PROXY" in done.stderr
+    assert "socksio" in done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import httpx2
 import typer
@@ -12,7 +13,9 @@ from rich.console import Console
 from rich.text import Text
 
 from chatbot_ai.cli.terminal import LanguageOption, Terminal
+from chatbot_ai.domain.access import is_loopback
 from chatbot_ai.domain.conversation import Assistant
+from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.llm.sse import EventTooLong, SseDecoder
 from chatbot_ai.messages import Language, get_message, has_message
 from chatbot_ai.settings import load_config
@@ -53,8 +56,7 @@ def chat(
     headers = {"Accept": "text/event-stream", "Accept-Language": language}
     if key:
         headers["Authorization"] = f"Bearer {key}"
-    timeout = httpx2.Timeout(READ_TIMEOUT_S, connect=5)
-    with httpx2.Client(headers=headers, timeout=timeout) as client:
+    with _open_client(url, headers, language) as client:
         while True:
             try:
                 line = console.input(
@@ -75,6 +77,19 @@ def chat(
                 console.print(Text(f"\n{get_message('cli.chat.cut_off', language)}", "red"))
             except KeyboardInterrupt:
                 console.print(Text(f" {get_message('cli.chat.stopped', language)}", "dim"))
+
+
+def _open_client(url: str, headers: dict[str, str], language: Language) -> httpx2.Client:
+    """A client for the gateway; what is for this machine goes through no proxy."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return httpx2.Client(
+            headers=headers,
+            timeout=httpx2.Timeout(READ_TIMEOUT_S, connect=5),
+            trust_env=not (host == "localhost" or is_loopback(host)),
+        )
+    except (ImportError, ValueError, httpx2.InvalidURL) as error:
+        raise ConfigurationError(get_message("models.proxy", language)) from error
 
 
 def send_message(

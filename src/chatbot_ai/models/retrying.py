@@ -49,12 +49,18 @@ class Interrupted(ChatbotError):
 
 
 def build_client(policy: DownloadPolicy, headers: Mapping[str, str]) -> httpx2.Client:
-    """A client that trusts what this machine's OpenSSL trusts (SSL_CERT_FILE counts)."""
-    return httpx2.Client(
-        headers={"Accept-Encoding": "identity", **headers},
-        timeout=httpx2.Timeout(policy.stall_s, connect=policy.connect_s),
-        verify=ssl.create_default_context(),
-    )
+    """A client that trusts what this machine's OpenSSL trusts (SSL_CERT_FILE counts).
+
+    Raises ModelFileError where the environment names a proxy that cannot be used.
+    """
+    try:
+        return httpx2.Client(
+            headers={"Accept-Encoding": "identity", **headers},
+            timeout=httpx2.Timeout(policy.stall_s, connect=policy.connect_s),
+            verify=ssl.create_default_context(),
+        )
+    except (ImportError, ValueError, httpx2.InvalidURL) as error:
+        raise ModelFileError("proxy") from error
 
 
 def raise_for_status(response: httpx2.Response, name: str) -> None:
