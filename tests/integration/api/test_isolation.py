@@ -60,7 +60,7 @@ OTHERS = {
     ("GET", "/conversations"),
     ("DELETE", "/conversations"),
     ("GET", "/v1/models"),
-    ("GET", "/v1/models/{model}"),
+    ("GET", "/v1/models/{model:path}"),
     ("POST", "/v1/chat/completions"),
     ("GET", "/performance"),
     ("GET", "/limits"),
