@@ -4,8 +4,8 @@ PY := .venv/bin/python
 export PYTHONUNBUFFERED := 1
 # each process of ours would compile our modules again
 unexport PYTHONDONTWRITEBYTECODE
-# one process more than cores, as each often waits for others that it started
-PROCESSES := $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4)))
+# two processes more than cores, as each often waits for others that it started
+PROCESSES := $(shell n=$$(nproc); echo $$((n < 3 ? n + 2 : 4)))
 PYTEST = $(PY) -m pytest -n $(PROCESSES) --no-loadscope-reorder --durations=10
 
 .PHONY: help run unit test test-all check audit format bench lock pin-images docs clean \

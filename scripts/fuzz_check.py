@@ -2,7 +2,7 @@
 
     scripts/fuzz_check.py [--requests 10000] [--seed 7] [--seconds 7200]
 
-Starts a group of its own (gateway, both services, engine, the demo model). Bodies come by drops,
+Starts a group of its own (gateway, both services, engine, a small model). Bodies come by drops,
 schemas repeat repetitions, cards come in any shape; each operation of both OpenAPI documents is
 called with values that the document allows and values that it does not, half of them with ids that
 exist and some with texts that are dear to read; every path with every other method, and with bytes

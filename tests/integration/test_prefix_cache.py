@@ -8,6 +8,7 @@ from pathlib import Path
 from chatbot_ai.core.prompt import prefix_tag
 from chatbot_ai.domain.conversation import ConversationKey, Message
 from chatbot_ai.domain.generation import Finished, GenerationRequest, Sampling, TextDelta, Usage
+from chatbot_ai.domain.prompt_texts import PROMPT_TEXTS
 from chatbot_ai.llm.llama import LlamaModel
 from support.engines import options_for, running_engine
 
@@ -40,7 +41,9 @@ async def test_conversations_with_one_card_keep_their_own_prefixes(
     with running_engine(options, tmp_path / "engine.log") as engine:
         model = engine.model()
         keys = [ConversationKey("character", f"guest{n}", "d") for n in range(CONVERSATIONS)]
-        talks = [[Message("system", f"{prefix_tag(key)}\n{CARD}")] for key in keys]
+        talks = [
+            [Message("system", f"{prefix_tag(key, PROMPT_TEXTS['ko'])}\n{CARD}")] for key in keys
+        ]
         before = [0] * CONVERSATIONS
         for turn in range(TURNS):
             for number, talk in enumerate(talks):

@@ -194,12 +194,13 @@ def run(folder: Path, *, seconds: float, seed: int) -> Account:
 
 
 def _kill(group: MongoGroup, seconds: float, chance: random.Random) -> dict[str, int]:
-    """Kill one after the other, each once a round in an order of chance; return how often."""
+    """Kill one after the other, each once a round in an order of chance, for so many seconds and
+    until each has been killed; return how often."""
     kills = Counter[str](dict.fromkeys(VICTIMS, 0))
     share = min(1.0, max(0.25, seconds / LONG_RUN_S))
     end = time.monotonic() + seconds
     left: list[Victim] = []
-    while time.monotonic() < end:
+    while time.monotonic() < end or not all(kills.values()):
         assert group.process.poll() is None, f"the group has ended:\n{group.output}"
         if not left:
             left = list(VICTIMS)
