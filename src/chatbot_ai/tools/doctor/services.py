@@ -141,7 +141,8 @@ def check_ai_notice(*, is_published: bool, ai_notice: bool) -> list[Finding]:
     """Say whether the people of a published service are told that an AI answers."""
     if ai_notice:
         return [ok("notice", "ai_notice_on")]
-    return [(warn if is_published else ok)("notice", "ai_notice_off")]
+    found = warn if is_published else ok
+    return [found("notice", "ai_notice_off")]
 
 
 _PROC = Path("/proc")
