@@ -59,6 +59,7 @@ COMPARISONS = {
         "waiting": "--users 6 --minutes 0.2",
         "flood": "--questions 3",
         "worst_case": "'huge headers'",
+        "hostile_grammar": "--schemas 3",
     }.items()
 }
 

@@ -38,6 +38,7 @@ PURPOSE = {
     "storage": "Whether a turn's cost grows with its conversation or with the store. The server of "
     "the MongoDB rows is SecantusDB, which speaks MongoDB's wire protocol; it is not mongod.",
     "waiting": "What waiting users are told and what they get.",
+    "hostile_grammar": "How long a JSON schema within the limits holds the engine that all share.",
     "worst_case": "What one request of 1 MiB does to a service, by how it was made: how long it holds "
     "the event loop, of the service's own work, and what memory stays with the service.",
     "flood": "How long one user waits while another has 50 requests open.",

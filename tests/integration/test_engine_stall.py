@@ -1,4 +1,4 @@
-"""An engine that stands still while there is work is restarted; one that works is left alone."""
+"""An engine that is stalled while there is work is restarted; one that works is left alone."""
 
 from __future__ import annotations
 

@@ -37,7 +37,8 @@ def refer(name: str) -> Schema:
     return {"$ref": f"#/$defs/{name}"}
 
 
-#: Each of these held or ended a llama.cpp server for longer than anybody waits.
+#: Schemas that hold a llama.cpp server for longer than anybody waits, or end it, and others of the
+#: same kinds.
 HOSTILE: dict[str, Schema] = {
     "nested repetitions": pattern("^(((a{0,1000}){0,1000}){0,1000}){0,1000}$"),
     "two nested repetitions": pattern("^(a{0,100}){0,100}$"),
