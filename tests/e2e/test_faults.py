@@ -14,7 +14,7 @@ import pytest
 from support.http_calls import Event, body, events, text_of
 from support.load import Load, Outcome, check_stored
 from support.process_group import HEAL_S, STOP_S, Group, Part, brief, eventually, started
-from support.process_tree import descendants
+from support.process_tree import children, descendants
 from support.waiting import HANG_S
 
 #: What callers may meet beside answers and 503. A service that dies takes the streams it was
@@ -106,3 +106,23 @@ def test_the_supervisors_death_leaves_no_orphan(tmp_path: Path) -> None:
             assert again.interrupt() == 0
         finally:
             again.discard()
+
+
+def test_an_engine_that_hangs_is_restarted_and_counted(tmp_path: Path) -> None:
+    """It answers our probes no more and does not end: /readyz says so, and /performance of a
+    service that did not start it counts the restart."""
+    settings = brief(tmp_path) | {"CHATBOT_ENGINE_STALL_TIMEOUT_S": "8"}
+
+    def asked(path: str) -> httpx2.Response:
+        return httpx2.get(f"{group.url}/office/{path}", timeout=HANG_S)
+
+    with started(tmp_path, **settings) as group:
+        victim = next(c for c in children(group.process.pid) if c.pid == group.pid("engine"))
+        os.kill(victim.pid, signal.SIGSTOP)
+        eventually(
+            lambda: asked("readyz").status_code == 503, HEAL_S, "readiness tells that it hangs"
+        )
+        group.wait_healed(victim, "engine")
+        eventually(lambda: asked("readyz").status_code == 200, HEAL_S, "it serves again")
+        engine = asked("performance").json()["engine"]
+        assert (engine["managed"], engine["stalls"]) == (True, 1)
