@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -61,8 +62,9 @@ async def test_every_kind_is_answered(tmp_path: Path, kind: str, worked: SimpleN
     answers: list[httpx2.Response] = []
     calls = KINDS[kind]()
     async with running_lab(tmp_path, "character") as lab:
-        for call in calls:
-            await send(lab, call, answers)
+        for at, call in enumerate(calls):
+            # the first of a kind is played and exported; the others are like it
+            await send(lab, call if at == 0 else replace(call, then=None), answers)
         assert (await lab.http.get("/healthz")).status_code == 200
     assert answers
     for answer in answers:
