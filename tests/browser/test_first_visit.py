@@ -64,6 +64,28 @@ def test_without_keys_on_this_machine_it_simply_works(page: Page) -> None:
     assert page.evaluate("localStorage.getItem('chatbot.user')") == first
 
 
+def test_it_says_what_answers_before_the_first_message(page: Page) -> None:
+    """That an AI answers, also on each answer; and that this model speaks no Korean, with what to
+    do about it. A reader of English is told nothing of the language."""
+    notice = page.get_by_text("답변은 생성형 AI가 작성하며")
+    expect(notice).to_be_visible()
+    language = page.get_by_role("complementary").filter(has_text="한국어를 하지 못합니다")
+    expect(language).to_contain_text("지금 연결된 모델(")
+    expect(language).to_contain_text("models list")
+    check(page)
+    say(page, "안녕하세요!")
+    answered(page, 1)
+    expect(notice).to_be_visible()
+    expect(language).to_be_visible()
+    expect(page.get_by_text("AI 생성", exact=True)).to_have_count(1)
+    check(page)
+    page.evaluate("localStorage.setItem('chatbot.language', '\"en\"')")
+    page.reload()
+    expect(page.get_by_text("Answers are written by a generative AI")).to_be_visible()
+    expect(page.get_by_text("AI-generated", exact=True)).to_have_count(1)
+    expect(page.locator(".notice")).to_have_count(0)
+
+
 def test_with_keys_it_asks_once_and_keeps_the_key(visitor: Page, guarded: Guarded) -> None:
     """A wrong key is refused in words, the right one opens the page and survives a reload."""
     dialog = visitor.get_by_role("dialog")
