@@ -14,7 +14,7 @@ from bench.stack import Stack, stack
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from chatbot_ai.tools.loadtest.report import write_report
-from support.engines import quick_model
+from support.engines import MODELS, QUICK_MODEL, quick_model
 from support.operator_services import Keyed, keyed_services
 
 PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
@@ -29,11 +29,11 @@ Opener = Callable[..., Page]
 @pytest.fixture(scope="module")
 def running() -> Iterator[Stack]:
     """The whole stack, with a few answers given, one request left and a load-test report."""
-    model = quick_model()
+    quick_model()
     with stack(
-        MODEL_DIR=str(model.parent),
-        OFFICE_MODEL_FILE=model.name,
-        CHARACTER_MODEL_FILE=model.name,
+        MODEL_DIR=str(MODELS),
+        OFFICE_MODEL_FILE=QUICK_MODEL,
+        CHARACTER_MODEL_FILE=QUICK_MODEL,
         CHATBOT_ANSWER_TOKENS="16",
         CHATBOT_CONTEXT_TOKENS="1024",
     ) as started:

@@ -10,6 +10,7 @@ import pytest
 
 from chatbot_ai.core.statistics import POINT_S, POINTS
 from chatbot_ai.domain import limits
+from chatbot_ai.settings.shared import Settings
 from support.operator_services import Keyed, new_keys, service, until
 
 
@@ -43,8 +44,13 @@ def test_limits_are_those_that_requests_meet(keyed: Keyed) -> None:
     with httpx2.Client(base_url=keyed.url, headers=headers, trust_env=False, timeout=60) as user:
         found = user.get("/limits").json()
         schema = user.get("/openapi.json").json()["components"]["schemas"]
+    chosen = {"body_bytes": 1_048_576} | {
+        name: Settings.model_fields[name].default
+        for name in ("user_characters_bytes", "user_conversations_bytes")
+    }
     assert found == {
-        name: getattr(limits, name.upper(), 1_048_576) for name in schema["Limits"]["properties"]
+        name: chosen[name] if name in chosen else getattr(limits, name.upper())
+        for name in schema["Limits"]["properties"]
     }
     body = schema["CharacterRequest"]["properties"]
     assert body["input_data"]["maxLength"] == found["input_data_chars"]

@@ -17,6 +17,7 @@ import httpx2
 from chatbot_ai.llm.engine import EngineOptions
 from chatbot_ai.llm.llama import LlamaModel
 from chatbot_ai.models.library import ModelLibrary
+from chatbot_ai.models.manifest import DEMO
 from chatbot_ai.server.engines import ENGINE_ENVIRONMENT, ModelChoice, engine_options
 from chatbot_ai.settings import OfficeSettings
 from support.gguf_files import keep_layers
@@ -30,7 +31,9 @@ SLOTS = 4
 START_TIMEOUT_S = HANG_S
 #: The first and last layers of the demo model's 30. A prompt costs a tenth, an answer a quarter.
 QUICK_LAYERS = (0, 1, 28, 29)
-QUICK_MODEL = "quick.gguf"
+#: Named as the demo model is, which examples show; relative to MODELS.
+QUICK_MODEL = f"quick/{DEMO.path.name}"
+MODELS = ROOT / ".pytest_cache" / "models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def quick_model() -> Path:
     """The demo model with few of its layers: the same tokens, template and engine, whose answers
     are words without sense. For tests of what happens around an answer."""
     demo = demo_model()
-    path = ROOT / ".pytest_cache" / "models" / QUICK_MODEL
+    path = MODELS / QUICK_MODEL
     if not path.is_file() or path.stat().st_mtime < demo.stat().st_mtime:
         path.parent.mkdir(parents=True, exist_ok=True)
         keep_layers(demo, path, QUICK_LAYERS)

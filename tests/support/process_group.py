@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import httpx2
 
-from support.engines import quick_model
+from support.engines import MODELS, QUICK_MODEL, quick_model
 from support.process_tree import Process, children, descendants
 from support.waiting import HANG_S
 
@@ -68,7 +68,7 @@ def free_ports(count: int) -> list[int]:
 def environment(folder: Path, **changes: str) -> dict[str, str]:
     """A group of its own below `folder`, on free ports, quick to answer."""
     gateway, office, character = free_ports(3)
-    model = quick_model()
+    quick_model()
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(_FOREIGN)}
     return (
         inherited
@@ -80,8 +80,8 @@ def environment(folder: Path, **changes: str) -> dict[str, str]:
             "GATEWAY_RATE_PER_S": "500",
             "DATA_DIR": str(folder / "data"),
             "LOG_DIR": str(folder / "logs"),
-            "MODEL_DIR": str(model.parent),
-            "CHATBOT_MODEL_FILE": model.name,
+            "MODEL_DIR": str(MODELS),
+            "CHATBOT_MODEL_FILE": QUICK_MODEL,
             "CHATBOT_THREADS": "1",
             "CHATBOT_CONTEXT_TOKENS": "2048",
             "CHATBOT_ANSWER_TOKENS": "24",

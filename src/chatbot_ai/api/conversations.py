@@ -222,7 +222,7 @@ async def _write_json(
     async for turn in library.walk_turns(summary.key):
         local_time = dt.datetime.fromtimestamp(turn.created_at, zone).isoformat()
         line = {**StoredTurn.of(turn).model_dump(), "local_time": local_time, "ai_generated": True}
-        yield json.dumps(line, ensure_ascii=False) + "\n"
+        yield json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 async def _write_markdown(
