@@ -113,16 +113,17 @@ def test_an_engine_that_hangs_is_restarted_and_counted(tmp_path: Path) -> None:
     service that did not start it counts the restart."""
     settings = brief(tmp_path) | {"CHATBOT_ENGINE_STALL_TIMEOUT_S": "8"}
 
-    def asked(path: str) -> httpx2.Response:
-        return httpx2.get(f"{group.url}/office/{path}", timeout=HANG_S)
+    with started(tmp_path, **settings) as hanging:
 
-    with started(tmp_path, **settings) as group:
-        victim = next(c for c in children(group.process.pid) if c.pid == group.pid("engine"))
+        def asked(path: str) -> httpx2.Response:
+            return httpx2.get(f"{hanging.url}/office/{path}", timeout=HANG_S)
+
+        victim = next(c for c in children(hanging.process.pid) if c.pid == hanging.pid("engine"))
         os.kill(victim.pid, signal.SIGSTOP)
         eventually(
             lambda: asked("readyz").status_code == 503, HEAL_S, "readiness tells that it hangs"
         )
-        group.wait_healed(victim, "engine")
+        hanging.wait_healed(victim, "engine")
         eventually(lambda: asked("readyz").status_code == 200, HEAL_S, "it serves again")
         engine = asked("performance").json()["engine"]
         assert (engine["managed"], engine["stalls"]) == (True, 1)
