@@ -281,7 +281,7 @@ async def test_without_a_key_nothing_answers(keyed: Lab) -> None:
         url = path.format(db_id="d", index=0, stream_id="s")
         assert (await keyed.http.request(method, url, json=body)).status_code == 401
     for method, path in OTHERS:
-        url = path.format(model="Llama")
+        url = path.replace("{model:path}", "Llama").format(model="Llama")
         answer = await keyed.http.request(method, url, json={} if method == "POST" else None)
         # a body that is wrong anyway may be told first
         assert answer.status_code == 401, path

@@ -327,7 +327,8 @@ async def test_models_without_their_key_are_not_offered(tmp_path: Path) -> None:
 
 
 async def test_an_assistant_may_have_said_nothing(lab: Lab) -> None:
-    """A message of the assistant without text, as it stands where it called a tool, is left out."""
+    """A message of the assistant without text, as it stands where it called a tool, is left out,
+    and what the user said around it is joined: roles alternate."""
     silent: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
     asked = {"role": "user", "content": "안녕"}
     for messages in ([asked, silent, asked], [asked, {"role": "assistant"}, asked]):
@@ -335,7 +336,7 @@ async def test_an_assistant_may_have_said_nothing(lab: Lab) -> None:
         answer = await lab.http.post("/v1/chat/completions", json=body)
         assert answer.status_code == 200, answer.text
         said = lab.model.requests[-1].messages[1:]
-        assert [(m.role, m.content) for m in said] == [("user", "안녕"), ("user", "안녕")]
+        assert [(m.role, m.content) for m in said] == [("user", "안녕\n\n안녕")]
 
 
 async def test_many_stop_strings_are_taken(lab: Lab) -> None:
