@@ -69,8 +69,12 @@ const MESSAGES = {
   ],
   ai_mark: ["AI 생성", "AI-generated"],
   other_language: [
+    "지금 연결된 모델({model})은 한국어를 할 수 있다고 밝히지 않은 모델입니다. 한국어 답변이 서툴 수 있습니다.",
+    "The model in use ({model}) does not claim to speak English, so expect poor answers.",
+  ],
+  english_alone: [
     "지금 연결된 모델({model})은 한국어를 하지 못합니다. 설치가 잘되었는지 확인하는 용도이며, 무엇을 물어도 영어로 짧게만 답합니다.",
-    "The model in use ({model}) does not speak English, so expect poor answers.",
+    "The model in use ({model}) speaks English alone.",
   ],
   other_language_remedy: [
     "한국어로 답하는 모델로 바꾸려면 운영자가 이 컴퓨터의 터미널에서 아래 명령을 실행하면 됩니다.",

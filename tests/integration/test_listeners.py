@@ -82,8 +82,18 @@ def test_a_machine_without_ipv6(configure: Configure, monkeypatch: pytest.Monkey
     with open_listeners(configure()) as opened:
         assert [held.getsockname()[0] for held in opened.gateway] == ["127.0.0.1"]
     with (
-        pytest.raises(ConfigurationError, match="GATEWAY_PORT"),
+        pytest.raises(ConfigurationError, match="GATEWAY_HOST"),
         open_listeners(configure(GATEWAY_HOST="::1")),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-name.invalid"])
+def test_an_address_that_is_not_this_machines(configure: Configure, host: str) -> None:
+    """The remedy is another address, not another port."""
+    with (
+        pytest.raises(ConfigurationError, match="set GATEWAY_HOST to"),
+        open_listeners(configure(GATEWAY_HOST=host)),
     ):
         pass
 

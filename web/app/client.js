@@ -106,7 +106,7 @@ export async function loadModel(assistant) {
     const model = await requestJson(`${assistant}/model`, { anonymous: true });
     setState({ models: { ...getState().models, [assistant]: model } });
   } catch {
-    // the notice about its language can wait for the next conversation
+    if (!getState().keyNeeded) setTimeout(() => loadModel(assistant), LIMITS_RETRY_MS);
   }
 }
 

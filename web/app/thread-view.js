@@ -261,8 +261,9 @@ function LanguageNotice({ assistant }) {
   const language = useStore((state) => state.language);
   const model = useStore((state) => state.models[assistant]);
   if (!model?.languages.length || model.languages.includes(language)) return null;
+  const isEnglishAlone = model.languages.every((spoken) => spoken === "en");
   return html`<aside class="notice">
-    <p>${t("other_language", { model: model.name })}</p>
+    <p>${t(isEnglishAlone ? "english_alone" : "other_language", { model: model.name })}</p>
     <p>${t("other_language_remedy")}</p>
     <pre tabindex="0"><code>.venv/bin/chatbot-ai models list</code></pre>
     <p>${t("other_language_docker")}</p>

@@ -94,7 +94,7 @@ def explain_model_language(model: Path, language: Language) -> str:
     if not spoken or language in spoken:
         return ""
     return get_message(
-        "cli.up.other_language",
+        f"cli.up.{'english_alone' if set(spoken) == {'en'} else 'other_language'}",
         language,
         model=model.name.removesuffix(".gguf"),
         command=sys.argv[0],

@@ -51,10 +51,9 @@ class Persona:
 
     def choose_for(self, languages: Collection[str]) -> Persona:
         """The persona for a model that speaks `languages` (ISO 639-1; empty: unknown): the English
-        one where English is among them and Korean is not."""
-        if self.english and "en" in languages and "ko" not in languages:
-            return self.english
-        return self
+        one where that is English alone. A model of many languages knows some Korean too, whatever
+        it names."""
+        return self.english if self.english and set(languages) == {"en"} else self
 
     def system_prompt(self, character: Character | None) -> str:
         """The system prompt with its placeholders filled, each once: filled-in text is not

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import re
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ _FACT_KEYS = """
 _FACTS = frozenset(_FACT_KEYS.split())
 _ALIGNMENT_KEY, _ALIGNMENT = "general.alignment", 32
 _LANGUAGES_KEY = "general.languages"
+#: Other spellings that model cards have of the two languages that matter here.
+_LANGUAGE_CODES = {"kor": "ko", "korean": "ko", "eng": "en", "english": "en"}
 _TOKENS_KEY, _KINDS_KEY = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
 #: Kinds of token: 3 control, 4 user-defined.
 _CONTROL_KINDS = (3, 4)
@@ -123,7 +126,10 @@ def read_languages(path: Path) -> tuple[str, ...]:
     Raises ConfigurationError where the file is no GGUF.
     """
     found = _read_keys(path, lambda key: key == _LANGUAGES_KEY, "tokenizer.").get(_LANGUAGES_KEY)
-    return tuple(str(code).lower() for code in found) if isinstance(found, list) else ()
+    if not isinstance(found, list):
+        return ()
+    names = (re.split("[-_]", str(name).lower())[0] for name in found)
+    return tuple(_LANGUAGE_CODES.get(name, name) for name in names)
 
 
 def compute_least_bytes(path: Path) -> int:

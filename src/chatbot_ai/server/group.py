@@ -233,8 +233,9 @@ async def publish_states(supervisor: Supervisor, folder: Path) -> None:
         states = [{"name": name, **child.to_dict()} for name, child in supervisor.children.items()]
         text = json.dumps({"processes": states}) + "\n"
         if text != told:
-            await asyncio.to_thread(_replace, folder / PROCESSES_FILE, text)
-            told = text
+            with contextlib.suppress(OSError):  # a full disk: written as soon as there is room
+                await asyncio.to_thread(_replace, folder / PROCESSES_FILE, text)
+                told = text
         await asyncio.sleep(LOOK_EVERY_S)
 
 

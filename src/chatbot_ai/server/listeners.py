@@ -83,6 +83,14 @@ def _forgive_missing_ipv6(host: str, wished: str) -> Iterator[None]:
             raise
 
 
+_PORT_REMEDIES = {
+    errno.EADDRINUSE: "stop the program that uses it or set {setting} to another port",
+    errno.EACCES: "set {setting} to a port from 1024",
+    errno.EADDRNOTAVAIL: "this machine has no such address: set {host_setting} to one that it has",
+    socket.EAI_NONAME: "no such name is known: set {host_setting} to an address of this machine",
+}
+
+
 def open_port(host: str, port: int, setting: str, *, listen: bool) -> socket.socket:
     """A TCP socket that has this port. Raises ConfigurationError, naming the setting.
 
@@ -101,9 +109,10 @@ def open_port(host: str, port: int, setting: str, *, listen: bool) -> socket.soc
     except OSError as error:
         if opened is not None:
             opened.close()
+        remedy = _PORT_REMEDIES.get(error.errno or 0, _PORT_REMEDIES[errno.EADDRINUSE])
         raise ConfigurationError(
-            f"port {port} on {host} cannot be used ({os.strerror(error.errno or 0)}); stop "
-            f"the program that uses it or set {setting} to another port"
+            f"port {port} on {host} cannot be used ({error.strerror}); "
+            + remedy.format(setting=setting, host_setting=setting.replace("PORT", "HOST"))
         ) from error
     # those who accept share this flag, and none of them may block
     opened.setblocking(False)

@@ -83,7 +83,9 @@ def _explain(number: int, line: str, language: Language) -> str:
     if found is None:
         return get_message("settings.wrong_line", language, line=number)
     name, value = found.groups()
-    shown = "…" if name.upper().endswith(SECRET_ENDINGS) else value
+    # an address may hold a name and a password
+    is_secret = name.upper().endswith(SECRET_ENDINGS) or "@" in value
+    shown = "…" if is_secret else value
     return get_message("settings.colon", language, line=number, right=f"{name}={shown}")
 
 

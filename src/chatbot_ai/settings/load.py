@@ -77,7 +77,7 @@ def _read_settings(
         lines = []
         for problem in error.errors():
             name = _find_variable(cls, str(problem["loc"][0]).upper(), written)
-            secret = "SECRET" in name or "PASSWORD" in name or "KEY" in name
+            secret = name.endswith(SECRET_ENDINGS) or "@" in str(problem["input"])
             shown = "" if secret else f" (it is {problem['input']!r})"
             lines.append(f"{name}: {problem['msg']}{shown}")
         raise ConfigurationError("; ".join(lines)) from None

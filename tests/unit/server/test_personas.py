@@ -108,7 +108,8 @@ def test_a_wrong_value_is_found(tmp_path: Path, change: str, wrong_line: int) ->
     [
         ((), "ko"),
         (("en",), "en"),
-        (("en", "de"), "en"),
+        (("en", "en"), "en"),
+        (("en", "de", "fr", "it", "pt", "hi", "es", "th"), "ko"),
         (("ko",), "ko"),
         (("en", "ko"), "ko"),
         (("zh",), "ko"),
@@ -117,7 +118,7 @@ def test_a_wrong_value_is_found(tmp_path: Path, change: str, wrong_line: int) ->
 def test_the_language_that_a_model_is_addressed_in(
     languages: tuple[str, ...], language: str
 ) -> None:
-    """English where a model speaks that and no Korean; Korean where nothing better is known."""
+    """English where a model speaks nothing else; Korean where nothing better is known."""
     for persona in read_personas(PROMPTS / "config-Llama.json").values():
         chosen = persona.choose_for(languages)
         assert chosen.language == language

@@ -277,6 +277,7 @@ def test_a_password_is_read_as_it_is_written(
         ("GATEWAY_PORT: 8200\n", 1, "GATEWAY_PORT=8200"),
         ("# a\n\n\nexport GATEWAY_PORT : 8200\n", 4, "GATEWAY_PORT=8200"),
         ("LOG_LEVEL=info\r\nOPENAI_API_KEY: planted\r\n", 2, "OPENAI_API_KEY=…"),
+        ("MONGODB_URL: mongodb://u:planted@h\n", 1, "MONGODB_URL=…"),
         ("GATEWAY_PORT 8200\n", 1, "NAME=value"),
         ("\nGATEWAY_PORT\n", 2, "NAME=value"),
         ("MONGO_ADMIN_PASSWORD='planted\nLOG_LEVEL=info\n", 1, "quote"),
