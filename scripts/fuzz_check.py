@@ -379,12 +379,14 @@ def main() -> int:
         }
         with started(folder, **quick) as group:
             began = time.monotonic()
-            run = Run(group, options.seed, began + options.seconds)
+            # half of the time for kinds of our own making, half for what is drawn
+            run = Run(group, options.seed, began + options.seconds / 2)
             run.bad_bytes()
             run.other_methods()
             run.slow_bodies(min(SLOW_BODIES, options.requests // 20))
             run.nested_schemas(options.requests // 20)
             run.odd_cards(options.requests // 20)
+            run.until = time.monotonic() + options.seconds / 2
             run.rounds(options.requests)
             run.aftermath()
             seconds = time.monotonic() - began

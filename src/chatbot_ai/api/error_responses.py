@@ -277,7 +277,10 @@ async def _handle_validation_error(request: Request, error: RequestValidationErr
 
 async def _build_malformed(request: Request) -> JSONResponse:
     """The 400 of a body that is not JSON, with what it is instead where that can be told."""
-    body = await request.body()
+    try:
+        body = await request.body()
+    except RuntimeError:  # it was read as a form, piece by piece
+        body = b""
     try:
         body.decode("utf-8")
     except UnicodeDecodeError:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from support.api_lab import Lab
+from support.api_lab import Lab, running_lab
 from support.waiting import HANG_S
 
 
@@ -133,3 +134,24 @@ async def test_the_reference_allows_its_own_scripts_alone(lab: Lab) -> None:
     assert "script-src 'self' 'sha256-" in policy
     assert "unsafe-inline" not in policy.partition("script-src")[2].partition(";")[0]
     assert 'src="docs-static/' in page.text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n' * 20 + b"--x--\r\n",
+        b"\r\n--" * 100,
+        b"",
+    ],
+    ids=["fields", "boundaries", "empty"],
+)
+async def test_a_form_that_cannot_be_read_is_the_callers_fault(
+    tmp_path: Path, content: bytes
+) -> None:
+    """Its bytes are gone when that is found, and the error is 400 all the same."""
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    path = "/characters/import?user_id=a"
+    async with running_lab(tmp_path, "character") as lab:
+        answer = await lab.http.post(path, content=content, headers=headers)
+    assert answer.status_code in (400, 422), answer.text
+    assert answer.json()["error"]["message"]
