@@ -44,6 +44,10 @@ from chatbot_ai.server import service
 from chatbot_ai.server.compose import build_app
 from chatbot_ai.settings import Config, load_config
 
+sys.path.insert(0, str(ROOT / "tests"))
+
+from support.hostile_schemas import DEAR_TO_CHECK
+
 #: The largest body of a request that is not a file, and what is made of a file here too.
 SIZE = (1 << 20) - 4096
 LOOP_MS, GROWTH_MB = 100.0, 64.0
@@ -272,6 +276,7 @@ KINDS: dict[str, Callable[[], list[Call]]] = {
             {"anyOf": [{"type": "string"}] * (SIZE // 24)},
             {"type": "string", "pattern": "a" * SIZE},
             {"type": "string", "pattern": "^(((a{0,1000}){0,1000}){0,1000}){0,1000}$"},
+            *DEAR_TO_CHECK.values(),
         )
         for call in messages(
             HELLO,

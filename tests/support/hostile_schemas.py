@@ -82,6 +82,38 @@ HOSTILE: dict[str, Schema] = {
     ),
 }
 
+_CLASSES = [
+    f"[^{letter}{n}]*{letter}" for n in range(40) for letter in "abcdefghijklmnopqrstuvwxyz"
+]
+_WIDE = thing(**{f"p{n}": {"enum": [f"{m}" for m in range(8)]} for n in range(100)})
+#: Schemas that were made to be dear for the check itself; some of them are harmless to the engine.
+DEAR_TO_CHECK: dict[str, Schema] = {
+    "a long pattern of many types": {"type": ["string"] * 100, "pattern": "".join(_CLASSES)},
+    "a pattern of many types": {"type": ["string"] * 100, "pattern": "".join(_CLASSES[:120])},
+    "a long literal": pattern("a" * 8000),
+    "a literal in a recursion": {
+        "$defs": {"a": {"anyOf": [pattern("a" * 1000), thing(inner=refer("a"))]}},
+        "$ref": "#/$defs/a",
+    },
+    "many patterns": thing(**{f"p{n}": pattern(f"^{n}{'a' * 900}$") for n in range(17)}),
+    "many classes": thing(
+        **{
+            name: pattern("".join(f"[{chr(first + n)}]*b" for n in range(199)))
+            for name, first in (("a", 0xAC00), ("b", 0xBC00), ("c", 0xCC00))
+        }
+    ),
+    "alternatives alike": {"$defs": {"w": _WIDE}, "anyOf": [refer("w")] * 128},
+    "many alternatives alike": {
+        "$defs": {"w": _WIDE},
+        "anyOf": [{"anyOf": [refer("w")] * 128}] * 7,
+    },
+    "required of many types": {"type": ["object"] * 900, "required": ["a"] * 900, "properties": {}},
+    "many recursions": {
+        "$defs": {"a": {"properties": {f"p{n}": refer("a") for n in range(120)}}},
+        "anyOf": [{"properties": {f"p{n}": refer("a") for n in range(120)}}] * 7,
+    },
+}
+
 #: What people really ask for; none of it may be refused.
 SENSIBLE: dict[str, Schema] = {
     "a date and time": pattern(

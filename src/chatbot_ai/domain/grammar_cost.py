@@ -10,7 +10,7 @@ ends the process. What is counted here is an upper bound of each.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,16 +18,21 @@ from chatbot_ai.domain.errors import InvalidRequest
 from chatbot_ai.domain.limits import (
     SCHEMA_DEPTH,
     SCHEMA_NAME_BYTES,
+    SCHEMA_PATTERN_CHARS,
+    SCHEMA_PATTERNS_CHARS,
     SCHEMA_SIZE,
     SCHEMA_VISITS,
     SCHEMA_WAYS,
+    SCHEMA_WORK,
 )
-from chatbot_ai.domain.pattern_cost import MANY, MOST_REPETITIONS, read_pattern
+from chatbot_ai.domain.pattern_cost import MANY, MOST_REPETITIONS, PatternCost, read_pattern
 
 #: Literal texts that cost as much as one way in which a pattern can be read, measured.
 LITERALS_PER_WAY = 8
 #: Times that a recursive schema is read again until its count no longer changes.
 ROUNDS = 4
+#: What it takes to visit a part, in comparisons of two properties.
+VISIT_WORK = 8
 
 #: What the text of a value begins with, by its type; alternatives that differ in it are told apart.
 KINDS = {
@@ -88,8 +93,11 @@ class _Walk:
     ambiguous: str = ""
     _earlier: dict[str, _Reading] = field(default_factory=dict)
     _open: set[str] = field(default_factory=set)
+    _patterns: dict[str, PatternCost] = field(default_factory=dict)
+    _texts: dict[int, frozenset[str] | None] = field(default_factory=dict)
     _visits: int = 0
     _size: int = 0
+    _work: int = 0
 
     def start(self) -> None:
         self._earlier, self.known = self.known, {}
@@ -98,14 +106,15 @@ class _Walk:
 
     def visit(self, node: object, where: str, depth: int, name_bytes: int) -> _Reading:
         """Read one part, all of its keywords, whichever of them the engine goes by."""
-        self._charge(where, visits=1)
+        types = node.get("type") if isinstance(node, dict) else None
+        # the engine reads the whole part once for each type of a list
+        times = max(1, len(types)) if isinstance(types, list) else 1
+        self._charge(where, visits=times)
         if depth > SCHEMA_DEPTH or name_bytes > SCHEMA_NAME_BYTES:
             raise _too_large(where)
         if not isinstance(node, dict):
             return _Reading()
-        types = node.get("type")
-        # the engine reads the whole part once for each type of a list
-        for _ in range(max(1, len(types)) if isinstance(types, list) else 1):
+        for _ in range(times):
             found = self._read(node, where, depth + 1, name_bytes)
         ways = min(found.ways, MANY)
         if ways > SCHEMA_WAYS and not self.ambiguous:
@@ -123,7 +132,7 @@ class _Walk:
                 for n, part in enumerate(parts)
             ]
             if keyword in ("anyOf", "oneOf"):
-                ways = max(ways, _ways_of_alternatives(readings))
+                ways = max(ways, _ways_of_alternatives(readings, self._spend))
                 kinds = frozenset[str]().union(*(one.kinds for one in readings))
             ways = max(ways, *(one.ways for one in readings), 1)
         if isinstance(properties := node.get("properties"), dict):
@@ -132,7 +141,7 @@ class _Walk:
         if isinstance(values := node.get("enum"), list):
             ways = max(ways, 1 + len(values) // LITERALS_PER_WAY)
         if isinstance(pattern := node.get("pattern"), str):
-            cost = read_pattern(pattern)
+            cost = self._read_pattern(pattern, f"{where}.pattern")
             self._charge(f"{where}.pattern", size=cost.size)
             ways = max(ways, cost.width)
             if ways > SCHEMA_WAYS:
@@ -152,6 +161,7 @@ class _Walk:
     ) -> _Reading:
         required = node.get("required")
         listed = required if isinstance(required, list) else []
+        self._spend(len(listed))
         names = {one for one in listed if isinstance(one, str)}
         ways, leading = 1, []
         for name, part in properties.items():
@@ -160,11 +170,21 @@ class _Walk:
             reading = self.visit(part, place, depth, inner)
             ways = max(ways, reading.ways)
             if name in names:
-                leading.append(_Leading(name, _values_of(part), reading.ways))
+                if id(part) not in self._texts:
+                    self._texts[id(part)] = _values_of(part)
+                leading.append(_Leading(name, self._texts[id(part)], reading.ways))
         optional = len(properties) - len(leading)
         # the engine lists the rest of the optional ones behind each of them
         self._charge(where, size=optional**3 // 64)
         return _Reading(max(ways, 1 + optional // LITERALS_PER_WAY), leading=tuple(leading))
+
+    def _read_pattern(self, pattern: str, where: str) -> PatternCost:
+        if pattern not in self._patterns:
+            total = sum(map(len, self._patterns)) + len(pattern)
+            if len(pattern) > SCHEMA_PATTERN_CHARS or total > SCHEMA_PATTERNS_CHARS:
+                raise _too_large(where)
+            self._patterns[pattern] = read_pattern(pattern)
+        return self._patterns[pattern]
 
     def _follow(self, reference: str, where: str, depth: int) -> _Reading:
         if reference in self._open:
@@ -199,10 +219,17 @@ class _Walk:
         return target
 
     def _charge(self, where: str, visits: int = 0, size: int = 0) -> None:
+        self._spend(VISIT_WORK * visits)
         self._visits += visits
         self._size += size
         if self._visits > SCHEMA_VISITS or self._size > SCHEMA_SIZE:
             raise _too_large(where)
+
+    def _spend(self, work: int) -> None:
+        """Count what the check itself does, which holds the event loop, in all rounds together."""
+        self._work += work
+        if self._work > SCHEMA_WORK:
+            raise _too_large("schema")
 
 
 def _too_large(where: str) -> InvalidRequest:
@@ -238,30 +265,37 @@ def _values_of(part: object) -> frozenset[str] | None:
     return frozenset(map(json.dumps, values)) if isinstance(values, list) else None
 
 
-def _ways_of_alternatives(readings: Sequence[_Reading]) -> int:
+def _ways_of_alternatives(readings: Sequence[_Reading], spend: Callable[[int], None]) -> int:
     """The sum over those that begin alike; objects only until a required property differs."""
     most = 1
-    for kind in ANY:
-        alike = [one for one in readings if kind in one.kinds]
-        undecided = sum(_ways_until_decided(one, alike) for one in alike)
+    groups = {tuple(n for n, one in enumerate(readings) if kind in one.kinds) for kind in ANY}
+    for group in groups:
+        alike = [readings[n] for n in group]
+        undecided = sum(_ways_until_decided(one, alike, spend) for one in alike)
         most = max(most, undecided, *(one.ways for one in alike), 1)
     return most
 
 
-def _ways_until_decided(one: _Reading, alike: Sequence[_Reading]) -> int:
+def _ways_until_decided(
+    one: _Reading, alike: Sequence[_Reading], spend: Callable[[int], None]
+) -> int:
     shared = 0
     for other in alike:
         if other is not one:
-            length = _shared_length(one.leading, other.leading)
+            length = _shared_length(one.leading, other.leading, spend)
             if length is None:
                 return one.ways
             shared = max(shared, length)
     return max((leading.ways for leading in one.leading[:shared]), default=1)
 
 
-def _shared_length(one: Sequence[_Leading], other: Sequence[_Leading]) -> int | None:
+def _shared_length(
+    one: Sequence[_Leading], other: Sequence[_Leading], spend: Callable[[int], None]
+) -> int | None:
     """How many required properties both texts begin with; None where nothing tells them apart."""
+    spend(1)
     for n, (a, b) in enumerate(zip(one, other, strict=False)):
-        if a.name != b.name or (a.values and b.values and not a.values & b.values):
+        spend(1 + min(len(a.values or ()), len(b.values or ())) // 8)
+        if a.name != b.name or (a.values and b.values and a.values.isdisjoint(b.values)):
             return n
     return None

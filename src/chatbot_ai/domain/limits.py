@@ -61,6 +61,11 @@ SCHEMA_NAME_BYTES = 2000
 SCHEMA_VISITS = 1024
 SCHEMA_SIZE = 100_000
 SCHEMA_WAYS = 64
+#: Characters of one pattern and of all different ones, and how much the check itself may do: it
+#: holds the event loop, by less than 50 ms of processor time.
+SCHEMA_PATTERN_CHARS = 1000
+SCHEMA_PATTERNS_CHARS = 2000
+SCHEMA_WORK = 32_768
 #: Characters of an Idempotency-Key.
 IDEMPOTENCY_KEY_CHARS = 255
 

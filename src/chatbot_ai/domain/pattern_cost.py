@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 #: Repetitions beyond this are unlimited for llama.cpp, or refused (MAX_REPETITION_THRESHOLD).
 MOST_REPETITIONS = 2000
@@ -14,8 +16,7 @@ MOST_GROUPS = 32
 MANY = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class PatternCost:
+class PatternCost(NamedTuple):
     """A part of a pattern.
 
     places  that its text can be at, all repetitions written out; `width` of them at once
@@ -36,6 +37,8 @@ class PatternCost:
     letter: str = ""
 
     def then(self, other: PatternCost) -> PatternCost:
+        if self.length == 0 and not self.places:
+            return other
         is_known = self.sure or (
             other.letter != "" and not any(_matches(sign, other.letter) for sign in self.open_signs)
         )
@@ -95,12 +98,20 @@ def _matches(sign: str, letter: str) -> bool:
     """Whether a class, an escape or a character may be this character."""
     if len(sign) == 1:
         return sign in (letter, ".")
+    compiled = _compile(sign)
+    return compiled is None or compiled.fullmatch(letter) is not None
+
+
+# re keeps 512 patterns at most, of everybody
+@lru_cache(1024)
+def _compile(sign: str) -> re.Pattern[str] | None:
     try:
-        return re.fullmatch(sign, letter) is not None
+        return re.compile(sign)
     except re.error:
-        return True
+        return None
 
 
+@lru_cache(1024)
 def _read_sign(sign: str) -> PatternCost:
     letter = sign[1:] if sign.startswith("\\") and not sign[1:].isalnum() else sign
     one = frozenset({sign})

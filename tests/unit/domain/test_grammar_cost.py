@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import random
+import re
+import sys
 
 import pytest
 
+from chatbot_ai.domain import pattern_cost
 from chatbot_ai.domain.errors import InvalidRequest
 from chatbot_ai.domain.grammar_cost import check_schema
 from support.hostile_schemas import (
+    DEAR_TO_CHECK,
     HOSTILE,
     SENSIBLE,
     STRING,
+    Schema,
     branch,
     pattern,
     random_schema,
@@ -112,3 +117,43 @@ def test_any_schema_is_passed_or_refused() -> None:
         except InvalidRequest:
             refused += 1
     assert 30 < refused < 270
+
+
+def count_calls(schema: Schema) -> int:
+    """How many functions the check calls, with nothing of an earlier one kept."""
+    pattern_cost._compile.cache_clear()
+    pattern_cost._read_sign.cache_clear()
+    re.purge()
+    calls = 0
+
+    def note(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        check_schema(schema)
+    except InvalidRequest:
+        pass
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+@pytest.mark.parametrize("name", DEAR_TO_CHECK)
+def test_the_check_itself_is_cheap(name: str) -> None:
+    """It runs on the event loop: 200,000 calls take some 40 ms, whatever the schema is."""
+    assert count_calls(DEAR_TO_CHECK[name]) < 200_000
+
+
+def test_patterns_have_a_length_together() -> None:
+    """Each counts once, however often it is named."""
+    check_schema(thing(**{f"p{n}": pattern("a" * 1000) for n in range(9)}))
+    for schema in (
+        pattern("a" * 1001),
+        thing(**{f"p{n}": pattern(f"{n}{'a' * 500}") for n in range(9)}),
+    ):
+        with pytest.raises(InvalidRequest) as refused:
+            check_schema(schema)
+        assert refused.value.reason == "schema_too_large"
