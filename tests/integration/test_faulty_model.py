@@ -32,7 +32,7 @@ from chatbot_ai.domain.generation import (
     TextDelta,
 )
 from chatbot_ai.domain.ports import ChatModel
-from chatbot_ai.domain.thoughts import opens_thoughts, without_thoughts
+from chatbot_ai.domain.thoughts import ThoughtFilter, opens_thoughts, without_thoughts
 from chatbot_ai.llm import llama as llama_module
 from chatbot_ai.llm.backup import ModelWithBackup
 from chatbot_ai.llm.llama import LlamaModel
@@ -325,13 +325,144 @@ async def test_thoughts_that_began_in_the_prompt(
     server: FaultyServer, kind: str, thinks: bool | None
 ) -> None:
     """Only their end is marked. A stream is held back where the template opens them or nobody
-    knows; a whole answer begins again where it was believed to be one; the next stream knows."""
+    knows; a whole answer begins again where it was believed to be one."""
     model = thinking(kind, server, thinks)
     server.script = [sse(*LONE), sse(*LONE)]
-    first = await listen(model, request(whole=thinks is False), [])
-    assert "".join(shown(first)) == "가나"
-    assert shown(await listen(model, request(), [])) == ["가나"]
+    asked = request(whole=thinks is False)
+    assert "".join(shown(await listen(model, asked, []))) == "가나"
+    assert shown(await listen(model, asked, [])) == ["가나"]
     await model.close()
+
+
+#: What a user can ask any model to say.
+SAID = (delta("hi\n"), delta("</think>\n"), delta("ok"), finish(), DONE)
+PLAIN = (delta("가"), delta("나"), finish(), DONE)
+CUT = (delta("가"), delta("나"), finish("length"), DONE)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_one_is_answered_changes_nothing_for_others(
+    server: FaultyServer, kind: str
+) -> None:
+    """A template's word is final. Where there is none, one answer that looks like thoughts is not
+    believed, a second in a row is, and one without a closing mark takes it back."""
+    for thinks, before, last, expected in (
+        (False, (SAID, SAID, SAID), CUT, ["가", "나"]),
+        (True, (PLAIN, PLAIN), LONE, ["가나"]),
+        (None, (SAID,), CUT, ["가나"]),
+        (None, (PLAIN, SAID), CUT, ["가", "나"]),
+        (None, (SAID, PLAIN, SAID), CUT, ["가", "나"]),
+        (None, (PLAIN, LONE, LONE), LONE, ["가나"]),
+        (None, (LONE, LONE, CUT), LONE, ["가나"]),
+        (None, (LONE, LONE, PLAIN), PLAIN, ["가", "나"]),
+    ):
+        model = thinking(kind, server, thinks)
+        for script in before:
+            server.script = [sse(*script)]
+            try:
+                await listen(model, request(), [])
+            except EmptyAnswer:
+                assert script is CUT
+        server.script = [sse(*last)]
+        assert shown(await listen(model, request(), [])) == expected, (thinks, before, last)
+        await model.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_shaped_answer_teaches_nothing(server: FaultyServer, kind: str) -> None:
+    """One that was cut off, that had to be JSON or that went on with a begun one says nothing of
+    how others begin."""
+    begun = (*MESSAGES, Message("assistant", "안녕하"))
+    schema = {"type": "json_object"}
+    for script, changes in (
+        (CUT, dict[str, object]()),
+        (PLAIN, {"response_format": schema}),
+        (PLAIN, {"messages": begun}),
+    ):
+        model = thinking(kind, server, None)
+        server.script = [sse(*script), sse(*LONE)]
+        await listen(model, request(**changes), [])
+        assert shown(await listen(model, request(), [])) == ["가나"], changes
+        await model.close()
+
+
+#: Answers about the marks themselves, which are no thoughts.
+ABOUT_MARKS = (
+    "```\n<think>\n생각\n</think>\n```\n이렇게 씁니다.",
+    "형식:\n```\n</think>\n```\n끝 표시입니다.",
+    "~~~\n</thought>\n~~~\n끝",
+    "여는 표시 <think> 다음에\n</think>\n로 닫습니다.",
+    "<think> 태그는 추론 모델이 생각을 쓰는 곳입니다.",
+    "<thought>부터 닫는 표시까지가 생각입니다.",
+    "[THINK] 라고 씁니다.",
+    "◁think▷",
+    " <|channel|>analysis<|message|>가 앞에 옵니다.\n",
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("thinks", [None, False])
+async def test_an_answer_about_marks_stays_whole(
+    server: FaultyServer, kind: str, thinks: bool | None
+) -> None:
+    """Streamed or whole; it does not begin again and is stored as it is."""
+    for text in ABOUT_MARKS:
+        model = thinking(kind, server, thinks)
+        for whole in (False, True):
+            server.script = [sse(delta(text[:4]), delta(text[4:]), finish(), DONE)]
+            heard = await listen(model, request(whole=whole), [])
+            assert "".join(shown(heard)) == text
+            assert Restarted() not in heard
+            assert isinstance(heard[-1], Finished)
+            assert not heard[-1].shows_thoughts
+        await model.close()
+
+
+@pytest.mark.parametrize("text", ABOUT_MARKS)
+def test_an_answer_about_marks_in_pieces(text: str) -> None:
+    """However it is cut, it comes whole and is no sign of thoughts."""
+    for inside in (None, False):
+        for size in range(1, len(text) + 1):
+            thoughts = ThoughtFilter(inside)
+            pieces = [text[at : at + size] for at in range(0, len(text), size)]
+            assert "".join(map(thoughts.feed, pieces)) + thoughts.finish() == text
+            assert thoughts.clean() == text
+            assert not thoughts.began_inside
+    assert without_thoughts(text) == text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_only_what_an_answer_begins_with_is_taken_out(
+    server: FaultyServer, kind: str
+) -> None:
+    """What looks like thoughts behind the thoughts is text, and stored so."""
+    text = "hi\n</think>\nok"
+    for thinks, begin in (
+        (False, (delta("<think>\n음\n</think>\n"),)),
+        (True, (delta("음\n</think>\n"),)),
+        (False, (chunk(reasoning_content="음"),)),
+    ):
+        model = thinking(kind, server, thinks)
+        for whole in (False, True):
+            server.script = [sse(*begin, delta(text), finish(), DONE)]
+            heard = await listen(model, request(whole=whole), [])
+            assert "".join(shown(heard)) == text
+            assert isinstance(heard[-1], Finished)
+            assert not heard[-1].shows_thoughts
+        await model.close()
+
+
+def test_an_answer_full_of_marks_is_read_once() -> None:
+    """Each line is looked at once, so that a long one costs the others nothing."""
+    thoughts = ThoughtFilter(None)
+    thoughts.feed("```\n")
+    began = time.process_time()
+    for _ in range(4000):
+        thoughts.feed("</think>")
+        thoughts.feed("\n")
+    thoughts.finish()
+    assert thoughts.passed == "```\n" + "</think>\n" * 4000
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -289,8 +289,9 @@ class Exchange:
     def to_answer(self, created_at: float) -> TurnAnswer:
         """The answer as it is stored."""
         finished = self.finished
+        shows_thoughts = finished is not None and finished.shows_thoughts
         return TurnAnswer(
-            text=without_thoughts(self.output),
+            text=without_thoughts(self.output) if shows_thoughts else self.output,
             model=finished.model if finished else self.model.name,
             created_at=created_at,
             status="complete" if finished else "interrupted",

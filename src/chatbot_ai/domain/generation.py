@@ -80,7 +80,8 @@ class Usage:
 class Finished:
     """The last event of a stream. `model` is the name of the model that really answered.
 
-    prefill_s and generation_s are the server's own measurements, 0 where it tells none.
+    prefill_s and generation_s are the server's own measurements, 0 where it tells none;
+    shows_thoughts: the deltas begin with thoughts, which only their end told from the answer.
     """
 
     reason: FinishReason
@@ -89,6 +90,7 @@ class Finished:
     prefill_s: float = 0.0
     generation_s: float = 0.0
     backup: bool = False
+    shows_thoughts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

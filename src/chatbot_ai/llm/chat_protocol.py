@@ -10,7 +10,7 @@ from typing import Any
 from chatbot_ai.domain.conversation import FinishReason
 from chatbot_ai.domain.errors import BackendProtocolError, EmptyAnswer
 from chatbot_ai.domain.generation import GenerationRequest, Sampling, Usage
-from chatbot_ai.domain.thoughts import ThoughtFilter, without_thoughts
+from chatbot_ai.domain.thoughts import ThoughtFilter
 
 FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
@@ -127,11 +127,32 @@ def is_new_answer(request: GenerationRequest) -> bool:
     return request.messages[-1].role != "assistant"
 
 
-def learn_from(thoughts: ThoughtFilter, known: bool | None) -> bool | None:
-    """Whether a model's answers begin inside a thought, after an answer has ended."""
-    if thoughts.began_inside or without_thoughts(thoughts.passed) != thoughts.passed:
-        return True
-    return known if known is not None or not thoughts.passed else False
+class ThoughtHabit:
+    """Whether a model's answers begin inside a thought.
+
+    told  what its template says, which is final; None leaves it to the answers. All callers share
+          it, so one that looks like thoughts, as a user can ask for, is not believed: two in a row
+          are, until one comes that does not
+    """
+
+    def __init__(self, told: bool | None) -> None:
+        self.thinks = told
+        self._is_final = told is not None
+        self._in_a_row = 0
+
+    def learn(
+        self, thoughts: ThoughtFilter, reason: FinishReason | None, request: GenerationRequest
+    ) -> None:
+        """Learn from an answer that has ended, unless the caller shaped its beginning or end."""
+        is_shaped = reason == "length" or request.response_format or not is_new_answer(request)
+        if self._is_final or is_shaped or not thoughts.passed:
+            return
+        if not thoughts.began_inside:
+            self.thinks, self._in_a_row = False, 0
+            return
+        self._in_a_row += 1
+        if self._in_a_row > 1:
+            self.thinks = True
 
 
 def retry_after_s(header: str | None, default_s: float) -> float:

@@ -25,14 +25,14 @@ from chatbot_ai.domain.generation import (
     Usage,
     upper_bound,
 )
-from chatbot_ai.domain.thoughts import ThoughtFilter, without_thoughts
+from chatbot_ai.domain.thoughts import ThoughtFilter
 from chatbot_ai.llm.chat_protocol import (
     BACKUP_SAMPLING,
     BACKUP_TOKENS,
     UNREADABLE,
     Chunk,
+    ThoughtHabit,
     is_new_answer,
-    learn_from,
     parse_chunk,
     refuse_empty_answer,
     request_body,
@@ -83,7 +83,7 @@ class LlamaModel:
         self._base_url = base_url.rstrip("/").removesuffix("/v1")
         self._remote_model = remote_model
         self._counting = 0
-        self._thinks = thinks
+        self._habit = ThoughtHabit(thinks)
         self.name = name
         self.context_tokens = context_tokens
         self._http = httpx2.AsyncClient(
@@ -110,7 +110,7 @@ class LlamaModel:
         last = Chunk()
         usage = Usage()
         decoder = SseDecoder()
-        thoughts = ThoughtFilter(is_new_answer(request) and self._thinks)
+        thoughts = self._filter_thoughts(request)
         has_text = is_complete = False
         async with self._translate_errors():
             async with within_deadline(CLOCK, request.deadline, "generation"):
@@ -146,8 +146,10 @@ class LlamaModel:
         if rest := thoughts.finish(last.finish_reason):
             has_text = True
             yield TextDelta(rest)
-        self._thinks = learn_from(thoughts, self._thinks)
-        if request.whole and (answer := without_thoughts(thoughts.passed)) != thoughts.passed:
+        self._habit.learn(thoughts, last.finish_reason, request)
+        answer = thoughts.clean()
+        shows_thoughts = not request.whole and answer not in ("", thoughts.passed)
+        if request.whole and answer != thoughts.passed:
             has_text = bool(answer)
             yield Restarted()
             if answer:
@@ -155,7 +157,7 @@ class LlamaModel:
         if last.finish_reason is None and not (has_text and is_complete):
             raise BackendProtocolError("the stream ended without a finish reason")
         refuse_empty_answer(has_text, request)
-        yield self._build_end(last, usage)
+        yield replace(self._build_end(last, usage), shows_thoughts=shows_thoughts)
 
     async def complete(self, request: GenerationRequest) -> tuple[str, Finished]:
         """The same prompt in one piece, with the sampling of backup answers.
@@ -184,13 +186,22 @@ class LlamaModel:
                 async with within_deadline(CLOCK, request.deadline, "generation"):
                     body_read = await response.aread()
                 chunk = parse_chunk(body_read.decode())
-        thoughts = ThoughtFilter(is_new_answer(request) and self._thinks and not chunk.thinks)
-        passed = thoughts.feed(chunk.text) + thoughts.finish(chunk.finish_reason)
-        text = without_thoughts(passed)
+        thoughts = self._filter_thoughts(request)
+        if chunk.thinks:
+            thoughts.split_elsewhere()
+        thoughts.feed(chunk.text)
+        thoughts.finish(chunk.finish_reason)
+        text = thoughts.clean()
         if chunk.finish_reason is None and not text:
             raise BackendProtocolError("the answer has no finish reason")
         refuse_empty_answer(bool(text), request)
         return text, replace(self._build_end(chunk, chunk.usage or Usage()), backup=True)
+
+    def _filter_thoughts(self, request: GenerationRequest) -> ThoughtFilter:
+        thoughts = ThoughtFilter(self._habit.thinks)
+        if not is_new_answer(request):
+            thoughts.split_elsewhere()  # it goes on behind what was told apart
+        return thoughts
 
     async def count_tokens(self, messages: Sequence[Message]) -> int:
         """Exact where the server can count: llama.cpp, older ones of it, vLLM; else a bound.

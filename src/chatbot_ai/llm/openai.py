@@ -30,12 +30,12 @@ from chatbot_ai.domain.generation import (
     Usage,
     upper_bound,
 )
-from chatbot_ai.domain.thoughts import ThoughtFilter, without_thoughts
+from chatbot_ai.domain.thoughts import ThoughtFilter
 from chatbot_ai.llm.chat_protocol import (
     THOUGHT_FIELDS,
     UNREADABLE,
+    ThoughtHabit,
     checked_text,
-    learn_from,
     read_finish_reason,
     refuse_empty_answer,
     request_body,
@@ -84,7 +84,7 @@ class OpenAIModel:
         self.context_tokens = context_tokens
         self._at_openai = base_url is None
         self._limit_name = OLD_LIMIT
-        self._thinks = thinks
+        self._habit = ThoughtHabit(thinks)
         self._sdk: AsyncOpenAI | None = None
         #: Why the set-up cannot be used, though it is there.
         self.broken: Exception | None = None
@@ -112,7 +112,7 @@ class OpenAIModel:
         usage = Usage()
         began = time.monotonic()
         first: float | None = None
-        thoughts = ThoughtFilter(self._thinks)
+        thoughts = ThoughtFilter(self._habit.thinks)
         has_text = False
         async with _translate_errors(request, self.context_tokens):
             chunks = await self._open_stream(sdk, request)
@@ -142,8 +142,10 @@ class OpenAIModel:
         if rest := thoughts.finish(reason):
             has_text = True
             yield TextDelta(rest)
-        self._thinks = learn_from(thoughts, self._thinks)
-        if request.whole and (answer := without_thoughts(thoughts.passed)) != thoughts.passed:
+        self._habit.learn(thoughts, reason, request)
+        answer = thoughts.clean()
+        shows_thoughts = not request.whole and answer not in ("", thoughts.passed)
+        if request.whole and answer != thoughts.passed:
             has_text = bool(answer)
             yield Restarted()
             if answer:
@@ -157,6 +159,7 @@ class OpenAIModel:
             model=self.name,
             prefill_s=(first or time.monotonic()) - began,
             generation_s=time.monotonic() - (first or began),
+            shows_thoughts=shows_thoughts,
         )
 
     async def _open_stream(

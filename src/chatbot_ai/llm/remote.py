@@ -10,7 +10,7 @@ import structlog
 
 from chatbot_ai.domain.errors import BackendProtocolError
 from chatbot_ai.domain.thoughts import opens_thoughts
-from chatbot_ai.llm.chat_protocol import UNREADABLE, Chunk
+from chatbot_ai.llm.chat_protocol import UNREADABLE, Chunk, ThoughtHabit
 from chatbot_ai.llm.llama import ABSENT, LlamaModel, raise_for_status
 
 log = structlog.get_logger()
@@ -71,7 +71,7 @@ class RemoteModel(LlamaModel):
     def _go_by(self, served: ServedModel) -> None:
         self.served = served
         self._remote_model = served.model
-        self._thinks = served.thinks
+        self._habit = ThoughtHabit(served.thinks)
         if served.model:
             self.name = display_name(served.model)
         if served.context_tokens:

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from chatbot_ai.llm.llama import LlamaModel
 from support.api_lab import Lab
+from support.faulty_server import DONE, delta, faulty_server, finish, sse
 
 A = {"user_id": "a"}
 
@@ -283,3 +285,25 @@ async def test_wrong_method_names_the_right_ones(office: Lab) -> None:
     assert answer.headers["Allow"] == "DELETE, GET, PATCH"
     assert (await office.http.put("/nowhere", json={})).status_code == 404
     assert (await office.http.put("/gpt4.1", json={})).status_code == 405
+
+
+async def test_what_streamed_is_stored(office: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer about the marks of thoughts is stored as it was shown, code and all; thoughts that
+    only their end told from the answer are not, unless nothing is left."""
+    shown = "```\n<think>\n생각\n</think>\n```\n이렇게 씁니다."
+    for text, stored in (
+        (shown, shown),
+        (f"<think>음</think>{shown}", shown),
+        ("<think>음</think>hi\n</think>\nok", "hi\n</think>\nok"),
+        ("음, 인사다.\n</think>\n\n안녕", "안녕"),
+        ("끝 표시는\n</think>", "끝 표시는\n</think>"),
+    ):
+        async with faulty_server(sse(delta(text), finish(), DONE)) as server:
+            engine = LlamaModel(server.url, name="m", context_tokens=4096)
+            monkeypatch.setattr(office.model, "stream", engine.stream)
+            body = {"input_data": "?", **A, "db_id": "marks"}
+            events = {"Accept": "text/event-stream"}
+            assert (await office.http.post("/Llama", json=body, headers=events)).is_success
+            await engine.close()
+        turns = (await office.http.get("/conversations/marks/turns", params=A)).json()["turns"]
+        assert turns[-1]["output"] == stored
