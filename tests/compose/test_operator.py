@@ -94,14 +94,21 @@ def test_monitoring_leaves_the_gpus_to_their_services(
 
 
 @pytest.fixture(scope="class")
-def other_settings(deployment: Deployment) -> Iterator[None]:
-    """Another .env, then the one before; each counts after `up` alone."""
+def other_settings(gateway: httpx2.Client, deployment: Deployment) -> Iterator[None]:
+    """Another .env, then the one before; each counts after `up` alone. With a key, as nobody is
+    served without one behind a trusted proxy."""
     before = ENV_FILE.read_text("utf-8")
     ENV_FILE.write_text(
         f"{SETTINGS}GATEWAY_TRUSTED_PROXIES={deployment.gateway_of('front')}\n", "utf-8"
     )
     deployment.compose("up", "--detach", "--wait")
+    assert gateway.get("/office/performance").status_code == 401
+    made = json.loads(deployment.command("keys", "create", "--name", "test", "--json"))
+    gateway.headers["Authorization"] = f"Bearer {made['key']}"
+    deployment.poll(lambda: gateway.get("/office/performance").status_code == 200, "a key to count")
     yield
+    del gateway.headers["Authorization"]
+    deployment.command("keys", "delete", made["id"], "--yes")
     ENV_FILE.write_text(before, "utf-8")
     deployment.compose("up", "--detach", "--wait")
 

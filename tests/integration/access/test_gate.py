@@ -393,3 +393,15 @@ async def test_other_origins_may_not(lab: Lab) -> None:
         assert answer.status_code == 401
         assert "access-control-allow-origin" not in answer.headers
         assert json.loads(answer.text)["error"]["code"] == "unauthorized"
+
+
+async def test_an_origin_without_a_host_can_be_read(lab: Lab) -> None:
+    """A page from a file, as in Electron or a WebView, is foreign without keys; with one it is
+    served like any program."""
+    for origin in ("file://", "null", "app://", "capacitor://localhost"):
+        async with lab.caller(Origin=origin) as http:
+            assert (await http.get("/performance")).status_code == 401
+    key = await lab.key()
+    for origin in ("file://", "null", "app://", "capacitor://localhost"):
+        async with lab.caller(key, Origin=origin) as http:
+            assert (await http.get("/performance")).status_code == 200

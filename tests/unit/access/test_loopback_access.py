@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from starlette.datastructures import Headers
 
 from chatbot_ai.access.loopback import LoopbackAccess
 from chatbot_ai.api.caller import caller_address
 from chatbot_ai.domain.access import HOP_SIGNS
+from chatbot_ai.domain.deadline import SystemClock
 from chatbot_ai.domain.errors import Unauthorized
+from chatbot_ai.server.guard import build_access
+from chatbot_ai.settings import Settings
 
 HERE = "127.0.0.1"
 
@@ -80,17 +85,19 @@ async def test_a_public_name_does_not_lead_here(host: str, admitted: bool) -> No
         ("https://evil.example", False),
         ("http://localhost:5173", False),
         ("null", False),
+        ("file://", False),
     ],
 )
 async def test_pages_of_other_sites_do_not_call(origin: str | None, admitted: bool) -> None:
     """A page may call from its own origin or from a listed one."""
     access = LoopbackAccess(origins=["https://team.example"])
-    headers = {"host": "localhost:8001"} | ({"origin": origin} if origin else {})
-    if admitted:
-        await access.admit(headers, HERE)
-    else:
-        with pytest.raises(Unauthorized):
+    for host in ({"host": "localhost:8001"}, {}):
+        headers = host | ({"origin": origin} if origin else {})
+        if admitted and (host or origin != "http://localhost:8001"):
             await access.admit(headers, HERE)
+        else:
+            with pytest.raises(Unauthorized):
+                await access.admit(headers, HERE)
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "none", "same-origin", "nonsense"])
@@ -127,6 +134,10 @@ OURS = {"x-real-ip": HERE, "x-forwarded-for": HERE, "x-forwarded-proto": "http"}
         OURS | {"x-forwarded-for": "198.51.100.7"},
         OURS | {"x-forwarded-for": f"198.51.100.7, {HERE}"},
         OURS | {"x-forwarded-port": "443"},
+        OURS | {"x-forwarded-anything": "1"},
+        OURS | {"x-forwarded-by": "somebody"},
+        OURS | {"x-forwarded-by": "trusted", "via": "1.1 other"},
+        {"x-forwarded-by": "trusted", "x-forwarded-for": HERE},
     ],
     ids=str,
 )
@@ -145,7 +156,34 @@ async def test_what_came_through_a_proxy_is_refused(hop: dict[str, str]) -> None
 async def test_our_own_gateway_is_no_hop() -> None:
     """What it tells of its caller is admitted."""
     headers = OURS | {"host": "localhost", "x-forwarded-host": "localhost"}
-    await LoopbackAccess().admit(headers | {"x-forwarded-prefix": "/office"}, HERE)
+    headers |= {"x-forwarded-prefix": "/office"}
+    await LoopbackAccess().admit(headers, HERE)
+    vouched = {"x-forwarded-by": "trusted", "x-forwarded-anything": "1"}
+    await LoopbackAccess().admit(headers | vouched, HERE)
+
+
+@pytest.mark.parametrize("proxies", ["", "172.16.0.0/12"])
+async def test_who_a_trusted_proxy_serves_may_be_anybody(tmp_path: Path, proxies: str) -> None:
+    """In a container callers without a key need not look local, unless a proxy is trusted: what it
+    passes on tells of no hop."""
+    settings = Settings(
+        _env_file=None,
+        trust_unkeyed_callers=True,
+        gateway_trusted_proxies=proxies,
+        data_dir=tmp_path,
+    )
+    access = build_access(settings, SystemClock())
+    await access.open()
+    try:
+        asked = access.admit({"host": "localhost:8001"}, "172.18.0.1")
+        if not proxies:
+            assert (await asked).kind == "open"
+        else:
+            with pytest.raises(Unauthorized) as refused:
+                await asked
+            assert refused.value.reason == "unkeyed_elsewhere"
+    finally:
+        await access.close()
 
 
 @pytest.mark.parametrize(
