@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog
 
 from chatbot_ai.domain.conversation import Message
 from chatbot_ai.domain.errors import BackendUnavailable
 from chatbot_ai.domain.generation import GenerationRequest, Sampling
+from chatbot_ai.server import supervisor as supervisor_module
 from chatbot_ai.server.engines import engine_spec, read_progress
+from chatbot_ai.server.probe import Address
 from chatbot_ai.server.supervisor import Child, ProcessSpec, Supervisor
+from chatbot_ai.server.work import Work
 from chatbot_ai.settings import OfficeSettings
 from support.api_lab import running_lab, until
 from support.engines import RunningEngine, free_port, options_for
@@ -24,7 +30,8 @@ from support.waiting import HANG_S
 
 TIMEOUT_S = 1.0
 #: A server as llama.cpp's: /health always answers; each look at its work is one line of `figures`,
-#: "running waiting batches", the last one for ever; an empty line is no answer at all.
+#: "running waiting batches", the last one for ever; an empty line is no answer at all, one with "!"
+#: comes late.
 SERVER = """
 import http.server, sys, time
 figures = sys.argv[2].split(",")
@@ -35,6 +42,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             now = figures.pop(0) if len(figures) > 1 else figures[0]
             if not now:
                 time.sleep(600)
+            if "!" in now:
+                now = now.rstrip("!")
+                time.sleep(float(sys.argv[3]))
             names = ("requests_processing", "requests_deferred", "n_decode_total")
             text = "# a comment\\n" + "".join(
                 f"llamacpp:{name} {number}\\n" for name, number in zip(names, now.split())
@@ -57,10 +67,10 @@ async def scripted(figures: str) -> AsyncIterator[Child]:
 
     spec = ProcessSpec(
         "engine",
-        [sys.executable, "-c", SERVER, str(address[1]), f"0 0 0,{figures}"],
+        [sys.executable, "-c", SERVER, str(address[1]), f"0 0 0,{figures}", str(TIMEOUT_S * 0.6)],
         ready,
         start_timeout_s=HANG_S,
-        progress=lambda: read_progress(address, "key", timeout_s=TIMEOUT_S / 4),
+        progress=lambda: read_progress(address, "key", timeout_s=TIMEOUT_S),
         stall_timeout_s=TIMEOUT_S,
     )
     supervisor = Supervisor([spec], dict(os.environ))
@@ -96,6 +106,66 @@ async def test_one_that_works_or_has_nothing_to_do_is_left_alone() -> None:
         async with scripted(figures) as child:
             await asyncio.sleep(3 * TIMEOUT_S)
             assert (child.state, child.restarts) == ("ready", 0)
+
+
+async def test_a_long_batch_is_asked_about_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch holds the answer for most of the timeout; a new question would wait for the next."""
+    asked = []
+
+    async def note(address: Address, api_key: str, timeout_s: float) -> int | None:
+        asked.append(timeout_s)
+        return await read_progress(address, api_key, timeout_s)
+
+    monkeypatch.setattr("chatbot_ai.server.engines.read_progress", note)
+    settings = OfficeSettings(_env_file=None, engine_stall_timeout_s=TIMEOUT_S)
+    options = options_for(Path("model.gguf"), port=free_port())
+    spec = engine_spec("engine", options, settings, None, lambda _line: None)
+    figures = ",".join(f"1 0 {number}!" for number in range(9))
+    command = [sys.executable, "-c", SERVER, str(options.port), figures, str(TIMEOUT_S * 0.6)]
+    supervisor = Supervisor([replace(spec, command=command)], dict(os.environ))
+    supervisor.start()
+    try:
+        await supervisor.wait_ready()
+        await asyncio.sleep(4 * TIMEOUT_S)
+        assert supervisor.children["engine"].stalls == 0
+        assert 2 <= len(asked) <= 6
+    finally:
+        await supervisor.stop()
+
+
+async def test_a_first_answer_is_allowed_more_after_each_that_took_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else an engine that compiles for longer than its allowance would never answer."""
+    count = itertools.count()
+    monkeypatch.setattr(supervisor_module, "measure_work", lambda *_: Work(next(count), 0, 0))
+    monkeypatch.setattr(supervisor_module, "FIRST_PAUSE_S", 0.02)
+    figures = itertools.chain([0] * 10**4)
+
+    async def progress() -> int | None:
+        return next(figures)
+
+    spec = ProcessSpec(
+        "engine",
+        ["sleep", "600"],
+        lambda: asyncio.sleep(0, result=True),
+        start_timeout_s=0.2,
+        progress=progress,
+        stall_timeout_s=0.1,
+    )
+    supervisor = Supervisor([spec], dict(os.environ))
+    with structlog.testing.capture_logs() as logs:
+        supervisor.start()
+        child = supervisor.children["engine"]
+        try:
+            await until(lambda: child.stalls == 4)
+            figures = itertools.chain([0, 1, 2], [2] * 10**4)  # the next one works, then stalls
+            await until(lambda: child.stalls == 5)
+        finally:
+            await supervisor.stop()
+    stalls = [entry for entry in logs if entry["event"] == "process.stalled"]
+    assert [stall["next_first_answer_s"] for stall in stalls] == [0.4, 0.8, 1.6, 1.6, 0.2]
+    assert all(stall["seconds"] >= 0.2 * 2**n for n, stall in enumerate(stalls[:4]))
 
 
 async def test_a_first_answer_may_compile_kernels() -> None:

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from chatbot_ai.server.supervisor import ProcessSpec, Supervisor, Work, has_progressed
+from chatbot_ai.server.supervisor import ProcessSpec, Supervisor
+from chatbot_ai.server.work import Work, has_progressed
 
 TIMEOUT_S = 1.5
 #: Each takes several timeouts until it says that it is ready.

@@ -159,7 +159,7 @@ def engine_spec(
         on_line=on_line,
         start_timeout_s=settings.engine_start_timeout_s,
         progress=lambda: read_progress(
-            address, options.api_key, timeout_s=settings.engine_stall_timeout_s / 4
+            address, options.api_key, timeout_s=settings.engine_stall_timeout_s
         ),
         stall_timeout_s=settings.engine_stall_timeout_s,
     )

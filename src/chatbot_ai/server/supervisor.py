@@ -11,12 +11,12 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import structlog
 
 from chatbot_ai.domain.errors import EXIT_CONFIGURATION, ConfigurationError
+from chatbot_ai.server.work import has_progressed, measure_work
 from chatbot_ai.settings import without_secrets
 
 log = structlog.get_logger()
@@ -33,16 +33,15 @@ START_ATTEMPTS = 3
 #: Seconds between asking to end and killing; the whole group ends within five.
 STOP_GRACE_S = 3.5
 
-#: While a child starts: how often its progress is looked at, and how much counts as some. A hung
-#: engine that still answers our probes uses less of a processor, and reads nothing.
+#: While a child starts: how often its progress is looked at.
 PROGRESS_EVERY_S = 2.0
-PROGRESS_CPU_SHARE = 0.05
-PROGRESS_READ_BYTES = 1 << 20
 
 #: While a child runs: of its stall timeout, how often it is asked what it is at, and after how much
 #: without progress it counts as stalled.
 LOOKS_PER_STALL = 10
 STALLED_SHARE = 0.5
+#: How many start timeouts a first answer may take at most: doubled after each that took longer.
+MOST_PATIENCE = 8
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -91,6 +90,7 @@ class Child:
         self.state: State = "starting"
         self.restarts = 0
         self.stalls = 0
+        self.patience = 1
         self.process: asyncio.subprocess.Process | None = None
         self.last_line = ""
         self.lines = 0
@@ -105,6 +105,22 @@ class Child:
         if line.startswith(LAST_WORDS) or (line and not self.last_line.startswith(LAST_WORDS)):
             self.last_line = line
         self.spec.on_line(line)
+
+    def count_stall(self, stalled_s: float, allowed_s: float) -> None:
+        """Note that it is ended after so long without progress. Where its first answer was allowed
+        `allowed_s` > 0 and took longer, the next process is allowed twice that, so that restarts
+        end; one that has worked is followed by one with the first allowance."""
+        self.stalls += 1
+        if not allowed_s:
+            self.patience = 1
+        elif stalled_s >= allowed_s:
+            self.patience = min(2 * self.patience, MOST_PATIENCE)
+        log.error(
+            "process.stalled",
+            process=self.spec.name,
+            seconds=round(stalled_s, 1),
+            next_first_answer_s=self.spec.start_timeout_s * self.patience,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """What operators are told; `stalls` are those of the restarts that a hang made needful."""
@@ -232,11 +248,11 @@ class Supervisor:
     async def _probe(self, child: Child) -> None:
         timeout_s = child.spec.start_timeout_s
         progressed = looked = time.monotonic()
-        work = await asyncio.to_thread(_measure_work, child)
+        work = await asyncio.to_thread(measure_work, child.pid, child.lines)
         while not await _is_ready(child.spec):
             now = time.monotonic()
             if now - looked >= min(PROGRESS_EVERY_S, timeout_s / 4):
-                before, work = work, await asyncio.to_thread(_measure_work, child)
+                before, work = work, await asyncio.to_thread(measure_work, child.pid, child.lines)
                 if has_progressed(before, work, now - looked):
                     progressed = now
                 looked = now
@@ -258,30 +274,42 @@ class Supervisor:
             return
         step: object = None
         has_worked = False
+        look_s = spec.stall_timeout_s / LOOKS_PER_STALL
         progressed = time.monotonic()
-        work = await asyncio.to_thread(_measure_work, child)
-        while True:
-            await asyncio.sleep(spec.stall_timeout_s / LOOKS_PER_STALL)
-            before, last = step, work
-            with contextlib.suppress(OSError, ValueError):
-                step = await spec.progress()
-                has_worked = has_worked or (before is not None and step != before)
-                if step is None or step != before:
-                    progressed, child.state = time.monotonic(), "ready"
-                    continue
-            stalled_s = time.monotonic() - progressed
-            # its first answer may compile kernels for minutes
-            if not has_worked and stalled_s < spec.start_timeout_s:
-                work = await asyncio.to_thread(_measure_work, child)
-                if has_progressed(last, work, spec.stall_timeout_s / LOOKS_PER_STALL):
-                    continue
-            if stalled_s > spec.stall_timeout_s and child.state == "stalled" and child.process:
-                child.stalls += 1
-                log.error("process.stalled", process=spec.name, seconds=round(stalled_s))
-                _signal_group(child.process.pid, signal.SIGKILL)
-                return
-            if stalled_s > spec.stall_timeout_s * STALLED_SHARE:
-                child.state = "stalled"
+        work = await asyncio.to_thread(measure_work, child.pid, child.lines)
+        question: asyncio.Future[object] | None = None
+        try:
+            while True:
+                before, last = step, work
+                if question is None:
+                    await asyncio.sleep(look_s)
+                    question = asyncio.ensure_future(spec.progress())
+                # the same one until it is answered: a batch may take longer than many looks
+                await asyncio.wait([question], timeout=look_s)
+                if question.done():
+                    answered, question = question, None
+                    with contextlib.suppress(OSError, ValueError):
+                        step = answered.result()
+                        has_worked = has_worked or (before is not None and step != before)
+                        if step is None or step != before:
+                            progressed, child.state = time.monotonic(), "ready"
+                            continue
+                stalled_s = time.monotonic() - progressed
+                # its first answer may compile kernels for minutes
+                allowed_s = 0 if has_worked else spec.start_timeout_s * child.patience
+                if stalled_s < allowed_s:
+                    work = await asyncio.to_thread(measure_work, child.pid, child.lines)
+                    if has_progressed(last, work, look_s):
+                        continue
+                if stalled_s > spec.stall_timeout_s and child.state == "stalled" and child.process:
+                    child.count_stall(stalled_s, allowed_s)
+                    _signal_group(child.process.pid, signal.SIGKILL)
+                    return
+                if stalled_s > spec.stall_timeout_s * STALLED_SHARE:
+                    child.state = "stalled"
+        finally:
+            if question is not None:
+                question.cancel()
 
     async def _end(self, child: Child) -> None:
         process = child.process
@@ -295,36 +323,6 @@ class Supervisor:
             log.warning("process.killed", process=child.spec.name)
         _signal_group(process.pid, signal.SIGKILL)
         await process.wait()
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What a process has done since it was started."""
-
-    lines: int
-    cpu_s: float
-    read_bytes: int
-
-
-def has_progressed(before: Work, after: Work, elapsed_s: float) -> bool:
-    """Whether the process did something in these seconds beside answering probes."""
-    return (
-        after.lines > before.lines
-        or after.cpu_s - before.cpu_s >= PROGRESS_CPU_SHARE * elapsed_s
-        or after.read_bytes - before.read_bytes >= PROGRESS_READ_BYTES
-    )
-
-
-def _measure_work(child: Child) -> Work:
-    cpu_s, read_bytes = 0.0, 0
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        folder = Path(f"/proc/{child.pid}")
-        # after the name, which may hold blanks: utime and stime are fields 14 and 15
-        fields = (folder / "stat").read_bytes().rpartition(b") ")[2].split()
-        cpu_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        # rchar: from the page cache too
-        read_bytes = int((folder / "io").read_bytes().split()[1])
-    return Work(child.lines, cpu_s, read_bytes)
 
 
 def _cannot_start(child: Child) -> ConfigurationError:
