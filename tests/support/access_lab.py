@@ -108,10 +108,12 @@ async def serving(
     assistant: Assistant = "office",
     *,
     model: ScriptedModel | None = None,
+    limits_clock: Clock | None = None,
     cors_origins: tuple[str, ...] = (),
     **protocol: Any,
 ) -> AsyncIterator[Lab]:
-    """Serve until the block ends; `protocol` overrides the server's HTTP class."""
+    """Serve until the block ends; `limits_clock` is that of the keys, `protocol` overrides the
+    server's HTTP class."""
     scripted = model or ScriptedModel()
     personas = read_personas(ROOT / "prompt" / "config-Llama.json")
     metrics = Metrics(assistant)
@@ -124,7 +126,8 @@ async def serving(
         await store.open()
         characters = SqliteCharacterStore(folder / "characters.sqlite3")
         await characters.open()
-        access = keyed_access(folder / FILE, unkeyed=LoopbackAccess(origins=cors_origins))
+        unkeyed = LoopbackAccess(origins=cors_origins)
+        access = keyed_access(folder / FILE, clock=limits_clock, unkeyed=unkeyed)
         await access.open()
         statistics = Statistics(clock, metrics.observe, AnswerLog(assistant).observe)
         queue = RequestQueue(slots=4, max_waiting=20, clock=clock)

@@ -134,7 +134,7 @@ class TableAccess:
         return None
 
     async def reserve(self, principal: Principal, tokens: int) -> None:
-        self.spent(principal, tokens)
+        return None
 
     def spent(self, principal: Principal, tokens: int) -> None:
         name = principal.key_id or ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-import sqlite3
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +21,7 @@ from chatbot_ai.access.ledger import KeyLedger
 from chatbot_ai.access.loopback import LoopbackAccess
 from chatbot_ai.access.usage import Standing
 from chatbot_ai.domain.access import Principal
-from chatbot_ai.domain.errors import CallerLimited, ChatbotError, StoreUnavailable, Unauthorized
+from chatbot_ai.domain.errors import ChatbotError, StoreUnavailable, Unauthorized
 from chatbot_ai.domain.limits import LimitState
 from chatbot_ai.domain.ports import Clock
 
@@ -132,45 +131,26 @@ class KeyedAccess:
         return standing.states() if standing else ()
 
     async def reserve(self, principal: Principal, tokens: int) -> None:
-        key_id, standing = principal.key_id, self._visits.get(principal.visit or "")
-        limit = standing.limits.tokens_per_day if standing else None
-        if key_id is None or standing is None or limit is None:
-            self.spent(principal, tokens)
+        visit, standing = principal.visit, self._visits.get(principal.visit or "")
+        if visit is None or standing is None or standing.limits.tokens_per_day is None:
             return
-        moment, reserved = self._moment(), False
-
-        def reserve(connection: sqlite3.Connection) -> int:
-            nonlocal reserved
-            used, reserved = usage.reserve(connection, key_id, moment.day, tokens, limit)
-            return used
-
-        def undo(connection: sqlite3.Connection) -> None:
-            if reserved:
-                usage.spend(connection, key_id, moment.day, -tokens)
-
-        try:
-            standing.tokens = await self._ask(lambda: self._ledger.write(reserve))
-        except asyncio.CancelledError:
-            # the thread may count it yet; it takes its work in order
-            self._post(lambda: self._ledger.write(undo))
-            raise
-        if not reserved:
-            raise CallerLimited("tokens_per_day", moment.day_left_s, standing.states())
-        standing.tokens += tokens
+        moment = self._moment()
+        await self._ask(
+            lambda: self._ledger.write(lambda c: usage.reserve(c, standing, visit, moment, tokens))
+        )
 
     def spent(self, principal: Principal, tokens: int) -> None:
-        key_id, day = principal.key_id, self._moment().day
+        key_id, visit, day = principal.key_id, principal.visit, self._moment().day
         if key_id is None or tokens == 0:
             return
-        standing = self._visits.get(principal.visit or "")
+        standing = self._visits.get(visit or "")
         if standing is not None:
             standing.tokens += tokens
-        self._post(lambda: self._ledger.write(lambda c: usage.spend(c, key_id, day, tokens)))
+        self._post(lambda: self._ledger.write(lambda c: usage.spend(c, key_id, visit, day, tokens)))
 
     def release(self, principal: Principal) -> None:
         visit = principal.visit
-        standing = self._visits.pop(visit or "", None)
-        if visit is not None and standing is not None and standing.limits.concurrent is not None:
+        if visit is not None and self._visits.pop(visit, None) is not None:
             self._post(lambda: self._ledger.write(lambda c: usage.release(c, visit)))
 
     def _moment(self) -> usage.Moment:
@@ -185,10 +165,9 @@ class KeyedAccess:
         while True:
             await asyncio.sleep(CHECK_EVERY_S)
             used, self._used = self._used, {}
-            holds = any(s.limits.concurrent is not None for s in self._visits.values())
-            now = self._clock.now()
+            now = self._clock.now() if self._visits else None
             try:
-                await self._ask(partial(self._tick, used, now if holds else None))
+                await self._ask(partial(self._tick, used, now))
             except ChatbotError as error:
                 log.warning("access.keys_unreadable", detail=str(error))
 

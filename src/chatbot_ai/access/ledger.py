@@ -24,7 +24,7 @@ _COLUMNS = (
 _INSERT = f"INSERT INTO keys ({_COLUMNS}) VALUES ({', '.join('?' * 11)})"  # noqa: S608 - constants
 _SELECT = f"SELECT {_COLUMNS} FROM keys ORDER BY created_at, id"  # noqa: S608 - constants
 #: Raise it with a further entry of _STEPS; never change a step that was released.
-VERSION = 1
+VERSION = 2
 
 _STEPS: tuple[tuple[str, ...], ...] = (
     (
@@ -72,6 +72,8 @@ _STEPS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX running_by_key ON running (key)",
     ),
+    # what a call may take yet of its key's tokens
+    ("ALTER TABLE running ADD COLUMN reserved_tokens INTEGER NOT NULL DEFAULT 0",),
 )
 
 

@@ -1,5 +1,7 @@
 """What keys use and where they stand with their limits.
 
+What a call may take yet is reserved with the call, apart from what was spent, and ends with it.
+
 Use is counted in the file that services share, so that a limit holds for all of them together;
 every function runs inside a write transaction of its caller.
 """
@@ -16,7 +18,8 @@ from chatbot_ai.domain.limits import LimitName, LimitState
 
 #: The requests of so many seconds count, whenever one asks: no minute admits more than the limit.
 WINDOW_S = 60.0
-#: Nobody knows when a running answer ends; a short pause costs little.
+#: Nobody knows when a running answer ends and frees its place, or the tokens that are reserved for
+#: it; a short pause costs little.
 CONCURRENT_RETRY_S = 2.0
 
 
@@ -25,7 +28,8 @@ class Standing:
     """What a key has used: requests of the last minute, tokens of the day, calls under way.
 
     requests_reset_s  until the oldest request of the window no longer counts
-    tokens_reset_s    until the day ends
+    tokens            that are spent, and those reserved for other calls where they refuse this one
+    tokens_reset_s    until the day ends, or soon where other calls' reservations refuse this one
     """
 
     limits: Limits
@@ -98,44 +102,74 @@ def take(
     if limits.tokens_per_day is not None:
         standing.tokens = tokens_of(connection, key.id, moment.day)
     if limits.concurrent is not None:
-        (standing.running,) = connection.execute(
-            "SELECT count(*) FROM running JOIN processes ON processes.id = running.process"
-            " WHERE key = ? AND (process = ? OR seen_at > ?)",
-            (key.id, process, now - LEASE_S),
-        ).fetchone()
+        standing.running, _ = _under_way(connection, key.id, process, now)
     standing.check()
     if limits.requests_per_minute is not None:
         connection.execute("INSERT INTO requests VALUES (?, ?)", (key.id, now))
         standing.requests += 1
-    if limits.concurrent is not None:
-        renew(connection, process, now)
-        connection.execute("INSERT INTO running VALUES (?, ?, ?)", (visit, key.id, process))
-        standing.running += 1
+    renew(connection, process, now)
+    connection.execute(
+        "INSERT INTO running (visit, key, process) SELECT ?, id, ? FROM keys WHERE id = ?",
+        (visit, process, key.id),
+    )
+    standing.running += 1
     return standing
+
+
+def _under_way(
+    connection: sqlite3.Connection, key_id: str, process: str, now: float
+) -> tuple[int, int]:
+    """A key's calls in processes that live, and the tokens reserved for them."""
+    calls, tokens = connection.execute(
+        "SELECT count(*), coalesce(sum(reserved_tokens), 0)"
+        " FROM running JOIN processes ON processes.id = running.process"
+        " WHERE key = ? AND (process = ? OR seen_at > ?)",
+        (key_id, process, now - LEASE_S),
+    ).fetchone()
+    return calls, tokens
 
 
 def release(connection: sqlite3.Connection, visit: str) -> None:
     connection.execute("DELETE FROM running WHERE visit = ?", (visit,))
 
 
-def spend(connection: sqlite3.Connection, key_id: str, day: str, tokens: int) -> None:
-    """Add tokens to a key's day, or take an estimate back; no day falls below nothing, and a key
-    that was deleted meanwhile has none."""
+def spend(
+    connection: sqlite3.Connection, key_id: str, visit: str | None, day: str, tokens: int
+) -> None:
+    """Add tokens to a key's day in the place of what was reserved for the call; a key that was
+    deleted meanwhile has no day."""
+    connection.execute("UPDATE running SET reserved_tokens = 0 WHERE visit = ?", (visit,))
     connection.execute(
-        "INSERT INTO usage SELECT id, ?, max(0, ?) FROM keys WHERE id = ?"
-        " ON CONFLICT (key, day) DO UPDATE SET tokens = max(0, tokens + ?)",
-        (day, tokens, key_id, tokens),
+        "INSERT INTO usage SELECT id, ?, ? FROM keys WHERE id = ?"
+        " ON CONFLICT (key, day) DO UPDATE SET tokens = tokens + excluded.tokens",
+        (day, tokens, key_id),
     )
 
 
 def reserve(
-    connection: sqlite3.Connection, key_id: str, day: str, tokens: int, limit: int
-) -> tuple[int, bool]:
-    """Add tokens to a key's day unless `limit` is reached: what was used before, and whether."""
-    used = tokens_of(connection, key_id, day)
-    if used < limit:
-        spend(connection, key_id, day, tokens)
-    return used, used < limit
+    connection: sqlite3.Connection,
+    standing: Standing,
+    visit: str,
+    moment: Moment,
+    tokens: int,
+) -> None:
+    """Set what a call may take yet. Raises CallerLimited where what is spent and reserved reaches
+    the limit without it; a call that has a reservation is not refused any more."""
+    limit = standing.limits.tokens_per_day
+    row = connection.execute(
+        "SELECT key, process, reserved_tokens FROM running WHERE visit = ?", (visit,)
+    ).fetchone()
+    if limit is None or row is None:
+        return
+    key_id, process, own = row
+    spent = tokens_of(connection, key_id, moment.day)
+    _, reserved = _under_way(connection, key_id, process, moment.now)
+    if not own and spent + reserved >= limit:
+        standing.tokens = spent + reserved
+        standing.tokens_reset_s = moment.day_left_s if spent >= limit else CONCURRENT_RETRY_S
+        raise CallerLimited("tokens_per_day", standing.tokens_reset_s, standing.states())
+    standing.tokens = spent
+    connection.execute("UPDATE running SET reserved_tokens = ? WHERE visit = ?", (tokens, visit))
 
 
 def tokens_of(connection: sqlite3.Connection, key_id: str, day: str) -> int:

@@ -93,7 +93,7 @@ class Chat:
             if exchange.grounded.sources or (request.search and exchange.revised is None):
                 yield exchange.grounded
 
-            self._charge(exchange, exchange.most_tokens)
+            await self._reserve(exchange)
             began = self.clock.monotonic()
             async with aclosing(exchange.model.stream(exchange.start_generation())) as events:
                 async for event in events:
@@ -117,7 +117,8 @@ class Chat:
                 queue.leave(ticket, exchange.to_sample())
             if error is not None and exchange.was_interrupted:
                 self.memory.save_interrupted(exchange)
-            self._charge(exchange, exchange.cost_tokens(error))
+            if self._access is not None and request.principal is not None:
+                self._access.spent(request.principal, exchange.cost_tokens(error))
             self.statistics.observe(exchange.to_record(error, self.clock.now()))
 
     def local_time(self) -> datetime:
@@ -180,16 +181,7 @@ class Chat:
         exchange.grounded = Sources(revised.sources, ()) if revised else gathered.sources
 
     async def _reserve(self, exchange: Exchange) -> None:
-        """Count what the exchange may cost before it begins. Raises CallerLimited."""
+        """Tell what the exchange may cost, as far as that is known. Raises CallerLimited."""
         principal = exchange.request.principal
         if self._access is not None and principal is not None:
-            tokens = exchange.most_tokens
-            await self._access.reserve(principal, tokens)
-            exchange.charged = tokens
-
-    def _charge(self, exchange: Exchange, tokens: int) -> None:
-        """Count the exchange's cost, by now `tokens` in all, towards its caller's limit."""
-        principal = exchange.request.principal
-        if self._access is not None and principal is not None and tokens != exchange.charged:
-            self._access.spent(principal, tokens - exchange.charged)
-            exchange.charged = tokens
+            await self._access.reserve(principal, exchange.most_tokens)

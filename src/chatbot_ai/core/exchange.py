@@ -102,7 +102,6 @@ class Exchange:
     prompt_guess   about how many tokens the prompt has
     revised        the turn that is regenerated or continued, if one is
     tokens         pieces of the answer; `shown` counts those of an attempt that was void, too
-    charged        tokens counted towards the caller's limit so far
     """
 
     request: ChatRequest
@@ -128,7 +127,6 @@ class Exchange:
     shown: int = 0
     finished: Finished | None = None
     done: Done | None = None
-    charged: int = 0
     _known_sources: frozenset[int] = frozenset()
     _citations: CitationFilter | None = None
 

@@ -71,9 +71,10 @@ class Access(Protocol):
     A4  `limits_of` tells what is left of the key's limits; empty where it has none.
     A5  Every admitted call is released once, after its last byte or when its caller has left;
         until then it counts as concurrent.
-    A6  `reserve` counts what a call may take before it is made, so that those beside it know; it
-        raises CallerLimited where the day's tokens are used up by then. `spent` may come before or
-        after `release`, and with less than nothing where an estimate was too high; neither waits
+    A6  `reserve` tells what a call may take before it is made, so that those beside it that reserve
+        too know; it raises CallerLimited where the day's tokens are spent or reserved by then, and
+        may come again with a better estimate, which is not refused. A reservation ends with
+        `spent`, `release` or the process. `spent` may come before or after `release`; neither waits
         for a disk.
     """
 

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 import structlog
 
+from chatbot_ai.access.usage import CONCURRENT_RETRY_S
 from chatbot_ai.domain.generation import Finished, GenerationEvent, GenerationRequest, Usage
 from support.access_lab import BODY_LIMIT_BYTES, Lab, serving
+from support.clocks import FakeClock
 from support.scripted_model import ScriptedModel
 from support.waiting import HANG_S, until
 
@@ -232,14 +234,61 @@ async def test_calls_beside_each_other_share_the_days_tokens(tmp_path: Path, acc
             gate.set()
             answers = await asyncio.gather(*calls)
         assert sorted(a.status_code for a in answers) == [200] + [429] * 19
-        refused = next(a for a in answers if a.status_code == 429)
-        assert refused.json()["error"]["limit"] == "tokens_per_day"
+        for refused in (a for a in answers if a.status_code == 429):
+            assert refused.json()["error"]["limit"] == "tokens_per_day"
+            assert refused.headers["Retry-After"] == str(int(CONCURRENT_RETRY_S))
+            assert refused.headers["X-RateLimit-Remaining-Tokens"] == "0"
         assert lab.model.running == 0
         spent = await used(lab)
         other = await lab.key(tokens_per_day=100_000)
         async with lab.caller(other) as http:
             assert (await http.post("/Llama", json=lab.body())).status_code == 200
         assert await used(lab) == 2 * spent
+
+
+async def test_a_waiting_answer_can_be_watched_and_stopped(tmp_path: Path) -> None:
+    """While one that waits has reserved the whole context, calls that cost no tokens are served;
+    stopping it makes room for the next."""
+    gate = asyncio.Event()
+    async with serving(tmp_path, model=ScriptedModel(gate=gate)) as lab:
+        stream = {"Accept": "text/event-stream", "X-Resumable": "true"}
+        key = await lab.key("alice", tokens_per_day=2000)
+        async with lab.caller(await lab.key()) as others, lab.caller(key) as http:
+            busy = [asyncio.create_task(others.post("/Llama", json=lab.body())) for _ in range(4)]
+            await until(lambda: lab.model.running == 4)
+            body = lab.body(db_id="d")
+            async with http.stream("POST", "/Llama", json=body, headers=stream) as answer:
+                address = f"/streams/{answer.headers['X-Stream-Id']}"
+                refused = await http.post("/Llama", json=lab.body())
+                assert refused.status_code == 429
+                assert refused.headers["Retry-After"] == str(int(CONCURRENT_RETRY_S))
+                assert (await http.get("/conversations")).status_code == 200
+                assert (await http.delete(address)).status_code == 200
+            gate.set()
+
+            async def has_room() -> bool:
+                return (await http.post("/Llama", json=lab.body())).status_code == 200
+
+            await eventually(has_room)
+            await asyncio.gather(*busy)
+
+
+async def test_an_answer_across_midnight_is_spent_after_it(tmp_path: Path) -> None:
+    """What is reserved before midnight is not taken from the next day."""
+    gate, clock = asyncio.Event(), FakeClock()  # 2023-11-15 07:13:20 in Seoul
+    async with serving(tmp_path, model=ScriptedModel(gate=gate), limits_clock=clock) as lab:
+        async with lab.caller(await lab.key(tokens_per_day=100_000)) as http:
+            running = asyncio.create_task(http.post("/Llama", json=lab.body()))
+            await until(lambda: lab.model.running == 1)
+            assert await used(lab) == 0
+            clock.advance(17 * 3600)
+            gate.set()
+            assert (await running).status_code == 200
+            assert (await http.post("/Llama", json=lab.body())).status_code == 200
+        total = await used(lab)
+        of_day = lab.ledger.tokens_of_day
+        assert await asyncio.to_thread(of_day, "2023-11-15") == {}
+        assert list((await asyncio.to_thread(of_day, "2023-11-16")).values()) == [total]
 
 
 async def test_what_the_gate_does_not_expect_is_an_answer_too(

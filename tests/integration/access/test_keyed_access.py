@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -17,8 +18,8 @@ import pytest
 
 from chatbot_ai.access.key import Limits
 from chatbot_ai.access.keyed import STALE_AFTER_S
-from chatbot_ai.access.ledger import FILE, KeyLedger, has_keys
-from chatbot_ai.access.usage import LEASE_S, WINDOW_S
+from chatbot_ai.access.ledger import _STEPS, FILE, KeyLedger, has_keys
+from chatbot_ai.access.usage import CONCURRENT_RETRY_S, LEASE_S, WINDOW_S
 from chatbot_ai.api.middleware import build_limit_headers
 from chatbot_ai.domain.access import Principal
 from chatbot_ai.domain.errors import (
@@ -258,7 +259,7 @@ async def test_a_service_that_died_holds_nothing(path: Path, ledger: KeyLedger) 
         ledger.write,
         lambda c: [
             c.execute("INSERT INTO processes VALUES ('gone', ?)", (MORNING,)),
-            c.execute("INSERT INTO running VALUES ('v', ?, 'gone')", (secret[:12],)),
+            c.execute("INSERT INTO running VALUES ('v', ?, 'gone', 0)", (secret[:12],)),
         ],
     )
     async with opened(path, clock) as access:
@@ -266,6 +267,88 @@ async def test_a_service_that_died_holds_nothing(path: Path, ledger: KeyLedger) 
             await access.admit(bearer(secret), HERE)
         clock.advance(LEASE_S + 1)
         await access.admit(bearer(secret), HERE)
+
+
+async def test_reserved_tokens_are_not_spent(path: Path, ledger: KeyLedger) -> None:
+    """What a call may take yet refuses no call but those that want tokens too, in any service and
+    for a moment; what is spent refuses all until midnight."""
+    clock = FakeClock(unix_s=MORNING)
+    secret = await create(ledger, tokens_per_day=100)
+    async with opened(path, clock) as one, opened(path, clock) as other:
+        first = await one.admit(bearer(secret), HERE)
+        await one.reserve(first, 8192)
+        beside = await other.admit(bearer(secret), HERE)
+        told = build_limit_headers(other.limits_of(beside))
+        assert told["X-RateLimit-Remaining-Tokens"] == "100"
+        with pytest.raises(CallerLimited) as caught:
+            await other.reserve(beside, 10)
+        assert caught.value.limit == "tokens_per_day"
+        assert caught.value.retry_after_s == CONCURRENT_RETRY_S
+        told = build_limit_headers(other.limits_of(beside))
+        assert told["X-RateLimit-Remaining-Tokens"] == "0"
+        assert told["X-RateLimit-Reset-Tokens"] == str(int(CONCURRENT_RETRY_S))
+
+        await one.reserve(first, 60)  # a better estimate makes room
+        await other.reserve(beside, 70)
+        await one.reserve(first, 80)  # who has a reservation is not refused any more
+        one.spent(first, 20)
+        one.release(first)
+        await one.admit(bearer(secret), HERE)  # whatever was posted is written by then
+        third = await other.admit(bearer(secret), HERE)
+        await other.reserve(third, 5)
+        other.release(beside)  # it ended without any cost
+        other.spent(third, 80)
+        with pytest.raises(CallerLimited) as caught:
+            await other.admit(bearer(secret), HERE)
+        assert caught.value.retry_after_s == TO_MIDNIGHT_S
+    assert await asyncio.to_thread(ledger.tokens_of_day, "2023-11-15") == {secret[:12]: 100}
+
+
+async def test_a_killed_service_gives_back_what_it_reserved(path: Path, ledger: KeyLedger) -> None:
+    """After kill -9 the tokens that its calls had reserved are there again within the lease."""
+    clock = FakeClock(unix_s=MORNING)
+    secret = await create(ledger, tokens_per_day=100)
+    code = (
+        "import asyncio, os, signal, sys; from pathlib import Path\n"
+        "from support.access_lab import opened; from support.clocks import FakeClock\n"
+        "async def main(path, secret, now):\n"
+        "    async with opened(Path(path), FakeClock(unix_s=float(now))) as access:\n"
+        "        caller = await access.admit({'x-api-key': secret}, '127.0.0.1')\n"
+        "        await access.reserve(caller, 8192)\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "asyncio.run(main(*sys.argv[1:]))\n"
+    )
+    command = [sys.executable, "-c", code, str(path), secret, str(MORNING)]
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = await asyncio.to_thread(subprocess.run, command, env=os.environ | paths, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    async with opened(path, clock) as access:
+        principal = await access.admit(bearer(secret), HERE)
+        with pytest.raises(CallerLimited) as caught:
+            await access.reserve(principal, 10)
+        assert caught.value.retry_after_s == CONCURRENT_RETRY_S
+        clock.advance(LEASE_S + 1)
+        await access.reserve(principal, 10)
+    assert await asyncio.to_thread(ledger.tokens_of_day, "2023-11-15") == {}
+
+
+async def test_tokens_count_on_the_day_they_are_spent(path: Path, ledger: KeyLedger) -> None:
+    """A call across midnight is reserved on both days and spent on the second, whose other calls
+    stay counted."""
+    clock = FakeClock(unix_s=MORNING)
+    secret = await create(ledger, tokens_per_day=100)
+    async with opened(path, clock) as access:
+        late = await access.admit(bearer(secret), HERE)
+        await access.reserve(late, 90)
+        clock.advance(TO_MIDNIGHT_S)
+        early = await access.admit(bearer(secret), HERE)
+        await access.reserve(early, 90)
+        with pytest.raises(CallerLimited):
+            await access.reserve(await access.admit(bearer(secret), HERE), 1)
+        access.spent(early, 40)
+        access.spent(late, 30)
+    assert await asyncio.to_thread(ledger.tokens_of_day, "2023-11-15") == {}
+    assert await asyncio.to_thread(ledger.tokens_of_day, "2023-11-16") == {secret[:12]: 70}
 
 
 async def test_a_caller_cancelled_at_the_door_holds_nothing(path: Path, ledger: KeyLedger) -> None:
@@ -348,6 +431,25 @@ def test_a_newer_file_is_refused(path: Path, ledger: KeyLedger) -> None:
     connection.close()
     with pytest.raises(StoreUnavailable):
         KeyLedger(path).open()
+
+
+def test_a_file_of_the_first_version_is_brought_up_to_date(path: Path) -> None:
+    """Its keys, what they have used and who is running stay; nothing is reserved."""
+    with sqlite3.connect(path) as connection:
+        for statement in _STEPS[0]:
+            connection.execute(statement)
+        key = ("k", b"d" * 32, "n", "backend", None, None, 9, None, 1.0, None, None)
+        connection.execute(f"INSERT INTO keys VALUES ({', '.join('?' * 11)})", key)  # noqa: S608
+        connection.execute("INSERT INTO usage VALUES ('k', '2023-11-15', 7)")
+        connection.execute("INSERT INTO running VALUES ('v', 'k', 'p')")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    for _ in range(2):
+        with KeyLedger(path) as ledger:
+            assert [key.id for key in ledger.list_keys()] == ["k"]
+            assert ledger.tokens_of_day("2023-11-15") == {"k": 7}
+            rows = ledger.read(lambda c: c.execute("SELECT * FROM running").fetchall())
+            assert rows == [("v", "k", "p", 0)]
 
 
 def test_several_processes_create_at_once(path: Path) -> None:
