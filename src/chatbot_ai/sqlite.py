@@ -28,6 +28,8 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
 BUSY_TIMEOUT_S = 5.0
+#: Bounds the wait while a file is opened: another process may be migrating gigabytes.
+MIGRATION_TIMEOUT_S = 300.0
 #: All that a file can do to a transaction; anything else is a mistake of this program.
 _FAILURES = (sqlite3.Error, sqlite3.Warning, OSError, json.JSONDecodeError, OverflowError)
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -133,7 +135,7 @@ class SqliteFile:
     """One connection to `path`. Every failure of the file is StoreUnavailable, named by `label`.
 
     prepare         brings the schema up to date, in a write transaction
-    busy_timeout_s  bounds the wait for another process's lock
+    busy_timeout_s  bounds the wait for another process's lock, once the file is open
     synchronous     FULL where a transaction must survive a power failure
     """
 
@@ -187,7 +189,7 @@ class SqliteFile:
         while True:
             connection = sqlite3.connect(
                 self.path,
-                timeout=self._busy_timeout_s,
+                timeout=MIGRATION_TIMEOUT_S,
                 isolation_level=None,
                 check_same_thread=False,
             )
@@ -224,6 +226,7 @@ class SqliteFile:
         # A deleted conversation's text must not stay readable in free pages.
         connection.execute("PRAGMA secure_delete = ON")
         _run_transaction(connection, self._prepare)
+        connection.execute(f"PRAGMA busy_timeout = {round(self._busy_timeout_s * 1000)}")
 
     def _write(self, work: Work[T]) -> T:
         connection = self._current()

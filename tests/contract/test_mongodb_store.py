@@ -28,7 +28,7 @@ from chatbot_ai.storage.mongodb_connection import FAILURES, mongodb_url, server_
 from chatbot_ai.storage.mongodb_conversations import MongoConversationStore
 from support.conversation_stores import KEY, build_turn, new_turn
 from support.mongodb_process import MongodbProcess
-from support.waiting import HANG_S
+from support.waiting import HANG_S, until
 
 #: The driver leaves a connecting socket to the garbage collector when its client is closed.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -437,6 +437,20 @@ async def test_S2_a_truncation_may_overtake_another_one(
     assert (await store.append(KEY, new_turn("again"))).index == 0
 
 
+async def make_old(server: MongodbProcess, database: str) -> None:
+    """Take from a database what version 0003 added."""
+
+    def change() -> None:
+        with MongoClient[dict[str, Any]](server.url) as client:
+            client[database]["usage"].delete_many({})
+            client[database]["turns"].update_many({}, {"$unset": {"bytes": ""}})
+            named = {"$pull": {"names": "0003_bytes_of_each_user"}}
+            client[database]["schema"].update_one({"_id": "migrations"}, named)
+            client[database]["schema"].delete_one({"_id": "bytes_of_old_turns"})
+
+    await asyncio.to_thread(change)
+
+
 async def test_S17_turns_of_an_earlier_version_are_counted(
     store: MongoConversationStore, server: MongodbProcess, database: str
 ) -> None:
@@ -445,20 +459,68 @@ async def test_S17_turns_of_an_earlier_version_are_counted(
         await store.append(KEY, new_turn(f"t{number}", sent="가나"))
     count = await store.count_bytes(KEY.user_id)
 
-    def make_old() -> None:
-        with MongoClient[dict[str, Any]](server.url) as client:
-            client[database]["usage"].delete_many({})
-            client[database]["turns"].update_many({}, {"$unset": {"bytes": ""}})
-            named = {"$pull": {"names": "0003_bytes_of_each_user"}}
-            client[database]["schema"].update_one({"_id": "migrations"}, named)
-
-    await asyncio.to_thread(make_old)
+    await make_old(server, database)
     again = MongoConversationStore(server.url, database, timeout_s=60)
     await again.open()
     assert await again.count_bytes(KEY.user_id) == count > 3 * 512
     await again.append(KEY, new_turn("t3", sent="가나"))
     assert await again.count_bytes(KEY.user_id) == count // 3 * 4
     await again.close()
+
+
+async def test_S17_a_large_database_is_served_while_it_is_counted(
+    store: MongoConversationStore,
+    server: MongodbProcess,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Turn by turn here, from where an earlier process was stopped; each is read once."""
+    for number in range(4):
+        await store.append(KEY, new_turn(f"t{number}"))
+    count = await store.count_bytes(KEY.user_id)
+    await make_old(server, database)
+    monkeypatch.setattr(mongodb_connection, "_COUNTED", 1)
+    monkeypatch.setattr(mongodb_connection, "_COUNT_WAIT_S", 0.05)
+    count_next, let, steps = mongodb_connection.count_old_turns, asyncio.Semaphore(2), []
+
+    async def counted(database: mongodb_connection.Database) -> bool:
+        await let.acquire()
+        steps.append(1)
+        return await count_next(database)
+
+    monkeypatch.setattr(mongodb_connection, "count_old_turns", counted)
+    first = MongoConversationStore(server.url, database, timeout_s=60)
+    await first.open()
+    await until(lambda: len(steps) == 2 and let.locked())
+    await first.append(KEY, new_turn("t4"))
+    assert await first.count_bytes(KEY.user_id) < count
+    await first.close()
+    second = MongoConversationStore(server.url, database, timeout_s=60)
+    await second.open()
+    for _ in range(9):
+        let.release()
+    while await second.count_bytes(KEY.user_id) != count // 4 * 5:  # noqa: ASYNC110 - a server's
+        await asyncio.sleep(0.01)
+    await second.close()
+    assert len(steps) <= 7
+
+
+async def test_S17_first_changes_at_once_are_all_counted(
+    store: MongoConversationStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also on a server that refuses an upsert which met another one."""
+    update, refused = AsyncCollection.update_one, []
+
+    async def refuse(self: Any, query: Any, *rest: Any, **options: Any) -> Any:
+        if self.name == "usage" and options.get("upsert") and len(refused) < 3:
+            refused.append(query)
+            raise pymongo_errors.DuplicateKeyError("E11000", 11000)
+        return await update(self, query, *rest, **options)
+
+    monkeypatch.setattr(AsyncCollection, "update_one", refuse)
+    await store.append(KEY, new_turn("t"))
+    assert len(refused) == 3
+    assert await store.count_bytes(KEY.user_id) > 512
 
 
 async def test_S17_a_users_last_turn_takes_the_line_of_its_count_along(

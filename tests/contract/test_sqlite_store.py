@@ -339,3 +339,20 @@ async def test_S17_a_file_of_an_earlier_version_is_counted(path: Path) -> None:
     store = await opened(path)
     assert [await store.count_bytes(user) for user in (KEY.user_id, "other")] == counts
     await store.close()
+
+
+async def test_a_file_is_opened_after_another_process_has_migrated_it(path: Path) -> None:
+    """Which takes longer than any other transaction; those wait for the busy timeout only."""
+    await (await opened(path)).close()
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    opening = asyncio.create_task(opened(path, busy_timeout_s=0.1))
+    await asyncio.wait([opening], timeout=1)
+    assert not opening.done()
+    other.execute("COMMIT")
+    store = await opening
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable, match="another process"):
+        await store.append(KEY, new_turn("t"))
+    other.close()
+    await store.close()

@@ -6,7 +6,8 @@ turns          one document a turn; unique on (key, index) and on (key, turn_id)
 conversations  one document a conversation: title, preview, updated_at, and `first_index` and
                `next_index`, which only hint at where its turns are (see mongodb_turns.py)
 usage          one document a user: what its turns take (see mongodb_usage.py)
-schema         the names of the migrations that this database has had, and the probe of `check`
+schema         the names of the migrations that this database has had, how far the turns of an
+               earlier version were counted, and the probe of `check`
 
 MongoDB has no transaction around these steps, so that each must be harmless when repeated.
 """
@@ -123,24 +124,48 @@ async def _nothing_to_change(database: Database) -> None:
     stay, but an earlier version would drop them when it rewrites a turn, and is refused."""
 
 
-async def _count_turns(database: Database) -> None:
-    """Give every turn its `bytes`, and the index that adds them up."""
-    turns = database["turns"]
-    while found := await turns.find({"bytes": {"$exists": False}}, limit=_COUNTED).to_list():
-        await turns.bulk_write(
-            [
-                UpdateOne({"_id": turn["_id"]}, {"$set": {"bytes": count_turn_bytes(turn)}})
-                for turn in found
-            ],
-            ordered=False,
+async def _index_sizes(database: Database) -> None:
+    """Add the index that adds up `bytes`; `count_old_turns` gives them to the turns of before."""
+    by_user = [("user_id", ASCENDING), ("bytes", ASCENDING)]
+    await database["turns"].create_index(by_user, name="by_user")
+
+
+async def count_old_turns(database: Database) -> bool:
+    """Give the next turns that may lack them their `bytes`; True where none is left.
+
+    Where it got to is noted in the database, so that it may be stopped at any point.
+    """
+    turns, schema, record = database["turns"], database["schema"], {"_id": "bytes_of_old_turns"}
+    state = await schema.find_one(record) or {}
+    if state.get("is_done"):
+        return True
+    rest = {"_id": {"$gt": state["last"]}} if "last" in state else {}
+    counted = dict.fromkeys(("user_id", "turn_id", "input", "sent", "answers", "bytes"), 1)
+    found = await turns.find(rest, counted, sort=[("_id", ASCENDING)], limit=_COUNTED).to_list()
+    sizes = [
+        UpdateOne(
+            {"_id": turn["_id"], "bytes": {"$exists": False}},  # else somebody changed it
+            {"$set": {"bytes": count_turn_bytes(turn)}},
         )
-    await turns.create_index([("user_id", ASCENDING), ("bytes", ASCENDING)], name="by_user")
+        for turn in found
+        if "bytes" not in turn
+    ]
+    if sizes:
+        await turns.bulk_write(sizes, ordered=False)
+    # also where all were counted: the process may have died before it came to this
+    recount = {"$unset": {"counted": ""}, "$inc": {"revision": 1}}
+    users = list({turn["user_id"] for turn in found})
+    await database["usage"].update_many({"_id": {"$in": users}}, recount)
+    step = {"last": found[-1]["_id"]} if found else {}
+    is_done = len(found) < _COUNTED
+    await schema.update_one(record, {"$set": {**step, "is_done": is_done}}, upsert=True)
+    return is_done
 
 
 MIGRATIONS: tuple[Migration, ...] = (
     Migration("0001_indexes", _create_indexes),
     Migration("0002_what_each_answer_rests_on", _nothing_to_change),
-    Migration("0003_bytes_of_each_user", _count_turns),
+    Migration("0003_bytes_of_each_user", _index_sizes),
 )
 
 
@@ -168,8 +193,9 @@ async def migrate(database: Database, migration: Migration) -> None:
     )
 
 
-#: Turns that a migration counts at once.
-_COUNTED = 500
+#: Turns that are counted at once, seconds that the first access waits for all, and the pause
+#: after a failure.
+_COUNTED, _COUNT_WAIT_S, _COUNT_PAUSE_S = 500, 1.0, 5.0
 #: Building an index over a large old database takes longer than a request may.
 _PREPARE_TIMEOUT_S = 120.0
 
@@ -199,6 +225,7 @@ class MongoConnection:
         self._max_pool_size = max_pool_size
         self._client: AsyncMongoClient[dict[str, Any]] | None = None
         self._preparation: asyncio.Task[None] | None = None
+        self._counting: asyncio.Task[None] | None = None
         self.server = server_name(url)
 
     async def open(self) -> None:
@@ -219,6 +246,10 @@ class MongoConnection:
 
     async def close(self) -> None:
         client, self._client = self._client, None
+        counting, self._counting = self._counting, None
+        if counting is not None:
+            counting.cancel()
+            await asyncio.wait([counting])
         if client is not None:
             await client.close()
         preparation, self._preparation = self._preparation, None
@@ -267,6 +298,22 @@ class MongoConnection:
         for step in steps:
             with pymongo.timeout(_PREPARE_TIMEOUT_S):
                 await migrate(database, step)
+        if self._client is not None and (self._counting is None or self._counting.done()):
+            self._counting = asyncio.create_task(self._count_old_turns(database))
+            await asyncio.wait([self._counting], timeout=_COUNT_WAIT_S)
+
+    async def _count_old_turns(self, database: Database) -> None:
+        """Until all have their bytes; a large database is served meanwhile, and counts too little
+        of its users' turns."""
+        is_done = False
+        while not is_done:
+            try:
+                with pymongo.timeout(_PREPARE_TIMEOUT_S):
+                    is_done = await count_old_turns(database)
+            except FAILURES as error:
+                reason = str(server_error(self.server, error))
+                structlog.get_logger().warning("store.turns_not_counted_yet", reason=reason)
+                await asyncio.sleep(_COUNT_PAUSE_S)
 
     def _forget_failure(self, preparation: asyncio.Task[None]) -> None:
         has_failed = preparation.cancelled() or preparation.exception() is not None

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+
+from pymongo.errors import DuplicateKeyError
 
 from chatbot_ai.storage.mongodb_connection import Database
 
@@ -38,7 +40,10 @@ async def count_change(database: Database, user_id: str) -> AsyncIterator[Growth
     """Enclose a change of a user's turns, and count what it says."""
     usage, growth, step = database["usage"], Growth(), {"revision": 1}
     begun = {"$inc": {"writers": 1, **step}, "$set": {"since": time.time()}}
-    await usage.update_one({"_id": user_id}, begun, upsert=True)
+    while True:
+        with suppress(DuplicateKeyError):  # some servers do not repeat one that met another
+            await usage.update_one({"_id": user_id}, begun, upsert=True)
+            break
     yield growth
     ended: dict[str, Any] = {"$inc": {"writers": -1, "bytes": growth.bytes or 0, **step}}
     if growth.bytes is None:
