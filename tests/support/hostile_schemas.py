@@ -86,6 +86,10 @@ _CLASSES = [
     f"[^{letter}{n}]*{letter}" for n in range(40) for letter in "abcdefghijklmnopqrstuvwxyz"
 ]
 _WIDE = thing(**{f"p{n}": {"enum": [f"{m}" for m in range(8)]} for n in range(100)})
+HOSTILE["numbers with a point"] = thing(
+    **{f"p{n}": {"type": "string", "maxLength": 1999.0} for n in range(100)}
+)
+HOSTILE["constants alike"] = {"anyOf": [{"const": f"the same start {n}"} for n in range(900)]}
 #: Schemas that were made to be dear for the check itself; some of them are harmless to the engine.
 DEAR_TO_CHECK: dict[str, Schema] = {
     "a long pattern of many types": {"type": ["string"] * 100, "pattern": "".join(_CLASSES)},
@@ -167,6 +171,42 @@ SENSIBLE: dict[str, Schema] = {
         "$ref": "#/$defs/v",
     },
     "one of 100 names": {"enum": [f"name {n}" for n in range(100)]},
+    "one of 249 countries": {
+        "enum": [f"{chr(65 + n % 26)}{chr(65 + n // 26)}" for n in range(249)]
+    },
+    "one of 1,000 words": {"enum": [chr(0xAC00 + n * 11) * 3 for n in range(1000)]},
+    "70 literals": {"anyOf": [{"type": "string", "const": f"{n} a"} for n in range(70)]},
+    "70 literals or null": {
+        "oneOf": [*({"const": f"{n} a"} for n in range(70)), {"type": "null"}],
+    },
+    "60 described fields": thing(
+        **{f"p{n}": STRING | {"description": "설명이 긴 칸입니다. " * 25} for n in range(60)}
+    ),
+    "120 fields of pydantic": {
+        "title": "Form",
+        "type": "object",
+        "properties": {
+            f"p{n}": {"anyOf": [STRING, {"type": "null"}], "default": None, "title": f"P {n}"}
+            for n in range(120)
+        },
+        "required": [f"p{n}" for n in range(120)],
+    },
+    "10 parts of 20 fields": {
+        "$defs": {
+            f"d{m}": thing(**{f"p{n}": STRING | {"title": f"P {n}"} for n in range(20)})
+            for m in range(10)
+        },
+        **thing(**{f"d{m}": refer(f"d{m}") for m in range(10)}),
+    },
+    "fields named as annotations": thing(title=STRING, description=STRING, default=STRING),
+    "groups without capture": pattern("^(?:ab|cd){0,40}$"),
+    "a host name": pattern(
+        r"^(([a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9\-]{0,61}[a-zA-Z0-9])\.)*"
+        r"([A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9\-]{0,61}[A-Za-z0-9])$"
+    ),
+    "a domain": pattern(r"^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z]{2,63}$"),
+    "a list of lines": pattern("^(- .{1,80}\n){1,10}$"),
+    "a list of escaped lines": pattern(r"^(- .{1,80}\n){1,10}$"),
 }
 
 

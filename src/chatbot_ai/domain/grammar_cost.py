@@ -5,11 +5,16 @@ can be read, on the one thread that serves everybody (common/json-schema-to-gram
 src/llama-grammar.cpp). A few bytes can cost hours: nested repetitions and alternatives that begin
 alike multiply the ways, lists of types multiply the visits, a circle of `allOf` or a name of 16 kB
 ends the process. What is counted here is an upper bound of each.
+
+The server takes this path for chats whatever it was built with: the binding's own function
+`json_schema_to_grammar` returns a text for llguidance, but patterns that llguidance refuses are
+answered, and 1,000 alternatives cost it seconds.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,8 +32,10 @@ from chatbot_ai.domain.limits import (
 )
 from chatbot_ai.domain.pattern_cost import MANY, MOST_REPETITIONS, PatternCost, read_pattern
 
-#: Literal texts that cost as much as one way in which a pattern can be read, measured.
-LITERALS_PER_WAY = 8
+#: Literal texts that cost as much as one way in which a pattern can be read, measured: those that
+#: begin with the same characters, and any, which all are followed for the first token only.
+LITERALS_PER_WAY, FIRST_LITERALS_PER_WAY = 8, 16
+SAME_START = 4
 #: Times that a recursive schema is read again until its count no longer changes.
 ROUNDS = 4
 #: What it takes to visit a part, in comparisons of two properties.
@@ -132,14 +139,15 @@ class _Walk:
                 for n, part in enumerate(parts)
             ]
             if keyword in ("anyOf", "oneOf"):
-                ways = max(ways, _ways_of_alternatives(readings, self._spend))
+                ways = max(ways, _ways_of_alternatives(_join(parts, readings), self._spend))
                 kinds = frozenset[str]().union(*(one.kinds for one in readings))
             ways = max(ways, *(one.ways for one in readings), 1)
         if isinstance(properties := node.get("properties"), dict):
             found = self._read_properties(node, properties, where, depth, name_bytes)
             ways, leading = max(ways, found.ways), found.leading
         if isinstance(values := node.get("enum"), list):
-            ways = max(ways, 1 + len(values) // LITERALS_PER_WAY)
+            self._spend(len(values))
+            ways = max(ways, _ways_of_literals(values))
         if isinstance(pattern := node.get("pattern"), str):
             cost = self._read_pattern(pattern, f"{where}.pattern")
             self._charge(f"{where}.pattern", size=cost.size)
@@ -147,8 +155,8 @@ class _Walk:
             if ways > SCHEMA_WAYS:
                 self.ambiguous = self.ambiguous or f"{where}.pattern"
         for keyword in ("minItems", "maxItems", "minLength", "maxLength"):
-            if isinstance(count := node.get(keyword), int):
-                self._charge(where, size=max(0, min(count, MOST_REPETITIONS)))
+            if isinstance(count := node.get(keyword), int | float):
+                self._charge(where, size=int(max(0, min(MOST_REPETITIONS, count))))
         return _Reading(ways, kinds, leading)
 
     def _read_properties(
@@ -263,6 +271,29 @@ def _values_of(part: object) -> frozenset[str] | None:
         return None
     values = [part["const"]] if "const" in part else part.get("enum")
     return frozenset(map(json.dumps, values)) if isinstance(values, list) else None
+
+
+def _ways_of_literals(values: Sequence[object]) -> int:
+    """How many of them are followed at once: first all, then those that begin alike."""
+    starts = Counter(
+        str(value)[:SAME_START] if isinstance(value, str | int | float) else "" for value in values
+    )
+    alike = max(starts.values(), default=0)
+    return 1 + max(alike // LITERALS_PER_WAY, len(values) // FIRST_LITERALS_PER_WAY)
+
+
+def _join(parts: Sequence[object], readings: Sequence[_Reading]) -> list[_Reading]:
+    """What the alternatives are, with those that are a constant only as one `enum`."""
+    constants, joined, kinds = [], [], ANY - ANY
+    for part, reading in zip(parts, readings, strict=True):
+        if isinstance(part, dict) and "const" in part and part.keys() <= {"const", "type"}:
+            constants.append(part["const"])
+            kinds |= reading.kinds
+        else:
+            joined.append(reading)
+    if constants:
+        joined.append(_Reading(_ways_of_literals(constants), kinds))
+    return joined
 
 
 def _ways_of_alternatives(readings: Sequence[_Reading], spend: Callable[[int], None]) -> int:

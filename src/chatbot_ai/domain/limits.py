@@ -48,13 +48,15 @@ MESSAGES = 2_000
 #: Stop strings of one request. The engine looks for each in every piece; OpenAI's models take 4 and
 #: say so themselves.
 STOP_STRINGS = 64
-#: What a JSON schema for an answer may hold: names of an object, entries of a list, both together,
-#: levels, characters, and bytes of all names on the way to a part (16 kB end llama.cpp).
+#: What a JSON schema for an answer may hold: names of an object, entries of a list, those of `enum`
+#: and `required`, all together, levels, characters, and bytes of all names on the way to a part
+#: (16 kB end llama.cpp). What only people read (`description`) does not count.
 SCHEMA_NAMES = 128
 SCHEMA_LIST = 128
-SCHEMA_VALUES = 1024
+SCHEMA_LITERALS = 1000
+SCHEMA_VALUES = 4096
 SCHEMA_DEPTH = 32
-SCHEMA_CHARS = 16_384
+SCHEMA_CHARS = 32_768
 SCHEMA_NAME_BYTES = 2000
 #: What it may cost the engine, see domain/grammar_cost.py: parts that are visited, the grammar's
 #: size, and ways in which the text can be read at once. Measured: bench/hostile_grammar.py.

@@ -25,6 +25,7 @@ class PatternCost(NamedTuple):
             character can be no other one's
     signs   what it may hold since it was last sure where it is, and in all
     letter  the character that it is, if it is one
+    end     the character that it ends with and holds nowhere else, if there is one
     """
 
     places: int = 0
@@ -35,15 +36,19 @@ class PatternCost(NamedTuple):
     open_signs: frozenset[str] = frozenset()
     signs: frozenset[str] = frozenset()
     letter: str = ""
+    end: str = ""
 
     def then(self, other: PatternCost) -> PatternCost:
         if self.length == 0 and not self.places:
             return other
         is_known = self.sure or (
-            other.letter != "" and not any(_matches(sign, other.letter) for sign in self.open_signs)
+            other.letter != "" and not _may_hold(self.open_signs, other.letter)
         )
         # behind a text of any length the next part may have begun everywhere
         width = max(self.width, other.width) if is_known else self.width + other.places
+        if not is_known and self.end and not _may_hold(other.signs, self.end):
+            # the next part can only have begun behind the last end, which it cannot hold
+            width = max(self.width + other.width, other.places)
         is_sure = is_known and other.sure
         open_signs = other.open_signs if is_known else self.open_signs | other.open_signs
         has_length = self.length is not None and other.length is not None
@@ -55,6 +60,7 @@ class PatternCost(NamedTuple):
             length=(self.length or 0) + (other.length or 0) if has_length else None,
             open_signs=frozenset() if is_sure else _few(open_signs),
             signs=_few(self.signs | other.signs),
+            end="" if _may_hold(self.signs, other.letter) else other.letter,
         )
 
     def or_else(self, other: PatternCost) -> PatternCost:
@@ -76,28 +82,34 @@ class PatternCost(NamedTuple):
         is_fixed = self.length is not None and least == most
         return PatternCost(
             places=places,
-            width=self.width if self.sure and self.length != 0 else places,
+            width=self.width if (self.sure and self.length != 0) or most == 1 else places,
             size=min(self.size + count, MANY),
             sure=self.sure and least == most,
             length=(self.length or 0) * least if is_fixed else None,
             open_signs=self.signs,
             signs=self.signs,
+            end=self.end if self.sure else "",
         )
 
 
 #: More different signs than this count as any.
 MOST_SIGNS = 32
-_ANY_SIGN = frozenset({"."})
+_ANY_SIGN = frozenset({r"[\s\S]"})
+_LETTERS = {r"\n": "\n", r"\r": "\r", r"\t": "\t"}
 
 
 def _few(signs: frozenset[str]) -> frozenset[str]:
     return signs if len(signs) <= MOST_SIGNS else _ANY_SIGN
 
 
+def _may_hold(signs: frozenset[str], letter: str) -> bool:
+    return letter != "" and any(_matches(sign, letter) for sign in signs)
+
+
 def _matches(sign: str, letter: str) -> bool:
     """Whether a class, an escape or a character may be this character."""
     if len(sign) == 1:
-        return sign in (letter, ".")
+        return sign == letter or (sign == "." and letter not in "\r\n")
     compiled = _compile(sign)
     return compiled is None or compiled.fullmatch(letter) is not None
 
@@ -114,6 +126,7 @@ def _compile(sign: str) -> re.Pattern[str] | None:
 @lru_cache(1024)
 def _read_sign(sign: str) -> PatternCost:
     letter = sign[1:] if sign.startswith("\\") and not sign[1:].isalnum() else sign
+    letter = _LETTERS.get(letter, letter)
     one = frozenset({sign})
     is_letter = len(letter) == 1 and letter != "."
     return PatternCost(1, 1, 1, True, 1, one, one, letter if is_letter or sign == r"\." else "")
@@ -139,7 +152,7 @@ class _Group:
 
 
 _TOKEN = re.compile(
-    r"\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]?|\{(\d*)(,?)(\d*)\}|.",
+    r"\(\?:|\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]?|\{(\d*)(,?)(\d*)\}|.",
     re.DOTALL,
 )
 _REPEATED: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
@@ -152,7 +165,7 @@ def read_pattern(pattern: str) -> PatternCost:
         group = groups[-1]
         if least is not None:
             group.last = group.last.repeated(least, most)
-        elif sign == "(":
+        elif sign in ("(", "(?:"):
             if len(groups) > MOST_GROUPS:
                 return PatternCost(size=MANY)
             groups.append(_Group())

@@ -193,8 +193,9 @@ async def test_parsed_answers(lab: Lab, client: AsyncOpenAI) -> None:
         ({"response_format": {"type": "xml"}}, "response_format"),
         ({"response_format": {"type": "json_schema"}}, "response_format"),
         (_schema({f"p{n}": {} for n in range(129)}), "response_format"),
-        (_schema({"a": {"enum": list(range(129))}}), "response_format"),
-        (_schema({"a": {"description": "가" * 16_384}}), "response_format"),
+        (_schema({"a": {"enum": list(range(1001))}}), "response_format"),
+        (_schema({"a": {"anyOf": [{}] * 129}}), "response_format"),
+        (_schema({"a": {"const": "가" * 32_768}}), "response_format"),
         (_schema({"a": {"default": float("nan")}}), "response_format"),
         (_schema({"a": {"const": "\ud800"}}), "response_format"),
         (

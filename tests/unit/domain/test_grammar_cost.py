@@ -7,7 +7,9 @@ import re
 import sys
 
 import pytest
+from pydantic import TypeAdapter
 
+from chatbot_ai.api.response_format import ResponseFormat
 from chatbot_ai.domain import pattern_cost
 from chatbot_ai.domain.errors import InvalidRequest
 from chatbot_ai.domain.grammar_cost import check_schema
@@ -36,8 +38,22 @@ def test_hostile_schemas_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", SENSIBLE)
 def test_sensible_schemas_pass(name: str) -> None:
-    """What people ask for is let through."""
+    """What people ask for is let through, as it is and by the interface."""
     check_schema(SENSIBLE[name])
+    asked = {"type": "json_schema", "json_schema": {"schema": SENSIBLE[name]}}
+    assert TypeAdapter(ResponseFormat).validate_python(asked)
+
+
+def test_annotations_are_not_sent() -> None:
+    """But what is named as they are is, and so are values of `enum` and `const`."""
+    kept = thing(title={"enum": [{"title": "x"}]}, default={"const": {"description": "y"}})
+    said = {"title": "T", "description": "d", "$defs": {"title": STRING}}
+    described = kept | said | {"items": STRING | {"examples": [1] * 5000, "$comment": "c"}}
+    asked = {"type": "json_schema", "json_schema": {"schema": described}}
+    sent = TypeAdapter(ResponseFormat).validate_python(asked)
+    assert sent is not None
+    expected = kept | {"$defs": {"title": STRING}, "items": STRING}
+    assert sent["json_schema"]["schema"] == expected
 
 
 def test_the_place_is_named() -> None:
@@ -66,6 +82,8 @@ def test_the_place_is_named() -> None:
         (r"^\d{1,99}-\d{1,99}-\d{1,99}$", True),
         (r"^(\d{1,99}-){0,9}\d{1,99}$", False),
         ("^.{0,99}-.{0,99}$", False),
+        (r"^(.{1,80}\.){1,9}$", False),  # the end may stand inside
+        (r"^([a-z]{1,80}\.)*[a-z.]{1,80}$", False),
         ("^(a", True),  # not well-formed: the engine refuses it at once
         (")){1}|{", True),
     ],
