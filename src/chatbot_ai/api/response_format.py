@@ -56,8 +56,10 @@ def _trim(schema: dict[str, Any]) -> dict[str, Any]:
         nonlocal count
         if not isinstance(value, dict | list):
             return value
-        if isinstance(value, dict) and keyword not in NAMING | VERBATIM:
-            left_out = [value[name] for name in ANNOTATIONS & value.keys()]
+        if len(value) > limits.SCHEMA_LITERALS:
+            raise _too_large()
+        if isinstance(value, dict) and keyword not in NAMING and keyword not in VERBATIM:
+            left_out = [value[name] for name in ANNOTATIONS if name in value]
             if any(isinstance(one, float) and not math.isfinite(one) for one in left_out):
                 raise _no_json()
             value = {name: part for name, part in value.items() if name not in ANNOTATIONS}

@@ -191,6 +191,7 @@ class _Walk:
             total = sum(map(len, self._patterns)) + len(pattern)
             if len(pattern) > SCHEMA_PATTERN_CHARS or total > SCHEMA_PATTERNS_CHARS:
                 raise _too_large(where)
+            self._spend(VISIT_WORK * len(pattern))
             self._patterns[pattern] = read_pattern(pattern)
         return self._patterns[pattern]
 
