@@ -509,7 +509,8 @@ async def test_S17_first_changes_at_once_are_all_counted(
     store: MongoConversationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also on a server that refuses an upsert which met another one."""
-    update, refused = AsyncCollection.update_one, []
+    update = AsyncCollection.update_one
+    refused: list[Any] = []
 
     async def refuse(self: Any, query: Any, *rest: Any, **options: Any) -> Any:
         if self.name == "usage" and options.get("upsert") and len(refused) < 3:
