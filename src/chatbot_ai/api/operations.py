@@ -101,6 +101,7 @@ class Limits(BaseModel):
     stop_strings: int
     schema_names: int = Field(description="Names in one object of a JSON schema.")
     schema_list: int = Field(description="Entries of one list of a JSON schema.")
+    schema_literals: int = Field(description="Values of one `enum`, or names that are `required`.")
     schema_values: int = Field(description="Names and entries of a JSON schema together.")
     schema_depth: int
     schema_chars: int
@@ -108,6 +109,9 @@ class Limits(BaseModel):
     schema_visits: int = Field(description="Parts, one for each type and each reference to it.")
     schema_size: int = Field(description="Repetitions, and the cube of optional properties / 64.")
     schema_ways: int = Field(description="Ways in which a text can be read at once.")
+    schema_pattern_chars: int = Field(description="Characters of one `pattern`.")
+    schema_patterns_chars: int = Field(description="Characters of all different patterns.")
+    schema_work: int = Field(description="Steps that the check of a JSON schema may take.")
     idempotency_key_chars: int
     body_timeout_s: float = Field(description="Seconds in which a whole body must have come.")
     held_bytes: int = Field(description="Bytes of bodies that a service holds at once.")
